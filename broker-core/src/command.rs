@@ -1,0 +1,150 @@
+//! The whole vocabulary of the ledger: what can be asked of it and what it answers.
+
+use crate::account::{Cover, UserId};
+use crate::clock::Timestamp;
+use crate::digest::{Fingerprint, RequestKey};
+use crate::money::Neuron;
+use crate::receipt::{Receipt, ReceiptId};
+use crate::tariff::Tariff;
+
+/// Something the ledger is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Sets how much of a user's spending is covered.
+    Mirror {
+        /// Whose.
+        user: UserId,
+        /// The cover as the outside has it now.
+        cover: Cover,
+    },
+    /// Sets money aside for a request, before it is forwarded.
+    Reserve(Hold),
+    /// Ends a hold with a receipt: the fee is earned, the rest is free again.
+    Capture {
+        /// The hold's key.
+        key: RequestKey,
+        /// What happened and what it costs.
+        receipt: Box<Receipt>,
+    },
+    /// Ends a hold without a fee.
+    Release {
+        /// The hold's key.
+        key: RequestKey,
+        /// Why nothing is charged.
+        why: ReleaseReason,
+    },
+}
+
+/// Money set aside for one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Which request; used once, for ever.
+    pub key: RequestKey,
+    /// What was asked, so that another request under the same key is noticed.
+    pub fingerprint: Fingerprint,
+    /// The id under which the exchange's receipt will be found.
+    pub receipt: ReceiptId,
+    /// Who pays.
+    pub user: UserId,
+    /// The most the request can cost, in neuron.
+    pub amount: Neuron,
+    /// The prices it was admitted under.
+    pub tariff: Tariff,
+    /// When a hold that nobody ended may be swept.
+    pub expires: Timestamp,
+}
+
+/// Why a hold ends without a fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ReleaseReason {
+    /// The process died while the exchange ran; its entry says `crashed`.
+    Crashed = 1,
+    /// Nobody ended the hold before it expired.
+    Expired = 2,
+    /// The request was not forwarded after all.
+    NotForwarded = 3,
+}
+
+impl ReleaseReason {
+    /// The reason a stored number stands for.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => Self::Crashed,
+            2 => Self::Expired,
+            3 => Self::NotForwarded,
+            _ => return None,
+        })
+    }
+}
+
+/// What a command did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Applied {
+    /// The cover is as asked.
+    Mirrored,
+    /// The amount is set aside.
+    Held,
+    /// The fee is earned.
+    Captured {
+        /// The fee, in neuron.
+        fee: Neuron,
+    },
+    /// The hold is free again.
+    Released,
+}
+
+/// Why a command was not carried out. A refusal is an answer, not an error: nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The account's cover does not reach.
+    #[error("the request can cost {needed} neuron and {available} are available")]
+    InsufficientFunds {
+        /// What may still be held.
+        available: Neuron,
+        /// What the request can cost.
+        needed: Neuron,
+    },
+    /// The same request is being answered right now.
+    #[error("the same request is being answered as {receipt}")]
+    InFlight {
+        /// Its receipt id.
+        receipt: ReceiptId,
+    },
+    /// The same request was answered before.
+    #[error("the same request was answered before as {receipt}")]
+    Finished {
+        /// Its receipt id.
+        receipt: ReceiptId,
+    },
+    /// Another request was made under this key.
+    #[error("another request was made under this key")]
+    KeyReused,
+    /// No hold has this key.
+    #[error("no hold has this key")]
+    UnknownHold,
+    /// The hold has ended before.
+    #[error("the hold has ended before")]
+    HoldEnded,
+    /// The fee is above the hold.
+    #[error("the fee is above the hold of {held} neuron")]
+    FeeAboveHold {
+        /// What is set aside.
+        held: Neuron,
+    },
+    /// The receipt names another exchange or another user than the hold.
+    #[error("the receipt does not belong to this hold")]
+    ForeignReceipt,
+    /// The receipt id is taken.
+    #[error("the receipt id is taken")]
+    ReceiptIdTaken,
+    /// The sum leaves the range of money.
+    #[error("the sum leaves the range of 2^128 neuron")]
+    OutOfRange,
+}
+
+/// The ledger's answer to one command.
+pub type Decision = Result<Applied, Refusal>;

@@ -1,0 +1,126 @@
+//! The durable fee ledger: the promise, apart from its implementations.
+
+use crate::account::{Account, UserId};
+use crate::clock::Timestamp;
+use crate::command::{Command, Decision, Hold};
+use crate::digest::Digest32;
+use crate::receipt::{Receipt, ReceiptId};
+
+/// A ledger of fees. One call of [`Ledger::apply`] is one transaction: all of the batch or nothing.
+///
+/// Synchronous on purpose: one thread owns a ledger (see [`crate::writer`]), so that the transaction
+/// is visible in the code and many requests share one commit.
+pub trait Ledger: Send {
+    /// Carries out the commands in order and makes them durable. A refused command writes nothing
+    /// and does not disturb its neighbours.
+    ///
+    /// # Errors
+    /// The state is unknown: stop using this ledger. Opening it again finds all or nothing of the
+    /// batch.
+    fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Vec<Decision>, LedgerError>;
+
+    /// One user's buckets; an unknown user's are empty.
+    fn account(&self, user: &UserId) -> Result<Account, LedgerError>;
+
+    /// The holds that have not ended, oldest first.
+    fn open_holds(&self) -> Result<Vec<Hold>, LedgerError>;
+
+    /// Re-adds everything and compares.
+    fn audit(&self) -> Result<AuditReport, LedgerError>;
+}
+
+/// The reading side of a ledger, for any number of threads beside the one that writes.
+pub trait LedgerReader: Send + Sync {
+    /// The receipt with this id, once its exchange has ended.
+    fn receipt(&self, id: &ReceiptId) -> Result<Option<Receipt>, LedgerError>;
+
+    /// A receipt by the id that the engine gave its answer; compared byte for byte.
+    ///
+    /// With an `owner`: the first of that user's exchanges that carried the id. Without: the one
+    /// exchange that carries it, if a single account holds the id.
+    fn receipt_by_upstream_id(
+        &self,
+        id: &str,
+        owner: Option<&UserId>,
+    ) -> Result<Option<Receipt>, LedgerError>;
+
+    /// One user's buckets; an unknown user's are empty.
+    fn account(&self, user: &UserId) -> Result<Account, LedgerError>;
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditReport {
+    /// Movements re-added.
+    pub transfers: u64,
+    /// Accounts compared.
+    pub accounts: u64,
+    /// Receipts compared.
+    pub receipts: u64,
+    /// Holds that have not ended.
+    pub open_holds: u64,
+    /// The last link of the chain over all movements; zeros for an empty ledger.
+    pub head: Digest32,
+    /// The first wrong row, if any.
+    pub fault: Option<Fault>,
+}
+
+/// A row that contradicts the others.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{table} {row}: {what}")]
+pub struct Fault {
+    /// The table.
+    pub table: &'static str,
+    /// Which row of it.
+    pub row: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// Why a ledger could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// Another process has the ledger open for writing.
+    #[error("the ledger {path} is in use by another process")]
+    InUse {
+        /// The ledger's file.
+        path: String,
+    },
+    /// There is no ledger.
+    #[error("there is no ledger at {path}")]
+    Missing {
+        /// Where it was looked for.
+        path: String,
+    },
+    /// The file is no ledger of ours, or of a version this program does not know.
+    #[error("{path} is no ledger that this program can read: {why}")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// What does not fit.
+        why: String,
+    },
+    /// A safety setting did not take.
+    #[error("the ledger's {setting} is {found}, and must be {required}")]
+    UnsafeSetting {
+        /// The setting.
+        setting: &'static str,
+        /// What the database says it is.
+        found: String,
+        /// What it has to be.
+        required: &'static str,
+    },
+    /// A stored value cannot be what this program wrote.
+    #[error("the ledger holds a value that cannot be: {0}")]
+    Corrupt(String),
+    /// The database failed. Whether the last batch was written is unknown until the next start.
+    #[error("the ledger's database failed: {0}")]
+    Storage(String),
+    /// The queue of waiting commands is full; nothing was written.
+    #[error("the ledger's queue is full")]
+    Busy,
+    /// The writer stopped after an error; nothing more is written.
+    #[error("the ledger's writer has stopped")]
+    Stopped,
+}

@@ -1,0 +1,37 @@
+//! Pricing, request hashing, receipts and a durable fee ledger for metered inference.
+//!
+//! The crate is a pure state machine (the rules of the ledger) with thin shells around it (SQLite,
+//! a writer thread). It links no TEE, no HTTP server and no chain. Amounts are [`Neuron`]: integers,
+//! never floats.
+//!
+//! ```
+//! use broker_core::{LocalSigner, Signer, recover_text_signer};
+//!
+//! let signer = LocalSigner::from_secret(&[7; 32])?;
+//! let signature = signer.sign_text("request-hash:response-hash")?;
+//! assert_eq!(recover_text_signer("request-hash:response-hash", &signature)?, signer.address());
+//! # Ok::<(), broker_core::SignError>(())
+//! ```
+#![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
+
+pub mod account;
+pub mod clock;
+pub mod command;
+pub mod digest;
+pub mod ledger;
+pub mod money;
+pub mod receipt;
+pub mod signer;
+pub mod tariff;
+
+pub use account::{Account, Bucket, Cover, Movement, UserId};
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use command::{Applied, Command, Decision, Hold, Refusal, ReleaseReason};
+pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
+pub use ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader};
+pub use money::{Neuron, ParseNeuronError};
+pub use receipt::{Outcome, Receipt, ReceiptId, signed_text};
+pub use signer::{
+    Address, LocalSigner, SignError, Signature, Signer, eip191_digest, recover_text_signer,
+};
+pub use tariff::{Tariff, TokenBound, Usage, UsageSource};

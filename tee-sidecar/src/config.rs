@@ -1,0 +1,171 @@
+//! What the host decides: valid settings, made once at start from YAML and environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use broker_core::{Cover, Tariff};
+
+mod secret;
+
+pub use secret::Secret;
+
+/// Settings that have been checked: the rest of the program holds values that cannot be wrong.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `server.*`
+    pub server: Server,
+    /// `upstream.*`
+    pub upstream: Upstream,
+    /// `tee.provider`
+    pub tee: TeeProvider,
+    /// `gpu.provider`
+    pub gpu: GpuProvider,
+    /// `ledger.url`
+    pub ledger: LedgerUrl,
+    /// `service.*`
+    pub service: Service,
+    /// `auth.*`
+    pub auth: Auth,
+    /// `admin.token`; `None` only where the admin listener is on loopback.
+    pub admin_token: Option<Secret<String>>,
+    /// `limits.*`
+    pub limits: Limits,
+    /// `log.*`
+    pub log: Log,
+}
+
+/// `server.*`
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where the public routes are served.
+    pub listen: SocketAddr,
+    /// Where the operator's routes (and the public ones) are served.
+    pub admin_listen: SocketAddr,
+}
+
+/// `upstream.*`
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The engine's base address, without a trailing slash or `/v1`.
+    pub url: String,
+    /// The model served; `None` asks the engine.
+    pub model: Option<String>,
+    /// What happens to a request whose client has left.
+    pub on_disconnect: OnDisconnect,
+}
+
+/// What happens to a request whose client has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// The engine is stopped; the client pays for what it was handed.
+    Abort,
+    /// The engine is read on to its final count, which the client pays.
+    Drain,
+}
+
+/// `tee.provider`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TeeProvider {
+    /// dstack, then TDX; never the simulation.
+    Auto,
+    /// The kernel's configfs interface on a bare TDX machine.
+    Tdx,
+    /// The dstack guest agent.
+    Dstack,
+    /// The software platform; only in builds with the feature `simulator`.
+    Simulated,
+}
+
+/// `gpu.provider`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GpuProvider {
+    /// NVML where there is a driver.
+    Auto,
+    /// NVML.
+    Nvml,
+    /// No GPU evidence.
+    None,
+    /// The software GPU; only in builds with the feature `simulator`.
+    Simulated,
+}
+
+/// `ledger.url`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerUrl {
+    /// `sqlite://PATH`
+    Sqlite(PathBuf),
+}
+
+/// `service.*`
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The public address of this sidecar.
+    pub serving_url: Option<String>,
+    /// The kind of service on the 0G network.
+    pub kind: String,
+    /// The advertised model; `None` is the upstream's.
+    pub model: Option<String>,
+    /// How answers can be verified.
+    pub verifiability: String,
+    /// Prices in neuron per token.
+    pub tariff: Tariff,
+}
+
+/// `auth.*`
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Everyone may ask; the account named `open` is charged without limit.
+    Open,
+    /// A bearer key names the account.
+    ApiKeys(Vec<ApiKey>),
+}
+
+/// One entry of `auth.apiKeys`.
+#[derive(Clone, Debug)]
+pub struct ApiKey {
+    /// The account's name.
+    pub account: String,
+    /// The bearer token.
+    pub key: Secret<String>,
+    /// From `creditNeuron`; unlimited without it.
+    pub cover: Cover,
+}
+
+/// `limits.*`
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The longest request body, in bytes.
+    pub request_bytes_max: usize,
+    /// Exchanges in flight at most.
+    pub concurrent_max: usize,
+    /// Exchanges in flight at most for one account.
+    pub concurrent_per_account_max: usize,
+    /// Requests an account may start per minute; `None` is no limit.
+    pub requests_per_minute: Option<u64>,
+    /// Tokens an account may use per minute; `None` is no limit.
+    pub tokens_per_minute: Option<u64>,
+    /// Seconds until the engine has accepted a connection.
+    pub upstream_connect_secs: u64,
+    /// Seconds the engine may be silent.
+    pub upstream_idle_secs: u64,
+    /// Seconds a client may take to accept the next piece of its answer.
+    pub client_idle_secs: u64,
+}
+
+/// `log.*`
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// `log.format`
+    pub format: LogFormat,
+    /// `log.filter`, in the syntax of tracing's EnvFilter.
+    pub filter: String,
+}
+
+/// `log.format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line a record, for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

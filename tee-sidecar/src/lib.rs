@@ -1,0 +1,12 @@
+//! A sidecar that signs, meters and attests the answers of a model server in a confidential VM.
+//! ARCHITECTURE.md at the top of the repository has the drawing of a request's life.
+
+pub mod attest;
+pub mod cli;
+pub mod config;
+pub mod exchange;
+pub mod http;
+pub mod keys;
+pub mod startup;
+pub mod telemetry;
+pub mod upstream;
