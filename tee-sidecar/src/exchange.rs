@@ -1,1 +1,177 @@
-//! Request to receipt.
+//! From a request to a signed, charged answer.
+//!
+//! ```text
+//! parse → admit → hold (durable) → forward → hand over → sign + charge (durable) → the last bytes
+//! ```
+//!
+//! A task of its own, the pump, owns the exchange from the hold to the charge. The HTTP handler only
+//! waits for the answer's head and passes bytes on, so it may be dropped at any time: the pump sees
+//! that, charges what was handed over and ends the hold. No token is generated without a durable
+//! hold; no client gets the end of an answer before fee and signature are durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_core::{
+    Clock, Fingerprint, Hold, LedgerHandle, ReceiptId, RequestKey, Signer, Tariff, TokenBound,
+    UserId,
+};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::config::OnDisconnect;
+use crate::fault::Fault;
+use crate::upstream::{Catalog, Model, Upstream};
+
+pub mod admission;
+mod billing;
+mod buffered;
+pub mod event;
+pub mod handover;
+pub mod meter;
+mod pump;
+pub mod reader;
+pub mod request;
+pub mod sse;
+pub mod stop;
+mod streamed;
+
+use admission::Admission;
+use handover::Receiver;
+use request::ChatRequest;
+use stop::Stop;
+
+/// A hold that nobody ended may be swept after this time: longer than any answer takes.
+const HOLD_EXPIRY_MILLIS: u64 = 24 * 60 * 60 * 1000;
+/// Tokens that a chat template may put around a prompt beyond one for each byte of the body.
+const TEMPLATE_TOKENS: u64 = 1024;
+
+/// What all exchanges share.
+pub struct Shared {
+    /// The fee ledger.
+    pub ledger: LedgerHandle,
+    /// The attested key.
+    pub signer: Arc<dyn Signer>,
+    /// The served model.
+    pub catalog: Catalog,
+    /// The prices new requests are admitted under.
+    pub tariff: Tariff,
+    /// Who may have how much in flight.
+    pub admission: Arc<Admission>,
+    /// What happens to a request whose client has left.
+    pub on_disconnect: OnDisconnect,
+    /// How long a client may take to accept the next piece.
+    pub client_idle: Duration,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Tells when the sidecar is stopping.
+    pub stop: Stop,
+}
+
+/// Runs exchanges against one connection pool to the engine.
+#[derive(Clone)]
+pub struct Exchange {
+    /// What all exchanges share.
+    pub shared: Arc<Shared>,
+    /// The engine.
+    pub engine: Arc<dyn Upstream>,
+}
+
+/// A request as the HTTP layer hands it in.
+pub struct Ask {
+    /// The id of this exchange, already promised to the client in a header.
+    pub id: ReceiptId,
+    /// Who pays.
+    pub user: UserId,
+    /// The body's bytes as they arrived.
+    pub body: Bytes,
+    /// The client's own name for the request, so that a retry is known as one.
+    pub client_key: Option<Vec<u8>>,
+    /// The id that goes through the logs.
+    pub request_id: String,
+}
+
+/// The head of an answer, and its body.
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The engine's `Content-Type`.
+    pub content_type: Option<String>,
+    /// The bytes.
+    pub body: AnswerBody,
+}
+
+/// An answer's bytes.
+pub enum AnswerBody {
+    /// All of them, charged and signed.
+    Whole(Bytes),
+    /// As they come; charged and signed before the last.
+    Stream(Receiver),
+}
+
+impl Exchange {
+    /// Answers a chat completion.
+    ///
+    /// # Errors
+    /// What the client is to be told instead. May be dropped at any point.
+    pub async fn chat(&self, ask: Ask) -> Result<Answer, Fault> {
+        let shared = &self.shared;
+        shared.stop.accepting()?;
+        let request = ChatRequest::parse(ask.body.clone())?;
+        let model = shared.catalog.model(&*self.engine).await.map_err(|error| {
+            tracing::warn!(request_id = ask.request_id, %error, "engine not ready");
+            Fault::BadGateway("the model server cannot be reached; try again")
+        })?;
+        check_model(&request, &model)?;
+        let permit = shared.admission.enter(ask.user, shared.clock.now())?;
+        let bound = bound(&request, &model);
+        let hold = self.hold(&ask, &request, bound)?;
+        let (answer, head) = oneshot::channel();
+        let pump = pump::Pump { exchange: self.clone(), ask, request, bound, permit, answer };
+        tokio::spawn(pump.run(hold));
+        head.await.unwrap_or(Err(Fault::Internal))
+    }
+
+    fn hold(&self, ask: &Ask, request: &ChatRequest, bound: TokenBound) -> Result<Hold, Fault> {
+        let shared = &self.shared;
+        let Some(amount) = shared.tariff.ceiling(bound) else {
+            return Err(Fault::BadParameter {
+                param: "max_tokens",
+                message: "what 'n' answers of 'max_tokens' can cost is beyond any account".into(),
+            });
+        };
+        // A client's name and a name of ours can never be the same.
+        let name = match &ask.client_key {
+            Some(name) => [b"client:", name.as_slice()].concat(),
+            None => [b"minted:", ask.id.0.as_bytes().as_slice()].concat(),
+        };
+        Ok(Hold {
+            key: RequestKey::derive(&ask.user, &shared.signer.address().0, &name),
+            fingerprint: Fingerprint(broker_core::Digest32::sha256(&request.received)),
+            receipt: ask.id,
+            user: ask.user,
+            amount,
+            tariff: shared.tariff,
+            expires: shared.clock.now().plus_millis(HOLD_EXPIRY_MILLIS),
+        })
+    }
+}
+
+fn check_model(request: &ChatRequest, model: &Model) -> Result<(), Fault> {
+    match &request.model {
+        Some(asked) if *asked != model.name => {
+            Err(Fault::UnknownModel { asked: asked.clone(), served: model.name.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The most tokens the request can use. A token is at least a byte, so the body bounds the prompt,
+/// unless it holds what becomes tokens otherwise; the context bounds both.
+fn bound(request: &ChatRequest, model: &Model) -> TokenBound {
+    let context = model.context_tokens;
+    let bytes = (request.received.len() as u64).saturating_add(TEMPLATE_TOKENS);
+    let input = if request.unbounded_prompt { context } else { bytes.min(context) };
+    let each = request.max_tokens.unwrap_or(context).min(context);
+    TokenBound { input, output: each.saturating_mul(request.answers) }
+}

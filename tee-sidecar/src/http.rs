@@ -1,1 +1,143 @@
-//! The HTTP edge.
+//! The HTTP edge: every route on one screen. A handler extracts, calls one function and answers.
+
+use std::net::IpAddr;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, web};
+use std::sync::Arc;
+
+use broker_core::LedgerReader;
+
+use crate::attest::report::ReportService;
+use crate::exchange::Exchange;
+use crate::fault::Fault;
+
+mod attestation;
+pub mod auth;
+mod body;
+mod chat;
+pub mod error;
+mod health;
+mod models;
+mod signature;
+
+use auth::Authenticator;
+use error::ApiError;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct AppState {
+    /// Runs exchanges.
+    pub exchange: Exchange,
+    /// Who asks.
+    pub auth: Arc<Authenticator>,
+    /// Finished exchanges.
+    pub reader: Arc<dyn LedgerReader>,
+    /// Evidence.
+    pub reports: Arc<ReportService>,
+    /// The longest request body.
+    pub request_bytes_max: usize,
+}
+
+/// The routes that everyone may reach.
+pub fn public(config: &mut web::ServiceConfig) {
+    for base in ["/v1", "/v1/proxy", "/v1/proxy/v1"] {
+        let chat = web::resource(format!("{base}/chat/completions"));
+        config.service(only(chat.route(web::post().to(chat::completions)), "POST"));
+    }
+    for base in ["", "/v1", "/v1/proxy", "/v1/proxy/v1"] {
+        let report = web::resource(format!("{base}/attestation/report"));
+        config.service(only(report.route(web::get().to(attestation::report)), "GET"));
+        let signature = web::resource(format!("{base}/signature/{{id}}"));
+        config.service(only(signature.route(web::get().to(signature::by_id)), "GET"));
+    }
+    let models = web::resource("/v1/models");
+    config.service(only(models.route(web::get().to(models::list)), "GET"));
+    config.service(only(web::resource("/healthz").route(web::get().to(health::live)), "GET"));
+    config.service(only(web::resource("/readyz").route(web::get().to(health::ready)), "GET"));
+    config.default_service(web::to(|request: actix_web::HttpRequest| async move {
+        let fault = Fault::NotFound("there is no such route".into());
+        Err::<String, _>(ApiError::of(&request, fault))
+    }));
+}
+
+fn only(resource: actix_web::Resource, allowed: &'static str) -> actix_web::Resource {
+    resource.default_service(web::to(move |request: actix_web::HttpRequest| async move {
+        Err::<String, _>(ApiError::of(&request, Fault::MethodNotAllowed { allowed }))
+    }))
+}
+
+/// The public server.
+pub fn public_app(
+    state: AppState,
+) -> App<
+    impl actix_web::dev::ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    App::new().app_data(web::Data::new(state)).configure(public)
+}
+
+/// The operator's server: every public route too, out of the reach of browsers.
+pub fn admin_app(
+    state: AppState,
+) -> App<
+    impl actix_web::dev::ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    App::new().app_data(web::Data::new(state)).configure(public).wrap(from_fn(no_browsers))
+}
+
+/// A page in the operator's browser can reach a loopback port. It cannot hide its `Origin`, and a
+/// name that it rebinds to loopback shows in `Host`.
+async fn no_browsers(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let local = request.app_config().local_addr().ip().is_loopback();
+    if local {
+        let origin = request.headers().contains_key(actix_web::http::header::ORIGIN);
+        let host = request.connection_info().host().to_owned();
+        if origin || !is_loopback_host(&host) {
+            let why = "the operator's port takes no requests of web pages; ask 127.0.0.1 directly";
+            return Err(ApiError::of(request.request(), Fault::Forbidden(why)).into());
+        }
+    }
+    next.call(request).await
+}
+
+fn is_loopback_host(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback_host;
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        for good in ["localhost", "LOCALHOST:3080", "127.0.0.1", "127.0.0.1:3080", "[::1]:3080"] {
+            assert!(is_loopback_host(good), "{good}");
+        }
+        for bad in ["evil.example", "127.0.0.1.evil.example:3080", "10.0.0.1", "", "localhost.x"] {
+            assert!(!is_loopback_host(bad), "{bad}");
+        }
+    }
+}

@@ -1,1 +1,57 @@
-//! The engine behind us.
+//! The engine behind the sidecar: the promise, apart from how it is reached.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+pub mod catalog;
+pub mod vllm;
+
+pub use catalog::{Catalog, Model};
+pub use vllm::Vllm;
+
+/// What an engine's call returns.
+pub type UpstreamFuture<'a, T> =
+    Pin<Box<dyn Future<Output = Result<T, UpstreamError>> + Send + 'a>>;
+
+/// An engine's body as it arrives. Dropping it ends the request: the engine stops generating.
+pub type UpstreamBody = Pin<Box<dyn Stream<Item = Result<Bytes, UpstreamError>> + Send>>;
+
+/// The head of an engine's answer, and its body to come.
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// `Content-Type`, as it was.
+    pub content_type: Option<String>,
+    /// `Content-Encoding` is something else than identity, although identity was asked for.
+    pub encoded: bool,
+    /// The body.
+    pub body: UpstreamBody,
+}
+
+/// Why an engine gave no answer, or only a part of one. The text is for the operator's log; it comes
+/// from the HTTP client and holds no body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// No connection.
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    /// A connection, and then nothing for too long.
+    #[error("silent for too long: {0}")]
+    Timeout(String),
+    /// The connection broke, or what came over it was not HTTP.
+    #[error("broken answer: {0}")]
+    Broken(String),
+}
+
+/// An engine that speaks OpenAI's API.
+pub trait Upstream: Send + Sync {
+    /// Posts a chat completion. The engine is told `id` as its request id.
+    fn chat(&self, body: Bytes, id: &str, stream: bool) -> UpstreamFuture<'_, Reply>;
+
+    /// The engine's list of models, as its JSON body.
+    fn models(&self) -> UpstreamFuture<'_, Bytes>;
+}

@@ -1,0 +1,234 @@
+//! How much may be in flight, and how fast one account may ask: decided before any money is held.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use broker_core::{Timestamp, UserId};
+use tokio::sync::Notify;
+
+use crate::config::Limits;
+use crate::fault::Fault;
+
+const MINUTE_MILLIS: u64 = 60_000;
+
+/// Counts exchanges in flight and what accounts used lately.
+#[derive(Debug)]
+pub struct Admission {
+    limits: Limits,
+    state: Mutex<State>,
+    idle: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    in_flight: usize,
+    accounts: HashMap<UserId, Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    in_flight: usize,
+    requests: Bucket,
+    tokens: Bucket,
+}
+
+/// An exchange's place; given back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    admission: Arc<Admission>,
+    user: UserId,
+}
+
+impl Admission {
+    /// Nothing in flight yet.
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, state: Mutex::default(), idle: Notify::new() })
+    }
+
+    /// A place for an exchange of `user`'s, or the limit that is in the way.
+    pub fn enter(self: &Arc<Self>, user: UserId, now: Timestamp) -> Result<Permit, Fault> {
+        let mut state = self.state();
+        if state.in_flight >= self.limits.concurrent_max {
+            return Err(Fault::Unavailable {
+                message: "this server has as many requests in flight as it takes; try again",
+                retry_after: Duration::from_secs(1),
+            });
+        }
+        let slot = state.accounts.entry(user).or_insert_with(|| Slot {
+            in_flight: 0,
+            requests: Bucket::full(self.limits.requests_per_minute, now),
+            tokens: Bucket::full(self.limits.tokens_per_minute, now),
+        });
+        if slot.in_flight >= self.limits.concurrent_per_account_max {
+            let limit = self.limits.concurrent_per_account_max;
+            let message = format!("this account has {limit} requests in flight, the limit here");
+            return Err(Fault::RateLimited { message, retry_after: Duration::from_secs(1) });
+        }
+        slot.tokens.refill(now);
+        slot.requests.refill(now);
+        if let Some(retry_after) = slot.tokens.wait_for(1) {
+            let message = "this account used as many tokens in a minute as it may".into();
+            return Err(Fault::RateLimited { message, retry_after });
+        }
+        if let Some(retry_after) = slot.requests.wait_for(1) {
+            let message = "this account sent as many requests in a minute as it may".into();
+            return Err(Fault::RateLimited { message, retry_after });
+        }
+        slot.requests.take(1);
+        slot.in_flight = slot.in_flight.saturating_add(1);
+        state.in_flight = state.in_flight.saturating_add(1);
+        Ok(Permit { admission: self.clone(), user })
+    }
+
+    /// Exchanges in flight.
+    pub fn in_flight(&self) -> usize {
+        self.state().in_flight
+    }
+
+    /// Resolves when nothing is in flight.
+    pub async fn idle(&self) {
+        loop {
+            let changed = self.idle.notified();
+            if self.in_flight() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock, and counts stay counts if one did.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// Counts the tokens of the exchange against its account's minute.
+    pub fn used(&self, tokens: u64) {
+        if let Some(slot) = self.admission.state().accounts.get_mut(&self.user) {
+            slot.tokens.take(tokens);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.admission.state();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        if let Some(slot) = state.accounts.get_mut(&self.user) {
+            slot.in_flight = slot.in_flight.saturating_sub(1);
+            if slot.in_flight == 0 && slot.requests.is_unlimited() && slot.tokens.is_unlimited() {
+                state.accounts.remove(&self.user);
+            }
+        }
+        if state.in_flight == 0 {
+            self.admission.idle.notify_waiters();
+        }
+    }
+}
+
+/// A bucket that refills evenly over a minute; may fall below zero by what is counted afterwards.
+#[derive(Debug)]
+struct Bucket {
+    per_minute: Option<u64>,
+    /// In units of 1/60,000: one millisecond refills `per_minute` of them.
+    level: i128,
+    at: Timestamp,
+}
+
+impl Bucket {
+    fn full(per_minute: Option<u64>, now: Timestamp) -> Self {
+        let level = i128::from(per_minute.unwrap_or(0)) * i128::from(MINUTE_MILLIS);
+        Self { per_minute, level, at: now }
+    }
+
+    const fn is_unlimited(&self) -> bool {
+        self.per_minute.is_none()
+    }
+
+    fn refill(&mut self, now: Timestamp) {
+        let Some(per_minute) = self.per_minute else { return };
+        // A clock set back refills nothing.
+        let elapsed = now.0.saturating_sub(self.at.0);
+        let full = i128::from(per_minute) * i128::from(MINUTE_MILLIS);
+        let grown = i128::from(elapsed) * i128::from(per_minute);
+        self.level = self.level.saturating_add(grown).min(full);
+        self.at = now;
+    }
+
+    fn take(&mut self, units: u64) {
+        if self.per_minute.is_some() {
+            self.level -= i128::from(units) * i128::from(MINUTE_MILLIS);
+        }
+    }
+
+    /// How long until `units` are there; `None` when they are.
+    fn wait_for(&self, units: u64) -> Option<Duration> {
+        let per_minute = self.per_minute?;
+        let lacking = i128::from(units) * i128::from(MINUTE_MILLIS) - self.level;
+        if lacking <= 0 {
+            return None;
+        }
+        let millis = lacking.div_euclid(i128::from(per_minute.max(1))) + 1;
+        Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            request_bytes_max: 1,
+            concurrent_max: 3,
+            concurrent_per_account_max: 2,
+            requests_per_minute: Some(60),
+            tokens_per_minute: Some(600),
+            upstream_connect_secs: 1,
+            upstream_idle_secs: 1,
+            client_idle_secs: 1,
+        }
+    }
+
+    #[test]
+    fn places_are_counted_by_account_and_in_all() {
+        let admission = Admission::new(limits());
+        let (a, b, now) = (UserId::new([1; 20]), UserId::new([2; 20]), Timestamp(0));
+        let first = admission.enter(a, now).unwrap();
+        let _second = admission.enter(a, now).unwrap();
+        assert_eq!(admission.enter(a, now).unwrap_err().status(), 429);
+        let _third = admission.enter(b, now).unwrap();
+        assert_eq!(admission.enter(b, now).unwrap_err().status(), 503);
+        drop(first);
+        assert_eq!(admission.in_flight(), 2);
+        assert!(admission.enter(b, now).is_ok());
+    }
+
+    #[test]
+    fn a_minute_s_requests_come_back_one_by_one() {
+        let admission = Admission::new(limits());
+        let user = UserId::new([1; 20]);
+        for _ in 0..60 {
+            admission.enter(user, Timestamp(0)).unwrap();
+        }
+        let fault = admission.enter(user, Timestamp(0)).unwrap_err();
+        assert_eq!((fault.status(), fault.retry_after_secs()), (429, Some(1)));
+        assert!(admission.enter(user, Timestamp(999)).is_err());
+        assert!(admission.enter(user, Timestamp(1_000)).is_ok());
+        assert!(admission.enter(user, Timestamp(1_000)).is_err());
+    }
+
+    #[test]
+    fn tokens_are_counted_afterwards_and_paid_off_first() {
+        let admission = Admission::new(limits());
+        let user = UserId::new([1; 20]);
+        admission.enter(user, Timestamp(0)).unwrap().used(1_200);
+        let fault = admission.enter(user, Timestamp(0)).unwrap_err();
+        assert_eq!(fault.status(), 429);
+        assert!(fault.retry_after_secs().unwrap() >= 60);
+        assert!(admission.enter(user, Timestamp(60_000)).is_err());
+        assert!(admission.enter(user, Timestamp(60_101)).is_ok());
+    }
+}

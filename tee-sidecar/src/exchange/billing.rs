@@ -1,0 +1,191 @@
+//! The money of one exchange: a hold that is open, and the one way to close it.
+
+use broker_core::{
+    Applied, Command, Decision, Digest32, LedgerError, LedgerHandle, Neuron, Outcome, Receipt,
+    ReceiptId, Refusal, ReleaseReason, RequestKey, Usage, UserId,
+};
+
+use super::Shared;
+use super::handover::Mark;
+use crate::fault::Fault;
+
+/// A durable hold. Dropped without being closed it is released: the ledger never waits for a pump
+/// that died.
+pub(super) struct OpenHold {
+    ledger: LedgerHandle,
+    key: RequestKey,
+    amount: Neuron,
+    tariff: broker_core::Tariff,
+    receipt: ReceiptId,
+    user: UserId,
+    request_hash: Digest32,
+    open: bool,
+}
+
+/// How an exchange ended.
+pub(super) struct Ending {
+    pub(super) outcome: Outcome,
+    pub(super) status: u16,
+    pub(super) response_hash: Digest32,
+    pub(super) bytes: u64,
+    pub(super) events: u64,
+    pub(super) usage: Usage,
+    pub(super) upstream_id: Option<String>,
+    pub(super) drained: bool,
+}
+
+impl Ending {
+    /// An ending after the bytes of `mark`.
+    pub(super) fn at(mark: &Mark, outcome: Outcome, status: u16) -> Self {
+        Self {
+            outcome,
+            status,
+            response_hash: mark.digest(),
+            bytes: mark.bytes,
+            events: mark.events,
+            usage: Usage::default(),
+            upstream_id: None,
+            drained: false,
+        }
+    }
+
+    /// An ending after a buffered body.
+    pub(super) fn with_body(body: &[u8], outcome: Outcome, status: u16) -> Self {
+        Self {
+            outcome,
+            status,
+            response_hash: Digest32::sha256(body),
+            bytes: body.len() as u64,
+            events: 0,
+            usage: Usage::default(),
+            upstream_id: None,
+            drained: false,
+        }
+    }
+}
+
+/// The charge could not be made durable. The end of the answer must not leave.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unbilled {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("the ledger refused the charge: {0}")]
+    Refused(#[from] Refusal),
+    #[error("the signature could not be made: {0}")]
+    Sign(#[from] broker_core::SignError),
+}
+
+impl OpenHold {
+    /// Sets the money aside, durably.
+    pub(super) async fn reserve(
+        ledger: &LedgerHandle,
+        hold: broker_core::Hold,
+    ) -> Result<Self, Fault> {
+        let open = Self {
+            ledger: ledger.clone(),
+            key: hold.key,
+            amount: hold.amount,
+            tariff: hold.tariff,
+            receipt: hold.receipt,
+            user: hold.user,
+            request_hash: hold.fingerprint.0,
+            open: true,
+        };
+        match ledger.apply(Command::Reserve(hold)).await {
+            Ok(Ok(_)) => Ok(open),
+            Ok(Err(refusal)) => {
+                open.forget();
+                Err(refused(refusal))
+            }
+            Err(error) => {
+                open.forget();
+                Err(unavailable(&error))
+            }
+        }
+    }
+
+    /// Signs and charges in one transaction. When this returns, both are durable.
+    pub(super) async fn close(
+        mut self,
+        ending: Ending,
+        shared: &Shared,
+    ) -> Result<Receipt, Unbilled> {
+        let fee = self.tariff.fee(&ending.usage).unwrap_or(self.amount);
+        if fee > self.amount {
+            tracing::warn!(receipt = %self.receipt, %fee, hold = %self.amount,
+                "usage above the hold; the hold is charged");
+        }
+        let text = broker_core::signed_text(&self.request_hash, &ending.response_hash);
+        let receipt = Receipt {
+            id: self.receipt,
+            user: self.user,
+            outcome: ending.outcome,
+            status: ending.status,
+            usage: ending.usage,
+            fee: fee.min(self.amount),
+            request_hash: self.request_hash,
+            response_hash: ending.response_hash,
+            bytes: ending.bytes,
+            events: ending.events,
+            signature: shared.signer.sign_text(&text)?,
+            signing_address: shared.signer.address(),
+            upstream_id: ending.upstream_id,
+            drained: ending.drained,
+            served_at: shared.clock.now(),
+        };
+        let command = Command::Capture { key: self.key, receipt: Box::new(receipt.clone()) };
+        // From here on the ledger decides; a release behind its back would be a second end.
+        self.open = false;
+        let decision: Decision = self.ledger.apply(command).await?;
+        match decision? {
+            Applied::Captured { .. } => Ok(receipt),
+            _ => Err(Unbilled::Ledger(LedgerError::Corrupt("not the answer to a charge".into()))),
+        }
+    }
+
+    fn forget(mut self) {
+        self.open = false;
+    }
+}
+
+impl Drop for OpenHold {
+    fn drop(&mut self) {
+        if self.open {
+            self.ledger.release_soon(self.key, ReleaseReason::Crashed);
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::InsufficientFunds { available, needed } => Fault::InsufficientCredits(format!(
+            "this request can cost up to {needed} neuron and the account has {available} neuron \
+             left; lower max_tokens or ask the operator for more credit"
+        )),
+        Refusal::InFlight { receipt } => Fault::Conflict {
+            message: format!("the same request is being answered as {receipt}; wait for it"),
+            in_flight: true,
+        },
+        Refusal::Finished { receipt } => Fault::Conflict {
+            message: format!(
+                "the same request was answered before: its signature is at /v1/signature/{receipt}"
+            ),
+            in_flight: false,
+        },
+        Refusal::KeyReused => Fault::KeyReused,
+        other => {
+            tracing::error!(%other, "unexpected refusal of a hold");
+            Fault::Internal
+        }
+    }
+}
+
+/// The ledger cannot take a hold now.
+fn unavailable(error: &LedgerError) -> Fault {
+    tracing::error!(%error, "no hold");
+    let message = match error {
+        LedgerError::Busy => "this server's ledger is busy; try again",
+        _ => "this server's ledger is not available",
+    };
+    Fault::Unavailable { message, retry_after: std::time::Duration::from_secs(1) }
+}

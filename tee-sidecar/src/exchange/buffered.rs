@@ -1,0 +1,105 @@
+//! A buffered answer: collected, charged and signed, then handed over whole, byte for byte.
+
+use broker_core::{Outcome, Usage};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+
+use super::billing::Ending;
+use super::event::Peek;
+use super::meter::{EngineUsage, Meter, text_bytes};
+use super::pump::{Head, Held, stopping, unbilled};
+use super::{Answer, AnswerBody};
+use crate::config::OnDisconnect;
+use crate::fault::Fault;
+use crate::upstream::{Reply, UpstreamBody, UpstreamError};
+
+/// The longest buffered answer.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+enum Collected {
+    Whole(Bytes),
+    Broken(UpstreamError),
+    TooLong,
+    ClientGone,
+    Closing,
+}
+
+pub(super) async fn collect(held: Held, reply: Reply, mut head: Head) {
+    let Reply { status, content_type, mut body, .. } = reply;
+    let collected = read_all(&held, &mut body, &mut head).await;
+    drop(body);
+    match collected {
+        Collected::Whole(bytes) => {
+            let ending = read(&held, &bytes, status);
+            let answer = Answer { status, content_type, body: AnswerBody::Whole(bytes) };
+            let told = held.close(ending).await.map_or(Err(unbilled()), |()| Ok(answer));
+            // Charged and signed: a client that left in this moment can ask for the signature.
+            let _ = head.send(told);
+        }
+        Collected::Broken(error) => {
+            let fault = held.explain(&error);
+            held.fail(fault, Outcome::TruncatedUpstream, head).await;
+        }
+        Collected::TooLong => {
+            let fault = Fault::BadGateway("the model server's answer is too long");
+            held.fail(fault, Outcome::TruncatedUpstream, head).await;
+        }
+        Collected::ClientGone => held.left_early().await,
+        Collected::Closing => held.fail(stopping(), Outcome::Shutdown, head).await,
+    }
+}
+
+async fn read_all(held: &Held, body: &mut UpstreamBody, head: &mut Head) -> Collected {
+    let shared = &held.exchange.shared;
+    let abort = shared.on_disconnect == OnDisconnect::Abort;
+    let closing = shared.stop.closing();
+    tokio::pin!(closing);
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    loop {
+        let read = tokio::select! {
+            biased;
+            () = &mut closing => return Collected::Closing,
+            () = head.closed(), if abort => return Collected::ClientGone,
+            read = body.next() => read,
+        };
+        match read {
+            Some(Ok(piece)) if first.is_empty() => first = piece,
+            Some(Ok(piece)) => {
+                if more.is_empty() {
+                    more.extend_from_slice(&first);
+                }
+                more.extend_from_slice(&piece);
+            }
+            Some(Err(error)) => return Collected::Broken(error),
+            None if more.is_empty() => return Collected::Whole(first),
+            None => return Collected::Whole(more.freeze()),
+        }
+        if more.len() > ANSWER_BYTES_MAX {
+            return Collected::TooLong;
+        }
+    }
+}
+
+/// What a whole body says. Only a success with choices in it is an answer; everything else is the
+/// engine's error, passed on as it is, and costs nothing but what the engine counted.
+fn read(held: &Held, body: &[u8], status: u16) -> Ending {
+    let peek = serde_json::from_slice::<Peek<'_>>(body).ok();
+    let answered = (200..300).contains(&status)
+        && peek.as_ref().is_some_and(|p| {
+            !p.is_error() && p.choices.is_some_and(|choices| choices.get().starts_with('['))
+        });
+    let outcome = if answered { Outcome::Complete } else { Outcome::UpstreamError };
+    let mut ending = Ending::with_body(body, outcome, status);
+    let Some(peek) = peek else { return ending };
+    let usage = peek.usage.and_then(|raw| EngineUsage::read(raw.get()));
+    let mut meter = Meter::default();
+    let text = if usage.is_some() { 0 } else { peek.choices.map_or(0, text_bytes) };
+    meter.take(usage, text);
+    ending.usage = match (answered, usage) {
+        (false, None) => Usage::default(),
+        _ => held.usage(&meter, None),
+    };
+    ending.upstream_id = peek.id.map(std::borrow::Cow::into_owned);
+    ending
+}

@@ -1,0 +1,237 @@
+//! The last step of an answer's bytes: from the pump to the HTTP layer, hashed and counted exactly
+//! where they change hands.
+//!
+//! The pump's end hashes what it sends and remembers, for each piece still on its way, how matters
+//! stood after it. The other end tells which piece it has handed on last. When a client leaves, the
+//! pump goes back to that piece: hash, bytes and count are then of what the client's side was given.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use broker_core::Digest32;
+use bytes::Bytes;
+use futures_util::Stream;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+
+use super::meter::Meter;
+
+/// Pieces on their way at most: enough to keep a socket busy, little enough to hold back an engine
+/// whose client is slow.
+const PIECES_MAX: usize = 16;
+
+/// How matters stand after a piece.
+#[derive(Clone)]
+pub struct Mark {
+    sequence: u64,
+    hash: Sha256,
+    /// Bytes up to here.
+    pub bytes: u64,
+    /// Events up to here.
+    pub events: u64,
+    /// Tokens up to here.
+    pub meter: Meter,
+}
+
+impl Mark {
+    /// SHA-256 of the bytes up to here.
+    pub fn digest(&self) -> Digest32 {
+        Digest32(self.hash.clone().finalize().into())
+    }
+
+    /// This mark, moved behind `piece`.
+    pub fn after(&self, piece: &[u8], events: u64) -> Self {
+        let mut next = self.clone();
+        next.hash.update(piece);
+        next.bytes = next.bytes.saturating_add(piece.len() as u64);
+        next.events = next.events.saturating_add(events);
+        next
+    }
+}
+
+#[derive(Default)]
+struct Shared(Mutex<State>);
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// The piece handed on last.
+    handed: u64,
+    /// Nothing more is handed on.
+    halted: bool,
+    /// All that was sent is a whole answer.
+    whole: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The pump's end.
+pub struct Sender {
+    pieces: mpsc::Sender<(u64, Bytes)>,
+    shared: Arc<Shared>,
+    /// After the last piece sent, and before it the pieces on their way, oldest first.
+    marks: VecDeque<Mark>,
+    last: Mark,
+}
+
+/// The HTTP layer's end: a body.
+pub struct Receiver {
+    pieces: mpsc::Receiver<(u64, Bytes)>,
+    shared: Arc<Shared>,
+}
+
+/// The client is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// The answer broke off: the connection must be closed, not ended as if it were whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer broke off before its end")]
+pub struct Cut;
+
+/// A body and the end that fills it.
+pub fn hand_over() -> (Sender, Receiver) {
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    let shared = Arc::<Shared>::default();
+    let start =
+        Mark { sequence: 0, hash: Sha256::new(), bytes: 0, events: 0, meter: Meter::default() };
+    let marks = VecDeque::from([start.clone()]);
+    (
+        Sender { pieces: sender, shared: shared.clone(), marks, last: start },
+        Receiver { pieces: receiver, shared },
+    )
+}
+
+impl Sender {
+    /// Sends a piece of `events` events, after which the tokens stand at `meter`. Waits while too
+    /// many are on their way.
+    pub async fn send(&mut self, piece: Bytes, events: u64, meter: Meter) -> Result<(), Gone> {
+        let mut mark = self.last.after(&piece, events);
+        mark.sequence = self.last.sequence.saturating_add(1);
+        mark.meter = meter;
+        // Remembered before it is sent: the other end may hand it on at once.
+        let handed = self.shared.state().handed;
+        while self.marks.front().is_some_and(|oldest| oldest.sequence < handed) {
+            self.marks.pop_front();
+        }
+        self.marks.push_back(mark.clone());
+        self.last = mark;
+        self.pieces.send((self.last.sequence, piece)).await.map_err(|_| Gone)
+    }
+
+    /// Waits until everything sent has been handed on.
+    pub async fn drained(&self) -> Result<(), Gone> {
+        self.pieces.reserve_many(PIECES_MAX).await.map(drop).map_err(|_| Gone)
+    }
+
+    /// Resolves when the client is gone.
+    pub async fn gone(&self) {
+        self.pieces.closed().await;
+    }
+
+    /// How matters stand after the last piece sent.
+    pub const fn sent(&self) -> &Mark {
+        &self.last
+    }
+
+    /// Lets nothing more through and tells how matters stand after the last piece handed on. The
+    /// connection is closed once the sender is dropped.
+    pub fn halt(&self) -> Mark {
+        let handed = {
+            let mut state = self.shared.state();
+            state.halted = true;
+            state.handed
+        };
+        self.marks.iter().find(|mark| mark.sequence == handed).unwrap_or(&self.last).clone()
+    }
+
+    /// Sends the end of a whole answer. Whether it arrives is no longer our business.
+    pub fn finish(self, end: Bytes) {
+        self.shared.state().whole = true;
+        let sequence = self.last.sequence.saturating_add(1);
+        // Drained before: there is a place, unless the client is gone.
+        let _ = self.pieces.try_send((sequence, end));
+    }
+}
+
+impl Stream for Receiver {
+    type Item = Result<Bytes, Cut>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.pieces.poll_recv(cx).map(|piece| match piece {
+            Some((sequence, bytes)) => {
+                let mut state = self.shared.state();
+                if state.halted {
+                    return Some(Err(Cut));
+                }
+                state.handed = sequence;
+                Some(Ok(bytes))
+            }
+            None if self.shared.state().whole => None,
+            None => Some(Err(Cut)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_leaves_was_handed_what_it_took_and_no_more() {
+        let (mut sender, mut receiver) = hand_over();
+        for n in 0u8..5 {
+            sender.send(Bytes::from(vec![n; 3]), 1, Meter::default()).await.unwrap();
+        }
+        assert_eq!(receiver.next().await.unwrap().unwrap(), vec![0u8; 3]);
+        assert_eq!(receiver.next().await.unwrap().unwrap(), vec![1u8; 3]);
+        drop(receiver);
+        sender.gone().await;
+        let handed = sender.halt();
+        assert_eq!((handed.bytes, handed.events), (6, 2));
+        assert_eq!(handed.digest(), Digest32::sha256(&[0, 0, 0, 1, 1, 1]));
+        assert_eq!(sender.send(Bytes::new(), 0, Meter::default()).await, Err(Gone));
+        assert_eq!(sender.halt().bytes, 6);
+    }
+
+    #[tokio::test]
+    async fn nothing_passes_after_the_count_was_taken() {
+        let (mut sender, mut receiver) = hand_over();
+        for _ in 0..3 {
+            sender.send(Bytes::from_static(b"x"), 1, Meter::default()).await.unwrap();
+        }
+        receiver.next().await.unwrap().unwrap();
+        assert_eq!(sender.halt().bytes, 1);
+        assert_eq!(receiver.next().await, Some(Err(Cut)));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_finished_ends_as_cut() {
+        let (mut sender, mut receiver) = hand_over();
+        sender.send(Bytes::from_static(b"x"), 1, Meter::default()).await.unwrap();
+        drop(sender);
+        assert!(receiver.next().await.unwrap().is_ok());
+        assert_eq!(receiver.next().await, Some(Err(Cut)));
+    }
+
+    #[tokio::test]
+    async fn the_end_comes_only_after_everything_else_was_handed_on() {
+        let (mut sender, mut receiver) = hand_over();
+        sender.send(Bytes::from_static(b"a"), 1, Meter::default()).await.unwrap();
+        let waiting = tokio::time::timeout(std::time::Duration::from_millis(20), sender.drained());
+        assert!(waiting.await.is_err());
+        receiver.next().await.unwrap().unwrap();
+        sender.drained().await.unwrap();
+        sender.finish(Bytes::from_static(b"z"));
+        assert_eq!(receiver.next().await.unwrap().unwrap(), "z");
+        assert_eq!(receiver.next().await, None);
+    }
+}

@@ -1,0 +1,171 @@
+//! How many tokens an exchange used: the engine's count where it gives one, a conservative estimate
+//! where it does not. An absent count and a count of zero are different things.
+
+use broker_core::{TokenBound, Usage, UsageSource};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// Bytes of text to a token when the engine does not count: fewer than real text has, so that the
+/// estimate is not below the count.
+const BYTES_PER_TOKEN: u64 = 3;
+/// Tokens that a chat template puts around each answer.
+const TOKENS_PER_ANSWER: u64 = 4;
+
+/// A usage object of the engine's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct EngineUsage {
+    #[serde(default)]
+    prompt_tokens: Option<u64>,
+    #[serde(default)]
+    completion_tokens: Option<u64>,
+    #[serde(default)]
+    prompt_tokens_details: Option<PromptDetails>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+struct PromptDetails {
+    #[serde(default)]
+    cached_tokens: Option<u64>,
+}
+
+impl EngineUsage {
+    /// Reads a usage object; `None` for `null` and for what is none.
+    pub fn read(text: &str) -> Option<Self> {
+        let usage: Self = serde_json::from_str::<Option<Self>>(text).ok()??;
+        // An object without any count says nothing.
+        (usage.prompt_tokens.is_some() || usage.completion_tokens.is_some()).then_some(usage)
+    }
+
+    /// Prompt tokens.
+    pub fn input(&self) -> u64 {
+        self.prompt_tokens.unwrap_or(0)
+    }
+}
+
+/// What is known of an exchange's tokens at one point of its answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Meter {
+    /// The engine's last count up to here.
+    pub last: Option<EngineUsage>,
+    /// Bytes of text up to here that came without a count.
+    pub uncounted_bytes: u64,
+}
+
+impl Meter {
+    /// Takes what an event says: the last count stands.
+    pub fn take(&mut self, usage: Option<EngineUsage>, text_bytes: u64) {
+        if usage.is_some() {
+            self.last = usage;
+            // A running count includes the text of the events before it.
+            self.uncounted_bytes = 0;
+        }
+        self.uncounted_bytes = self.uncounted_bytes.saturating_add(text_bytes);
+    }
+
+    /// The usage to charge for what was handed over up to here.
+    ///
+    /// `prompt` is the engine's count of the prompt, if any event told it; `bound` the most that the
+    /// request can use. Without any count of the engine's the usage is an estimate, and says so.
+    pub fn usage(&self, prompt: Option<u64>, request_bytes: usize, bound: TokenBound) -> Usage {
+        if let Some(engine) = self.last {
+            let cached = engine.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0);
+            return Usage {
+                input: engine.input(),
+                cached_input: cached.min(engine.input()),
+                output: engine.completion_tokens.unwrap_or(0),
+                source: UsageSource::Engine,
+            };
+        }
+        let estimated_input = || estimate(request_bytes as u64).min(bound.input);
+        let output = if self.uncounted_bytes == 0 {
+            0
+        } else {
+            estimate(self.uncounted_bytes).min(bound.output)
+        };
+        Usage {
+            input: prompt.unwrap_or_else(estimated_input),
+            cached_input: 0,
+            output,
+            source: match prompt {
+                Some(_) if output == 0 => UsageSource::Engine,
+                _ => UsageSource::Estimate,
+            },
+        }
+    }
+}
+
+fn estimate(bytes: u64) -> u64 {
+    bytes.div_ceil(BYTES_PER_TOKEN).saturating_add(TOKENS_PER_ANSWER)
+}
+
+/// Bytes of generated text in a `choices` array: of every string in the deltas or messages, tool
+/// calls, refusals and reasoning included, but for the role.
+pub(super) fn text_bytes(choices: &RawValue) -> u64 {
+    let Ok(Value::Array(choices)) = serde_json::from_str(choices.get()) else { return 0 };
+    let pieces = choices.iter().flat_map(|choice| {
+        ["delta", "message", "text"].into_iter().filter_map(|name| choice.get(name))
+    });
+    pieces.map(strings).sum()
+}
+
+fn strings(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => text.len() as u64,
+        Value::Array(items) => items.iter().map(strings).sum(),
+        Value::Object(members) => {
+            members.iter().filter(|(name, _)| *name != "role").map(|(_, value)| strings(value)).sum()
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: TokenBound = TokenBound { input: 1_000, output: 50 };
+
+    #[test]
+    fn absent_null_and_zero_are_told_apart() {
+        assert_eq!(EngineUsage::read("null"), None);
+        assert_eq!(EngineUsage::read("{}"), None);
+        assert_eq!(EngineUsage::read("{\"prompt_tokens\":-1}"), None);
+        assert_eq!(EngineUsage::read("\"7\""), None);
+        let zero = EngineUsage::read("{\"prompt_tokens\":0,\"completion_tokens\":0}").unwrap();
+        let mut meter = Meter::default();
+        meter.take(Some(zero), 0);
+        let usage = meter.usage(None, 3_000, BOUND);
+        assert_eq!((usage.input, usage.output, usage.source), (0, 0, UsageSource::Engine));
+    }
+
+    #[test]
+    fn the_last_count_stands() {
+        let mut meter = Meter::default();
+        for n in [1, 2, 3] {
+            let text = format!("{{\"prompt_tokens\":13,\"completion_tokens\":{n},\"prompt_tokens_details\":{{\"cached_tokens\":5}}}}");
+            meter.take(EngineUsage::read(&text), 0);
+        }
+        let usage = meter.usage(None, 10, BOUND);
+        assert_eq!((usage.input, usage.cached_input, usage.output), (13, 5, 3));
+    }
+
+    #[test]
+    fn an_estimate_says_so_and_keeps_to_the_bound() {
+        let mut meter = Meter::default();
+        meter.take(None, 30);
+        let usage = meter.usage(None, 300, BOUND);
+        assert_eq!((usage.input, usage.output, usage.source), (104, 14, UsageSource::Estimate));
+        meter.take(None, 1_000_000);
+        let usage = meter.usage(None, 1 << 40, BOUND);
+        assert_eq!((usage.input, usage.output), (1_000, 50));
+    }
+
+    #[test]
+    fn cjk_text_counts_by_its_bytes() {
+        let raw = RawValue::from_string(
+            "[{\"delta\":{\"role\":\"assistant\",\"content\":\"日本語\",\"tool_calls\":[{\"function\":{\"arguments\":\"{}\"}}]}}]".into(),
+        );
+        assert_eq!(text_bytes(&raw.unwrap()), 11);
+    }
+}

@@ -1,0 +1,163 @@
+//! The task that owns an exchange from its hold to its end.
+
+use broker_core::{Hold, Outcome, TokenBound, Usage};
+use tokio::sync::oneshot;
+
+use super::billing::{Ending, OpenHold, Unbilled};
+use super::meter::Meter;
+use super::request::ChatRequest;
+use super::{Answer, Ask, Exchange, admission::Permit, buffered, streamed};
+use crate::config::OnDisconnect;
+use crate::fault::Fault;
+use crate::upstream::{Reply, UpstreamError};
+
+/// An admitted request, not yet held.
+pub(super) struct Pump {
+    pub(super) exchange: Exchange,
+    pub(super) ask: Ask,
+    pub(super) request: ChatRequest,
+    pub(super) bound: TokenBound,
+    pub(super) permit: Permit,
+    pub(super) answer: oneshot::Sender<Result<Answer, Fault>>,
+}
+
+/// A request whose money is set aside and that the engine may see.
+pub(super) struct Held {
+    pub(super) exchange: Exchange,
+    pub(super) ask: Ask,
+    pub(super) request: ChatRequest,
+    pub(super) bound: TokenBound,
+    pub(super) permit: Permit,
+    pub(super) hold: OpenHold,
+}
+
+/// Where the head of the answer is waited for.
+pub(super) type Head = oneshot::Sender<Result<Answer, Fault>>;
+
+impl Pump {
+    pub(super) async fn run(self, hold: Hold) {
+        let Self { exchange, ask, request, bound, permit, mut answer } = self;
+        let hold = match OpenHold::reserve(&exchange.shared.ledger, hold).await {
+            Ok(hold) => hold,
+            Err(fault) => return drop(answer.send(Err(fault))),
+        };
+        let held = Held { exchange, ask, request, bound, permit, hold };
+        match held.forward(&mut answer).await {
+            Forwarded::Answered(reply) => {
+                if held.request.stream && reply.status == 200 && is_event_stream(&reply) {
+                    streamed::relay(held, reply, answer).await;
+                } else {
+                    buffered::collect(held, reply, answer).await;
+                }
+            }
+            Forwarded::Failed(fault) => held.fail(fault, Outcome::UpstreamError, answer).await,
+            Forwarded::ClientGone => held.left_early().await,
+            Forwarded::Closing => held.fail(stopping(), Outcome::Shutdown, answer).await,
+        }
+    }
+}
+
+enum Forwarded {
+    Answered(Reply),
+    Failed(Fault),
+    ClientGone,
+    Closing,
+}
+
+impl Held {
+    async fn forward(&self, answer: &mut Head) -> Forwarded {
+        let shared = &self.exchange.shared;
+        let id = self.ask.id.to_string();
+        let body = self.request.forwarded.clone();
+        let call = self.exchange.engine.chat(body, &id, self.request.stream);
+        let abort = shared.on_disconnect == OnDisconnect::Abort;
+        tokio::select! {
+            biased;
+            () = shared.stop.closing() => Forwarded::Closing,
+            () = answer.closed(), if abort => Forwarded::ClientGone,
+            reply = call => match reply {
+                Ok(reply) if reply.encoded => {
+                    tracing::warn!(request_id = self.ask.request_id, "encoded answer");
+                    Forwarded::Failed(Fault::BadGateway(
+                        "the model server sent an encoded body although none was asked for",
+                    ))
+                }
+                Ok(reply) => Forwarded::Answered(reply),
+                Err(error) => Forwarded::Failed(self.explain(&error)),
+            },
+        }
+    }
+
+    /// Tells the operator what the engine did, and the client what it means.
+    pub(super) fn explain(&self, error: &UpstreamError) -> Fault {
+        tracing::warn!(request_id = self.ask.request_id, receipt = %self.ask.id, %error, "engine");
+        match error {
+            UpstreamError::Connect(_) => {
+                Fault::BadGateway("the model server cannot be reached; try again")
+            }
+            UpstreamError::Timeout(_) => Fault::GatewayTimeout,
+            UpstreamError::Broken(_) => Fault::BadGateway("the model server's answer broke off"),
+        }
+    }
+
+    /// Ends with an answer of ours instead of the engine's; nothing is charged.
+    pub(super) async fn fail(self, fault: Fault, outcome: Outcome, answer: Head) {
+        let body = fault.openai_body();
+        let ending = Ending::with_body(&body, outcome, fault.status());
+        let told = self.close(ending).await.map_or(Err(unbilled()), |()| Err(fault));
+        let _ = answer.send(told);
+    }
+
+    /// The client left before it was handed anything: it pays its prompt.
+    pub(super) async fn left_early(self) {
+        let mut ending = Ending::with_body(&[], Outcome::ClientGone, 200);
+        ending.usage = self.usage(&Meter::default(), None);
+        let _ = self.close(ending).await;
+    }
+
+    /// What is charged for where the count stands at `meter`.
+    pub(super) fn usage(&self, meter: &Meter, prompt: Option<u64>) -> Usage {
+        meter.usage(prompt, self.request.received.len(), self.bound)
+    }
+
+    /// Signs and charges, durably. On an error the end of the answer must not leave.
+    pub(super) async fn close(self, ending: Ending) -> Result<(), Unbilled> {
+        let Self { exchange, ask, permit, hold, bound, .. } = self;
+        let (outcome, usage) = (ending.outcome, ending.usage);
+        if usage.output > bound.output {
+            tracing::warn!(receipt = %ask.id, tokens = usage.output, bound = bound.output,
+                "the engine counts more tokens than were asked for");
+        }
+        match hold.close(ending, &exchange.shared).await {
+            Ok(receipt) => {
+                permit.used(usage.input.saturating_add(usage.output));
+                tracing::info!(
+                    request_id = ask.request_id, receipt = %receipt.id, user = %receipt.user,
+                    outcome = outcome.as_str(), status = receipt.status, input = usage.input,
+                    output = usage.output, fee = %receipt.fee, bytes = receipt.bytes, "exchange"
+                );
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(request_id = ask.request_id, receipt = %ask.id, %error, "unbilled");
+                Err(error)
+            }
+        }
+    }
+}
+
+fn is_event_stream(reply: &Reply) -> bool {
+    let media_type = reply.content_type.as_deref().and_then(|text| text.split(';').next());
+    media_type.is_some_and(|t| t.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+pub(super) fn stopping() -> Fault {
+    let retry_after = std::time::Duration::from_secs(5);
+    Fault::Unavailable { message: "this server is stopping; try again", retry_after }
+}
+
+/// Told instead of an answer that could not be charged.
+pub(super) fn unbilled() -> Fault {
+    let retry_after = std::time::Duration::from_secs(1);
+    Fault::Unavailable { message: "this server's ledger is not available", retry_after }
+}

@@ -1,0 +1,139 @@
+//! Reads an engine's stream: what goes on to the client, what was counted, how it ended. Pure: bytes
+//! in, bytes out.
+
+use bytes::Bytes;
+
+use super::event::{Event, Kind};
+use super::meter::Meter;
+use super::request::UsageWanted;
+use super::sse::{EventTooLong, Framer};
+
+/// What of a read goes on to the client now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Whole events, as the client asked for them. May be empty.
+    pub piece: Bytes,
+    /// How many.
+    pub events: u64,
+}
+
+/// Reads one stream.
+#[derive(Debug)]
+pub struct Reader {
+    framer: Framer,
+    wanted: UsageWanted,
+    /// Tokens up to here.
+    pub meter: Meter,
+    /// The engine's count of the prompt, from the first event that told it.
+    pub prompt: Option<u64>,
+    /// The engine's id of the answer.
+    pub upstream_id: Option<String>,
+    /// The engine said that it failed, or sent what is no event of a chat.
+    pub failed: bool,
+    /// The event that ends a whole answer; held back until fee and signature are durable.
+    pub done: Option<Bytes>,
+}
+
+impl Reader {
+    /// A reader for a client that asked for this usage.
+    pub fn new(wanted: UsageWanted) -> Self {
+        Self {
+            framer: Framer::default(),
+            wanted,
+            meter: Meter::default(),
+            prompt: None,
+            upstream_id: None,
+            failed: false,
+            done: None,
+        }
+    }
+
+    /// Takes what was read. What comes after `[DONE]` is not looked at.
+    ///
+    /// # Errors
+    /// The engine sends an event without end.
+    pub fn read(&mut self, read: &[u8]) -> Result<Batch, EventTooLong> {
+        let mut batch = Gather::default();
+        if self.done.is_some() {
+            return Ok(batch.into());
+        }
+        self.framer.push(read);
+        while let Some(event) = self.framer.next_event()? {
+            self.take(event, &mut batch);
+            if self.done.is_some() {
+                break;
+            }
+        }
+        Ok(batch.into())
+    }
+
+    /// Takes the end of the stream: an event may be left without its blank line.
+    ///
+    /// A piece of an event goes on only where nothing has to be cut from it: half a usage member
+    /// cannot be told from what the client asked for.
+    pub fn finish(&mut self) -> Batch {
+        let mut batch = Gather::default();
+        if self.done.is_none()
+            && let Some(tail) = self.framer.finish()
+        {
+            let whole = Event::read(tail.clone(), self.wanted, true).kind != Kind::Garbage;
+            if whole {
+                self.take(tail, &mut batch);
+            } else if self.wanted.running {
+                batch.add(tail);
+            }
+        }
+        batch.into()
+    }
+
+    fn take(&mut self, bytes: Bytes, batch: &mut Gather) {
+        let event = Event::read(bytes, self.wanted, self.upstream_id.is_some());
+        match event.kind {
+            Kind::Done => {
+                self.done = event.bytes;
+                return;
+            }
+            Kind::Error | Kind::Garbage => self.failed = true,
+            Kind::Chunk | Kind::Quiet => {}
+        }
+        if event.id.is_some() {
+            self.upstream_id = event.id;
+        }
+        if let Some(usage) = &event.usage {
+            self.prompt = Some(usage.input());
+        }
+        self.meter.take(event.usage, event.text_bytes);
+        if let Some(bytes) = event.bytes {
+            batch.add(bytes);
+        }
+    }
+}
+
+/// Joins events into one piece; the usual single one without a copy.
+#[derive(Default)]
+struct Gather {
+    first: Bytes,
+    more: Vec<u8>,
+    events: u64,
+}
+
+impl Gather {
+    fn add(&mut self, event: Bytes) {
+        if self.events == 0 {
+            self.first = event;
+        } else {
+            if self.more.is_empty() {
+                self.more.extend_from_slice(&self.first);
+            }
+            self.more.extend_from_slice(&event);
+        }
+        self.events = self.events.saturating_add(1);
+    }
+}
+
+impl From<Gather> for Batch {
+    fn from(gather: Gather) -> Self {
+        let piece = if gather.more.is_empty() { gather.first } else { gather.more.into() };
+        Self { piece, events: gather.events }
+    }
+}

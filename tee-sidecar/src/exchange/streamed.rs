@@ -1,0 +1,167 @@
+//! A streamed answer, from the engine to the client, event by event.
+
+use std::time::Duration;
+
+use broker_core::{Outcome, Usage};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::billing::Ending;
+use super::handover::{Mark, Sender, hand_over};
+use super::pump::{Head, Held};
+use super::reader::Reader;
+use super::{Answer, AnswerBody};
+use crate::config::OnDisconnect;
+use crate::upstream::{Reply, UpstreamBody};
+
+/// How far a stream is read on after its client has left, where the host wants that.
+const DRAIN_BYTES_MAX: u64 = 10 * 1024 * 1024;
+/// How long an engine may take to close a stream behind its `[DONE]`, so that the connection can be
+/// used again.
+const CLOSING_TIME: Duration = Duration::from_millis(200);
+
+/// How a stream ended.
+enum End {
+    /// With `[DONE]`, here held back.
+    Whole(Bytes),
+    /// Without.
+    Truncated,
+    /// The client left, or took nothing for too long.
+    ClientGone,
+    /// The sidecar is stopping.
+    Closing,
+}
+
+pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
+    let Reply { status, content_type, mut body, .. } = reply;
+    let (mut sender, receiver) = hand_over();
+    let answer = Answer { status, content_type, body: AnswerBody::Stream(receiver) };
+    // A client that is gone by now dropped the receiver: the loop below sees it.
+    let _ = head.send(Ok(answer));
+    let mut reader = Reader::new(held.request.usage_wanted);
+    let end = forward(&held, &mut body, &mut reader, &mut sender).await;
+    let client_idle = held.exchange.shared.client_idle;
+    match end {
+        End::Whole(done) => {
+            let drained = timeout(client_idle, sender.drained()).await;
+            if !matches!(drained, Ok(Ok(()))) {
+                return gone(held, body, reader, &sender).await;
+            }
+            let mut tail = body;
+            tokio::spawn(async move {
+                let rest = async { while let Some(Ok(_)) = tail.next().await {} };
+                let _ = timeout(CLOSING_TIME, rest).await;
+            });
+            let outcome = if reader.failed { Outcome::UpstreamError } else { Outcome::Complete };
+            let mark = sender.sent().after(&done, 1);
+            if close(held, &reader, &mark, outcome, false).await {
+                sender.finish(done);
+            }
+        }
+        End::Truncated => {
+            drop(body);
+            // What is on its way may still arrive; then the connection is closed.
+            let _ = timeout(client_idle, sender.drained()).await;
+            let mark = sender.halt();
+            close(held, &reader, &mark, Outcome::TruncatedUpstream, false).await;
+        }
+        End::Closing => {
+            drop(body);
+            let mark = sender.halt();
+            close(held, &reader, &mark, Outcome::Shutdown, false).await;
+        }
+        End::ClientGone => gone(held, body, reader, &sender).await,
+    }
+}
+
+/// Moves events until the stream ends in one of its ways.
+async fn forward(
+    held: &Held,
+    body: &mut UpstreamBody,
+    reader: &mut Reader,
+    sender: &mut Sender,
+) -> End {
+    let shared = &held.exchange.shared;
+    let closing = shared.stop.closing();
+    tokio::pin!(closing);
+    loop {
+        let read = tokio::select! {
+            biased;
+            () = &mut closing => return End::Closing,
+            () = sender.gone() => return End::ClientGone,
+            read = body.next() => read,
+        };
+        let batch = match read {
+            Some(Ok(bytes)) => match reader.read(&bytes) {
+                Ok(batch) => batch,
+                Err(_too_long) => {
+                    tracing::warn!(receipt = %held.ask.id, "an event without end");
+                    return End::Truncated;
+                }
+            },
+            Some(Err(error)) => {
+                held.explain(&error);
+                reader.finish()
+            }
+            None => reader.finish(),
+        };
+        let ended = !matches!(read, Some(Ok(_)));
+        if batch.events > 0 {
+            let sent = sender.send(batch.piece, batch.events, reader.meter);
+            match timeout(shared.client_idle, sent).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return End::ClientGone,
+            }
+        }
+        match reader.done.take() {
+            Some(done) => return End::Whole(done),
+            None if ended => return End::Truncated,
+            None => {}
+        }
+    }
+}
+
+/// Charges what was handed over, or the engine's final count where the host reads on.
+async fn gone(held: Held, mut body: UpstreamBody, mut reader: Reader, sender: &Sender) {
+    let mut mark = sender.halt();
+    let drain = held.exchange.shared.on_disconnect == OnDisconnect::Drain;
+    if drain {
+        read_on(&held, &mut body, &mut reader).await;
+        mark.meter = reader.meter;
+    }
+    drop(body);
+    close(held, &reader, &mark, Outcome::ClientGone, drain).await;
+}
+
+async fn read_on(held: &Held, body: &mut UpstreamBody, reader: &mut Reader) {
+    let closing = held.exchange.shared.stop.closing();
+    tokio::pin!(closing);
+    let mut bytes_read: u64 = 0;
+    while reader.done.is_none() && bytes_read < DRAIN_BYTES_MAX {
+        let read = tokio::select! {
+            biased;
+            () = &mut closing => return,
+            read = body.next() => read,
+        };
+        let Some(Ok(bytes)) = read else { return };
+        bytes_read = bytes_read.saturating_add(bytes.len() as u64);
+        if reader.read(&bytes).is_err() {
+            return;
+        }
+    }
+}
+
+/// Signs and charges what stands at `mark`; true when that is durable.
+async fn close(held: Held, reader: &Reader, mark: &Mark, outcome: Outcome, drained: bool) -> bool {
+    let mut ending = Ending::at(mark, outcome, 200);
+    let nothing_handed = mark.meter.last.is_none() && mark.meter.uncounted_bytes == 0;
+    // Whole answers and clients that left pay their prompt; a failure of the engine's or of ours
+    // that came before any answer costs nothing.
+    let pays = matches!(outcome, Outcome::Complete | Outcome::ClientGone) || !nothing_handed;
+    ending.usage =
+        if pays { held.usage(&mark.meter, reader.prompt) } else { Usage::default() };
+    ending.upstream_id.clone_from(&reader.upstream_id);
+    ending.drained = drained;
+    held.close(ending).await.is_ok()
+}

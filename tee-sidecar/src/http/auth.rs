@@ -1,0 +1,72 @@
+//! Who asks: from the `Authorization` header to the account that pays.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
+use broker_core::{Digest32, UserId};
+use subtle::ConstantTimeEq;
+
+use crate::config::{ApiKey, Auth};
+use crate::fault::Fault;
+
+/// The account that `open` charges.
+pub const OPEN_ACCOUNT: &str = "open";
+
+/// Knows the accounts behind keys.
+pub enum Authenticator {
+    /// Everyone is the account `open`.
+    Open(UserId),
+    /// By the SHA-256 of the key, so that a comparison tells nothing about a key.
+    ApiKeys(Vec<(Digest32, UserId)>),
+}
+
+impl Authenticator {
+    /// From the settings.
+    pub fn new(auth: &Auth) -> Self {
+        match auth {
+            Auth::Open => Self::Open(UserId::named(OPEN_ACCOUNT)),
+            Auth::ApiKeys(keys) => Self::ApiKeys(keys.iter().map(Self::entry).collect()),
+        }
+    }
+
+    fn entry(key: &ApiKey) -> (Digest32, UserId) {
+        (Digest32::sha256(key.key.expose().as_bytes()), UserId::named(&key.account))
+    }
+
+    /// The account of a request.
+    ///
+    /// # Errors
+    /// There is no key, or none we know.
+    pub fn account(&self, request: &HttpRequest) -> Result<UserId, Fault> {
+        let keys = match self {
+            Self::Open(user) => return Ok(*user),
+            Self::ApiKeys(keys) => keys,
+        };
+        let presented = bearer(request).ok_or(Fault::Unauthorized(
+            "an API key is needed: send the header 'Authorization: Bearer <key>'",
+        ))?;
+        let presented = Digest32::sha256(presented);
+        // Every entry is compared, so the time does not tell which one fits.
+        let mut found = None;
+        for (digest, user) in keys {
+            if bool::from(digest.0.ct_eq(&presented.0)) {
+                found = Some(*user);
+            }
+        }
+        found.ok_or(Fault::Unauthorized("this API key is not known here"))
+    }
+
+    /// The account of a request to a route that needs none: `None` without credentials.
+    pub fn optional_account(&self, request: &HttpRequest) -> Result<Option<UserId>, Fault> {
+        match self {
+            Self::Open(_) => Ok(None),
+            Self::ApiKeys(_) if !request.headers().contains_key(AUTHORIZATION) => Ok(None),
+            Self::ApiKeys(_) => self.account(request).map(Some),
+        }
+    }
+}
+
+fn bearer(request: &HttpRequest) -> Option<&[u8]> {
+    let value = request.headers().get(AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}

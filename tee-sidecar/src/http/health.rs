@@ -1,0 +1,37 @@
+//! `GET /healthz` and `/readyz`
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use super::AppState;
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<&'static str>,
+}
+
+/// The process runs.
+pub(super) async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(Health { status: "ok", reasons: Vec::new() })
+}
+
+/// The process can answer; if not, why.
+pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
+    let shared = &state.exchange.shared;
+    let mut reasons = Vec::new();
+    if !shared.stop.is_running() {
+        reasons.push("stopping");
+    }
+    if !shared.ledger.is_healthy() {
+        reasons.push("the ledger's writer has stopped: see the log, mend the disk, restart");
+    }
+    if shared.catalog.model(&*state.exchange.engine).await.is_err() {
+        reasons.push("the model server does not say which model it serves");
+    }
+    if reasons.is_empty() {
+        return HttpResponse::Ok().json(Health { status: "ready", reasons });
+    }
+    HttpResponse::ServiceUnavailable().json(Health { status: "not ready", reasons })
+}

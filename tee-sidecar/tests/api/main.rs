@@ -1,0 +1,13 @@
+//! The sidecar as its clients see it: black box over HTTP, a scripted engine behind it. Names of
+//! tests are sentences; the letters in their comments are the pitfalls they cover.
+#![cfg(feature = "simulator")]
+
+mod billing;
+mod bytes;
+mod disconnect;
+mod edge;
+mod failures;
+mod retries;
+mod shutdown;
+mod signatures;
+mod support;

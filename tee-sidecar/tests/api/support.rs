@@ -1,0 +1,9 @@
+//! A sidecar in this process, a scripted engine behind it, a client that sees raw bytes.
+
+mod client;
+mod engine;
+mod sidecar;
+
+pub(crate) use client::{Conn, Response, get, post, sha256_hex};
+pub(crate) use engine::{Engine, Seen, Step, chunk_event, sse, whole};
+pub(crate) use sidecar::{MODEL, Sidecar, api_key, recover};

@@ -1,0 +1,153 @@
+//! An HTTP client that keeps the bytes as they came over the wire.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    /// The body after the transfer coding.
+    pub(crate) body: Vec<u8>,
+    /// The body ended as HTTP says, not by a closed connection.
+    pub(crate) complete: bool,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    pub(crate) fn receipt(&self) -> String {
+        let id = self.header("x-receipt-id").expect("x-receipt-id").to_owned();
+        assert_eq!(self.header("zg-res-key"), Some(id.as_str()));
+        assert!(self.header("x-request-id").is_some());
+        id
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    /// An error in OpenAI's shape, and its `type`.
+    pub(crate) fn error_type(&self) -> String {
+        let body = self.json();
+        let error = &body["error"];
+        assert!(error["message"].is_string(), "{body}");
+        assert!(error.get("param").is_some() && error.get("code").is_some(), "{body}");
+        assert!(self.header("x-request-id").is_some());
+        error["type"].as_str().unwrap().to_owned()
+    }
+}
+
+/// One connection.
+pub(crate) struct Conn {
+    out: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Conn {
+    pub(crate) fn open(addr: SocketAddr) -> Self {
+        let out = TcpStream::connect(addr).unwrap();
+        out.set_nodelay(true).unwrap();
+        out.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let reader = BufReader::new(out.try_clone().unwrap());
+        Self { out, reader }
+    }
+
+    pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
+        let mut head = format!("{method} {path} HTTP/1.1\r\n");
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            head.push_str("host: 127.0.0.1\r\n");
+        }
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if method == "POST" && !headers.iter().any(|(name, _)| *name == "content-length") {
+            head.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        // The server may answer and close before it has read everything.
+        let _ = self.out.write_all(&[head.as_bytes(), body].concat());
+    }
+
+    /// Reads status and headers.
+    pub(crate) fn head(&mut self) -> Response {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = self.reader.read_line(&mut head).unwrap();
+            assert_ne!(read, 0, "closed in the head: {head:?}");
+        }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Response { status, head, body: Vec::new(), complete: false }
+    }
+
+    /// Reads one HTTP chunk; `None` at the end, an error where the connection broke.
+    pub(crate) fn chunk(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let size = usize::from_str_radix(line.trim(), 16)
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidData))?;
+        let mut data = vec![0; size + 2];
+        self.reader.read_exact(&mut data)?;
+        data.truncate(size);
+        Ok((size > 0).then_some(data))
+    }
+
+    /// Reads a whole answer.
+    pub(crate) fn response(&mut self) -> Response {
+        let mut response = self.head();
+        if let Some(length) = response.header("content-length") {
+            let mut body = vec![0; length.parse().unwrap()];
+            response.complete = self.reader.read_exact(&mut body).is_ok();
+            response.body = body;
+        } else if response.header("transfer-encoding").is_some() {
+            loop {
+                match self.chunk() {
+                    Ok(Some(data)) => response.body.extend(data),
+                    Ok(None) => {
+                        response.complete = true;
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+        }
+        response
+    }
+}
+
+pub(crate) fn post(
+    addr: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl AsRef<[u8]>,
+) -> Response {
+    let mut conn = Conn::open(addr);
+    conn.send("POST", path, headers, body.as_ref());
+    conn.response()
+}
+
+pub(crate) fn get(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
+    let mut conn = Conn::open(addr);
+    conn.send("GET", path, headers, b"");
+    conn.response()
+}
+
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    broker_core::Digest32::sha256(bytes).to_string()
+}
