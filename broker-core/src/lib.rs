@@ -21,12 +21,13 @@ pub mod digest;
 pub mod ledger;
 pub mod money;
 pub mod receipt;
+pub mod rules;
 pub mod signer;
 pub mod tariff;
 
 pub use account::{Account, Bucket, Cover, Movement, UserId};
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use command::{Applied, Command, Decision, Hold, Refusal, ReleaseReason};
+pub use command::{Applied, Command, Decision, Hold, HoldState, Refusal, ReleaseReason};
 pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
 pub use ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader};
 pub use money::{Neuron, ParseNeuronError};
