@@ -1,7 +1,6 @@
 //! Pricing, request hashing, receipts and a durable fee ledger for metered inference.
 //!
 //! The crate is a pure state machine (the rules of the ledger) with thin shells around it (SQLite,
-//! a writer thread). It links no TEE, no HTTP server and no chain. Amounts are [`Neuron`]: integers,
 //! never floats.
 //!
 //! ```
@@ -29,7 +28,9 @@ pub use account::{Account, Bucket, Cover, Movement, UserId};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use command::{Applied, Command, Decision, Hold, HoldState, Refusal, ReleaseReason};
 pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
-pub use ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader};
+pub use ledger::memory::MemoryLedger;
+pub use ledger::transfer::{Transfer, TransferKind};
+pub use ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader, Totals};
 pub use money::{Neuron, ParseNeuronError};
 pub use receipt::{Outcome, Receipt, ReceiptId, signed_text};
 pub use signer::{
