@@ -9,6 +9,8 @@ use crate::receipt::{Receipt, ReceiptId};
 
 mod fold;
 pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 pub mod transfer;
 
 /// A ledger of fees. One call of [`Ledger::apply`] is one transaction: all of the batch or nothing.
