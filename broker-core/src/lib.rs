@@ -1,6 +1,7 @@
 //! Pricing, request hashing, receipts and a durable fee ledger for metered inference.
 //!
 //! The crate is a pure state machine (the rules of the ledger) with thin shells around it (SQLite,
+//! a writer thread). It links no TEE, no HTTP server and no chain. Amounts are [`Neuron`]: integers,
 //! never floats.
 //!
 //! ```
@@ -23,6 +24,7 @@ pub mod receipt;
 pub mod rules;
 pub mod signer;
 pub mod tariff;
+pub mod writer;
 
 pub use account::{Account, Bucket, Cover, Movement, UserId};
 pub use clock::{Clock, SystemClock, Timestamp};
@@ -39,3 +41,4 @@ pub use signer::{
     Address, LocalSigner, SignError, Signature, Signer, eip191_digest, recover_text_signer,
 };
 pub use tariff::{Tariff, TokenBound, Usage, UsageSource};
+pub use writer::{LedgerHandle, WriterLimits, recover, spawn_writer, spawn_writer_with};
