@@ -79,6 +79,17 @@ impl ReleaseReason {
     }
 }
 
+/// How a hold stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HoldState {
+    /// The exchange is running.
+    Open,
+    /// The exchange ended with a receipt.
+    Finished,
+    /// The hold was freed without a receipt.
+    Released(ReleaseReason),
+}
+
 /// What a command did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -2,9 +2,16 @@
 
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
-use crate::command::{Command, Decision, Hold};
+use crate::command::{Command, Decision, Hold, HoldState};
 use crate::digest::Digest32;
+use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
+
+mod fold;
+pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod transfer;
 
 /// A ledger of fees. One call of [`Ledger::apply`] is one transaction: all of the batch or nothing.
 ///
@@ -44,8 +51,29 @@ pub trait LedgerReader: Send + Sync {
         owner: Option<&UserId>,
     ) -> Result<Option<Receipt>, LedgerError>;
 
+    /// How the hold with this receipt id stands; `None` where no hold has it. Tells an exchange that
+    /// runs or was released from one that never was.
+    fn hold_state(&self, id: &ReceiptId) -> Result<Option<HoldState>, LedgerError>;
+
     /// One user's buckets; an unknown user's are empty.
     fn account(&self, user: &UserId) -> Result<Account, LedgerError>;
+}
+
+/// Sums over a whole ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Set aside for requests in flight, in neuron.
+    pub held: Neuron,
+    /// Captured fees that no voucher covers yet, in neuron.
+    pub earned: Neuron,
+    /// Fees under a signed voucher that is not settled yet, in neuron.
+    pub vouchered: Neuron,
+    /// Accounts that money ever moved in, or that are unlimited.
+    pub accounts: u64,
+    /// Finished exchanges.
+    pub receipts: u64,
+    /// Holds that have not ended.
+    pub open_holds: u64,
 }
 
 /// What an audit found.

@@ -21,17 +21,24 @@ pub mod digest;
 pub mod ledger;
 pub mod money;
 pub mod receipt;
+pub mod rules;
 pub mod signer;
 pub mod tariff;
+pub mod writer;
 
 pub use account::{Account, Bucket, Cover, Movement, UserId};
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use command::{Applied, Command, Decision, Hold, Refusal, ReleaseReason};
+pub use command::{Applied, Command, Decision, Hold, HoldState, Refusal, ReleaseReason};
 pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
-pub use ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader};
+pub use ledger::memory::MemoryLedger;
+#[cfg(feature = "sqlite")]
+pub use ledger::sqlite::{SqliteLedger, SqliteReader};
+pub use ledger::transfer::{Transfer, TransferKind};
+pub use ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader, Totals};
 pub use money::{Neuron, ParseNeuronError};
 pub use receipt::{Outcome, Receipt, ReceiptId, signed_text};
 pub use signer::{
     Address, LocalSigner, SignError, Signature, Signer, eip191_digest, recover_text_signer,
 };
 pub use tariff::{Tariff, TokenBound, Usage, UsageSource};
+pub use writer::{LedgerHandle, WriterLimits, recover, spawn_writer, spawn_writer_with};

@@ -1,0 +1,83 @@
+//! A ledger in one SQLite file, durable when a command is answered.
+
+use std::fs::File;
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::account::{Account, UserId};
+use crate::clock::Timestamp;
+use crate::command::{Command, Decision, Hold};
+use crate::ledger::{AuditReport, Ledger, LedgerError};
+
+mod audit;
+mod open;
+mod reader;
+mod rows;
+mod schema;
+mod values;
+mod write;
+
+pub use reader::SqliteReader;
+
+/// A ledger in one SQLite file, open for writing. No other process can write to it meanwhile.
+pub struct SqliteLedger {
+    db: Connection,
+    _lock: File,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger at `path`, and makes it and its folder where there is none.
+    ///
+    /// # Errors
+    /// [`LedgerError::InUse`] while another process writes to it, [`LedgerError::Foreign`] where
+    /// the file is none of ours, [`LedgerError::UnsafeSetting`] where commits would not be durable.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let (db, lock) = open::for_writing(path)?;
+        Ok(Self { db, _lock: lock })
+    }
+}
+
+impl Ledger for SqliteLedger {
+    fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Vec<Decision>, LedgerError> {
+        // Dropping the transaction on the way out of an error rolls it back.
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut head = write::Head::read(&tx)?;
+        let decisions: Result<Vec<_>, _> =
+            batch.iter().map(|command| write::apply(&tx, &mut head, command, now)).collect();
+        let decisions = decisions?;
+        tx.commit()?;
+        Ok(decisions)
+    }
+
+    fn account(&self, user: &UserId) -> Result<Account, LedgerError> {
+        Ok(write::account(&self.db, user)?)
+    }
+
+    fn open_holds(&self) -> Result<Vec<Hold>, LedgerError> {
+        Ok(write::open_holds(&self.db)?)
+    }
+
+    fn audit(&self) -> Result<AuditReport, LedgerError> {
+        audit::audit(&self.db)
+    }
+}
+
+impl From<rusqlite::Error> for LedgerError {
+    fn from(error: rusqlite::Error) -> Self {
+        if is_unreadable(&error) {
+            Self::Corrupt(error.to_string())
+        } else {
+            Self::Storage(error.to_string())
+        }
+    }
+}
+
+/// True where the database answered, with a value that this program never writes.
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    matches!(
+        error,
+        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)
+    )
+}

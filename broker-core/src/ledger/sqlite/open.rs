@@ -1,0 +1,154 @@
+//! Opening the file: the lock, the settings that durability rests on, and read-only connections.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::ledger::LedgerError;
+
+use super::schema;
+
+/// A connection that writes, and the lock that makes it the only one.
+pub(super) fn for_writing(path: &Path) -> Result<(Connection, File), LedgerError> {
+    let name = path.display().to_string();
+    check_library_version(rusqlite::version_number())?;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(|error| storage(&parent.display(), &error))?;
+    }
+    let lock = lock(path)?;
+    make_file(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(plain(path), flags)?;
+    for setting in &SETTINGS {
+        // Whether the file is ours is asked first: the journal mode is written into it.
+        if setting.name == "journal_mode" {
+            schema::create_or_check(&mut connection, &name)?;
+        }
+        setting.set(&connection)?;
+    }
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+    SETTINGS.iter().try_for_each(|setting| setting.check(&connection))?;
+    Ok((connection, lock))
+}
+
+/// A connection that cannot write, to a ledger that may be in use, stopped or killed.
+pub(super) fn for_reading(path: &Path) -> Result<Connection, LedgerError> {
+    check_library_version(rusqlite::version_number())?;
+    let name = path.display().to_string();
+    if !path.is_file() {
+        return Err(LedgerError::Missing { path: name });
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(plain(path), flags)?;
+    connection.pragma_update(None, "busy_timeout", "5000")?;
+    connection.pragma_update(None, "query_only", "ON")?;
+    schema::check(&connection, &name)?;
+    Ok(connection)
+}
+
+struct Setting {
+    name: &'static str,
+    value: &'static str,
+    required: &'static str,
+}
+
+impl Setting {
+    fn set(&self, connection: &Connection) -> Result<(), LedgerError> {
+        // The journal mode answers with a row, which `pragma_update` ignores.
+        Ok(connection.pragma_update(None, self.name, self.value)?)
+    }
+
+    fn check(&self, connection: &Connection) -> Result<(), LedgerError> {
+        let found = connection.pragma_query_value(None, self.name, |row| {
+            row.get_ref(0).map(|value| match value {
+                rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+                other => other.as_str().unwrap_or("unreadable").to_owned(),
+            })
+        })?;
+        if found == self.required {
+            return Ok(());
+        }
+        Err(LedgerError::UnsafeSetting { setting: self.name, found, required: self.required })
+    }
+}
+
+/// `synchronous=NORMAL` may lose an acknowledged commit when the power fails; FULL does not.
+const SETTINGS: [Setting; 4] = [
+    Setting { name: "busy_timeout", value: "5000", required: "5000" },
+    Setting { name: "foreign_keys", value: "ON", required: "1" },
+    Setting { name: "synchronous", value: "FULL", required: "2" },
+    Setting { name: "journal_mode", value: "WAL", required: "wal" },
+];
+
+const STATEMENTS_CACHED_MAX: usize = 64;
+
+/// Versions before 3.51.3 can corrupt a write-ahead log that two connections reset at once.
+fn check_library_version(found: i32) -> Result<(), LedgerError> {
+    if found >= 3_051_003 {
+        return Ok(());
+    }
+    let (setting, required) = ("SQLite version number", "3051003 or later");
+    Err(LedgerError::UnsafeSetting { setting, found: found.to_string(), required })
+}
+
+/// The lock lies in a file of its own, since SQLite drops its own locks on the ledger's file when
+/// any descriptor of it is closed. The file stays when the ledger is closed; only the lock goes.
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = private().create(true).truncate(false).open(&name);
+    let file = file.map_err(|error| storage(&name.display(), &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(LedgerError::InUse { path: path.display().to_string() })
+        }
+        Err(TryLockError::Error(error)) => Err(storage(&name.display(), &error)),
+    }
+}
+
+/// Makes the file before SQLite does, so that nobody else can read it from the first moment on.
+fn make_file(path: &Path) -> Result<(), LedgerError> {
+    match private().create_new(true).open(path) {
+        Ok(_) => sync_folder(path),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(storage(&path.display(), &error)),
+    }
+}
+
+/// A new file's name is durable only once its folder is.
+fn sync_folder(path: &Path) -> Result<(), LedgerError> {
+    let folder = plain(path).parent().map(Path::to_owned).unwrap_or_default();
+    let synced = File::open(&folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| storage(&folder.display(), &error))
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// A relative path that starts with `file:` would be taken for a URI; `./file:` is not.
+fn plain(path: &Path) -> PathBuf {
+    if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) }
+}
+
+fn storage(what: &dyn std::fmt::Display, error: &std::io::Error) -> LedgerError {
+    LedgerError::Storage(format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_with_the_wal_reset_bug_is_refused() {
+        assert!(check_library_version(3_051_002).is_err());
+        assert!(check_library_version(3_051_003).is_ok());
+    }
+}

@@ -1,0 +1,157 @@
+//! Reading a ledger beside its writer, or one that is stopped.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::account::{Account, UserId};
+use crate::command::HoldState;
+use crate::ledger::{AuditReport, LedgerError, LedgerReader, Totals};
+use crate::money::Neuron;
+use crate::receipt::{Receipt, ReceiptId};
+
+use super::audit::audit;
+use super::rows::{ACCOUNT, Columns, RECEIPT, count};
+use super::{open, write};
+
+/// Reads a ledger through connections of its own that cannot write. Needs no lock: readers and the
+/// writer do not block each other.
+///
+/// The ledger's file is never changed. SQLite may leave its empty log and its shared memory beside a
+/// stopped one.
+pub struct SqliteReader {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl SqliteReader {
+    /// Opens the ledger at `path`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Missing`] where there is no file, [`LedgerError::Foreign`] where it is none of
+    /// ours.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let first = open::for_reading(path)?;
+        Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]) })
+    }
+
+    /// Re-adds everything and compares, as of one moment.
+    ///
+    /// # Errors
+    /// The database failed. A wrong row is no error: the report names it.
+    pub fn audit(&self) -> Result<AuditReport, LedgerError> {
+        self.with(audit)
+    }
+
+    /// Sums over the whole ledger, as of one moment.
+    ///
+    /// # Errors
+    /// The database failed, or a sum leaves the range of money.
+    pub fn totals(&self) -> Result<Totals, LedgerError> {
+        self.with(totals)
+    }
+
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open::for_reading(&self.path)?,
+        };
+        let answer = read(&connection)?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_CONNECTIONS_MAX {
+            idle.push(connection);
+        }
+        Ok(answer)
+    }
+}
+
+impl LedgerReader for SqliteReader {
+    fn receipt(&self, id: &ReceiptId) -> Result<Option<Receipt>, LedgerError> {
+        self.with(|db| receipt(db, id))
+    }
+
+    fn receipt_by_upstream_id(
+        &self,
+        id: &str,
+        owner: Option<&UserId>,
+    ) -> Result<Option<Receipt>, LedgerError> {
+        self.with(|db| match alias(db, id, owner)? {
+            Some(id) => receipt(db, &id),
+            None => Ok(None),
+        })
+    }
+
+    fn hold_state(&self, id: &ReceiptId) -> Result<Option<HoldState>, LedgerError> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT o.key IS NOT NULL, x.why FROM hold h \
+                 LEFT JOIN open_hold o ON o.key = h.key LEFT JOIN released x ON x.key = h.key \
+                 WHERE h.receipt = ?1",
+            )?;
+            let state = |row: &rusqlite::Row<'_>| Ok(write::state(row.get(0)?, row.get(1)?));
+            Ok(statement.query_row([id], state).optional()?)
+        })
+    }
+
+    fn account(&self, user: &UserId) -> Result<Account, LedgerError> {
+        self.with(|db| Ok(write::account(db, user)?))
+    }
+}
+
+fn receipt(db: &Connection, id: &ReceiptId) -> Result<Option<Receipt>, LedgerError> {
+    let sql = format!("SELECT {RECEIPT} FROM receipt r WHERE r.id = ?1");
+    let mut statement = db.prepare_cached(&sql)?;
+    Ok(statement.query_row([id], |row| Columns::of(row).receipt()).optional()?)
+}
+
+fn alias(
+    db: &Connection,
+    id: &str,
+    owner: Option<&UserId>,
+) -> Result<Option<ReceiptId>, LedgerError> {
+    let Some(owner) = owner else {
+        let sql = "SELECT receipt FROM upstream_alias WHERE alias = ?1 LIMIT 2";
+        let mut statement = db.prepare_cached(sql)?;
+        let ids: Vec<ReceiptId> =
+            statement.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        return Ok(match ids.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        });
+    };
+    let sql = "SELECT receipt FROM upstream_alias WHERE alias = ?1 AND user = ?2";
+    let mut statement = db.prepare_cached(sql)?;
+    Ok(statement.query_row((id, owner), |row| row.get(0)).optional()?)
+}
+
+fn totals(db: &Connection) -> Result<Totals, LedgerError> {
+    let snapshot = db.unchecked_transaction()?;
+    let mut totals = Totals {
+        accounts: count(&snapshot, "account")?,
+        receipts: count(&snapshot, "receipt")?,
+        open_holds: count(&snapshot, "open_hold")?,
+        ..Totals::default()
+    };
+    let mut statement = snapshot.prepare_cached(&format!("SELECT {ACCOUNT} FROM account a"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let account = Columns::of(row).account()?;
+        add(&mut totals.held, account.held)?;
+        add(&mut totals.earned, account.earned)?;
+        add(&mut totals.vouchered, account.vouchered)?;
+    }
+    Ok(totals)
+}
+
+fn add(sum: &mut Neuron, amount: Neuron) -> Result<(), LedgerError> {
+    let out_of_range = || LedgerError::Corrupt("a total leaves the range of money".to_owned());
+    *sum = sum.checked_add(amount).ok_or_else(out_of_range)?;
+    Ok(())
+}
+
+const IDLE_CONNECTIONS_MAX: usize = 8;

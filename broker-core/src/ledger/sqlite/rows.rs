@@ -1,0 +1,117 @@
+//! Rows of several columns: the lists of their columns and how they are read.
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, Row};
+
+use crate::account::{Account, Movement};
+use crate::command::Hold;
+use crate::digest::Digest32;
+use crate::ledger::transfer::Transfer;
+use crate::receipt::Receipt;
+use crate::tariff::{Tariff, Usage};
+
+use super::values::Count;
+
+pub(super) const ACCOUNT: &str = "a.cover, a.held, a.earned, a.vouchered, a.unlimited";
+
+pub(super) const TRANSFER: &str =
+    "t.seq, t.kind, t.user, t.debit, t.credit, t.amount, t.key, t.memo, t.at, t.digest";
+
+pub(super) const HOLD: &str = "h.key, h.fingerprint, h.receipt, h.user, h.amount, \
+     h.input_price, h.output_price, h.expires";
+
+pub(super) const RECEIPT: &str = "r.id, r.user, r.outcome, r.status, r.input, r.cached_input, \
+     r.output, r.source, r.fee, r.request_hash, r.response_hash, r.bytes, r.events, r.signature, \
+     r.signing_address, r.upstream_id, r.drained, r.served_at";
+
+/// Takes a row's columns from left to right.
+pub(super) struct Columns<'row, 'stmt> {
+    row: &'row Row<'stmt>,
+    next: usize,
+}
+
+impl<'row, 'stmt> Columns<'row, 'stmt> {
+    pub(super) fn of(row: &'row Row<'stmt>) -> Self {
+        Self { row, next: 0 }
+    }
+
+    pub(super) fn take<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        let column = self.next;
+        self.next = column.saturating_add(1);
+        self.row.get(column)
+    }
+
+    /// The columns of [`ACCOUNT`].
+    pub(super) fn account(&mut self) -> rusqlite::Result<Account> {
+        Ok(Account {
+            cover: self.take()?,
+            held: self.take()?,
+            earned: self.take()?,
+            vouchered: self.take()?,
+            unlimited: self.take()?,
+        })
+    }
+
+    /// The columns of [`TRANSFER`]: the row and the link of the chain stored with it.
+    pub(super) fn transfer(&mut self) -> rusqlite::Result<(Transfer, Digest32)> {
+        let Count(seq) = self.take()?;
+        let kind = self.take()?;
+        let movement = Movement {
+            user: self.take()?,
+            debit: self.take()?,
+            credit: self.take()?,
+            amount: self.take()?,
+        };
+        let (key, memo, at) = (self.take()?, self.take()?, self.take()?);
+        Ok((Transfer { seq, kind, movement, key, memo, at }, self.take()?))
+    }
+
+    /// The columns of [`HOLD`].
+    pub(super) fn hold(&mut self) -> rusqlite::Result<Hold> {
+        Ok(Hold {
+            key: self.take()?,
+            fingerprint: self.take()?,
+            receipt: self.take()?,
+            user: self.take()?,
+            amount: self.take()?,
+            tariff: Tariff { input_price: self.take()?, output_price: self.take()? },
+            expires: self.take()?,
+        })
+    }
+
+    /// The columns of [`RECEIPT`].
+    pub(super) fn receipt(&mut self) -> rusqlite::Result<Receipt> {
+        Ok(Receipt {
+            id: self.take()?,
+            user: self.take()?,
+            outcome: self.take()?,
+            status: self.take()?,
+            usage: Usage {
+                input: self.count()?,
+                cached_input: self.count()?,
+                output: self.count()?,
+                source: self.take()?,
+            },
+            fee: self.take()?,
+            request_hash: self.take()?,
+            response_hash: self.take()?,
+            bytes: self.count()?,
+            events: self.count()?,
+            signature: self.take()?,
+            signing_address: self.take()?,
+            upstream_id: self.take()?,
+            drained: self.take()?,
+            served_at: self.take()?,
+        })
+    }
+
+    fn count(&mut self) -> rusqlite::Result<u64> {
+        self.take().map(|Count(count)| count)
+    }
+}
+
+/// How many rows a table has.
+pub(super) fn count(db: &Connection, table: &str) -> rusqlite::Result<u64> {
+    let sql = format!("SELECT count(*) FROM {table}");
+    db.query_row(&sql, [], |row| row.get(0)).map(|Count(rows)| rows)
+}

@@ -1,0 +1,241 @@
+//! One command within a transaction: what is known before it, and what it writes.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::account::{Account, UserId};
+use crate::clock::Timestamp;
+use crate::command::{Command, Decision, Hold, HoldState, ReleaseReason};
+use crate::digest::{Digest32, RequestKey};
+use crate::ledger::LedgerError;
+use crate::ledger::transfer::{Transfer, transfers};
+use crate::receipt::{Receipt, ReceiptId};
+use crate::rules::{Effects, KnownHold, Record, View, decide};
+
+use super::rows::{ACCOUNT, Columns, HOLD};
+use super::values::Count;
+
+/// The end of the chain: the last row's number and link. Read anew in every transaction, so that a
+/// rolled back batch leaves nothing behind.
+pub(super) struct Head {
+    seq: u64,
+    digest: Digest32,
+}
+
+impl Head {
+    pub(super) fn read(db: &Connection) -> Result<Self, LedgerError> {
+        let sql = "SELECT seq, digest FROM transfer ORDER BY seq DESC LIMIT 1";
+        let mut statement = db.prepare_cached(sql)?;
+        let last = statement.query_row([], |row| {
+            let Count(seq) = row.get(0)?;
+            Ok(Self { seq, digest: row.get(1)? })
+        });
+        Ok(last.optional()?.unwrap_or(Self { seq: 0, digest: Digest32::default() }))
+    }
+}
+
+/// Decides and writes one command.
+pub(super) fn apply(
+    db: &Connection,
+    head: &mut Head,
+    command: &Command,
+    now: Timestamp,
+) -> Result<Decision, LedgerError> {
+    let view = view(db, command)?;
+    let decided = decide(&view, command).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+    match decided {
+        Err(refusal) => Ok(Err(refusal)),
+        Ok(effects) => {
+            if effects.account != view.account {
+                write_account(db, &effects)?;
+            }
+            write_record(db, &effects.record, now)?;
+            for transfer in transfers(&effects, head.seq, now) {
+                write_transfer(db, head, &transfer)?;
+            }
+            Ok(Ok(effects.applied))
+        }
+    }
+}
+
+/// One user's buckets; an unknown user's are empty.
+pub(super) fn account(db: &Connection, user: &UserId) -> rusqlite::Result<Account> {
+    let mut statement =
+        db.prepare_cached(&format!("SELECT {ACCOUNT} FROM account a WHERE a.user = ?1"))?;
+    let found = statement.query_row([user], |row| Columns::of(row).account()).optional()?;
+    Ok(found.unwrap_or_default())
+}
+
+fn view(db: &Connection, command: &Command) -> Result<View, LedgerError> {
+    let (key, user) = match command {
+        Command::Mirror { user, .. } => (None, Some(*user)),
+        Command::Reserve(hold) => (Some(hold.key), Some(hold.user)),
+        Command::Capture { key, .. } | Command::Release { key, .. } => (Some(*key), None),
+    };
+    let hold = match key {
+        Some(key) => known_hold(db, &key)?,
+        None => None,
+    };
+    let account = match user.or(hold.as_ref().map(|known| known.hold.user)) {
+        Some(user) => account(db, &user)?,
+        None => Account::default(),
+    };
+    let receipt_id_taken = match command {
+        Command::Reserve(new) if hold.is_none() => is_taken(db, &new.receipt)?,
+        _ => false,
+    };
+    Ok(View { account, hold, receipt_id_taken })
+}
+
+fn known_hold(db: &Connection, key: &RequestKey) -> Result<Option<KnownHold>, LedgerError> {
+    let sql = format!(
+        "SELECT {HOLD}, o.key IS NOT NULL, x.why FROM hold h \
+         LEFT JOIN open_hold o ON o.key = h.key LEFT JOIN released x ON x.key = h.key \
+         WHERE h.key = ?1"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let known = statement.query_row([key], |row| {
+        let mut columns = Columns::of(row);
+        let hold = columns.hold()?;
+        Ok(KnownHold { hold, state: state(columns.take()?, columns.take()?) })
+    });
+    Ok(known.optional()?)
+}
+
+/// How a hold stands, given its row in the working set and its release.
+pub(super) fn state(open: bool, released: Option<ReleaseReason>) -> HoldState {
+    match released {
+        _ if open => HoldState::Open,
+        Some(why) => HoldState::Released(why),
+        None => HoldState::Finished,
+    }
+}
+
+fn is_taken(db: &Connection, id: &ReceiptId) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM hold WHERE receipt = ?1")?.exists([id])
+}
+
+fn write_account(db: &Connection, effects: &Effects<'_>) -> rusqlite::Result<()> {
+    let Account { cover, held, earned, vouchered, unlimited } = effects.account;
+    let mut statement = db.prepare_cached(
+        "INSERT INTO account (user, cover, held, earned, vouchered, unlimited) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (user) DO UPDATE SET cover = ?2, held = ?3, \
+         earned = ?4, vouchered = ?5, unlimited = ?6",
+    )?;
+    statement.execute(params![effects.user, cover, held, earned, vouchered, unlimited])?;
+    Ok(())
+}
+
+fn write_transfer(
+    db: &Connection,
+    head: &mut Head,
+    transfer: &Transfer,
+) -> Result<(), LedgerError> {
+    let digest = transfer.digest(&head.digest);
+    let movement = &transfer.movement;
+    let mut statement =
+        db.prepare_cached("INSERT INTO transfer VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
+    statement.execute(params![
+        Count(transfer.seq),
+        transfer.kind,
+        movement.user,
+        movement.debit,
+        movement.credit,
+        movement.amount,
+        transfer.key,
+        transfer.memo,
+        transfer.at,
+        digest,
+    ])?;
+    *head = Head { seq: transfer.seq, digest };
+    Ok(())
+}
+
+fn write_record(db: &Connection, record: &Record<'_>, now: Timestamp) -> Result<(), LedgerError> {
+    match record {
+        Record::Cover => Ok(()),
+        Record::Hold(hold) => Ok(write_hold(db, hold, now)?),
+        Record::Receipt(key, receipt) => {
+            close(db, key)?;
+            Ok(write_receipt(db, key, receipt)?)
+        }
+        Record::Release(key, why) => {
+            close(db, key)?;
+            let mut statement = db.prepare_cached("INSERT INTO released VALUES (?1, ?2, ?3)")?;
+            statement.execute(params![key, why, now])?;
+            Ok(())
+        }
+    }
+}
+
+fn write_hold(db: &Connection, hold: &Hold, now: Timestamp) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO hold (key, fingerprint, receipt, user, amount, input_price, output_price, \
+         expires, opened_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    statement.execute(params![
+        hold.key,
+        hold.fingerprint,
+        hold.receipt,
+        hold.user,
+        hold.amount,
+        hold.tariff.input_price,
+        hold.tariff.output_price,
+        hold.expires,
+        now,
+    ])?;
+    db.prepare_cached("INSERT INTO open_hold VALUES (?1)")?.execute([hold.key])?;
+    Ok(())
+}
+
+/// The last line of defence against ending a hold twice: its place among the open ones is gone.
+fn close(db: &Connection, key: &RequestKey) -> Result<(), LedgerError> {
+    match db.prepare_cached("DELETE FROM open_hold WHERE key = ?1")?.execute([key])? {
+        1 => Ok(()),
+        _ => Err(LedgerError::Corrupt(format!("hold {} is not open", key.0))),
+    }
+}
+
+fn write_receipt(db: &Connection, key: &RequestKey, receipt: &Receipt) -> rusqlite::Result<()> {
+    let usage = &receipt.usage;
+    let mut statement = db.prepare_cached(
+        "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
+         ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+    )?;
+    statement.execute(params![
+        receipt.id,
+        key,
+        receipt.user,
+        receipt.outcome,
+        receipt.status,
+        Count(usage.input),
+        Count(usage.cached_input),
+        Count(usage.output),
+        usage.source,
+        receipt.fee,
+        receipt.request_hash,
+        receipt.response_hash,
+        Count(receipt.bytes),
+        Count(receipt.events),
+        receipt.signature,
+        receipt.signing_address,
+        receipt.upstream_id,
+        receipt.drained,
+        receipt.served_at,
+        receipt.digest(),
+    ])?;
+    if let Some(alias) = &receipt.upstream_id {
+        let mut statement = db.prepare_cached(
+            "INSERT INTO upstream_alias VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?;
+        statement.execute(params![alias, receipt.user, receipt.id])?;
+    }
+    Ok(())
+}
+
+/// The holds that have not ended, oldest first.
+pub(super) fn open_holds(db: &Connection) -> rusqlite::Result<Vec<Hold>> {
+    let sql = format!("SELECT {HOLD} FROM open_hold o JOIN hold h ON h.key = o.key ORDER BY h.n");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([], |row: &Row<'_>| Columns::of(row).hold())?;
+    rows.collect()
+}

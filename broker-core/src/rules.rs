@@ -1,0 +1,264 @@
+//! The rules of the ledger: what a command does, decided from what is known and nothing else.
+//!
+//! Pure: no database, no thread, no clock. Every ledger loads a [`View`], asks [`decide`] and writes
+//! the [`Effects`], so that all of them decide alike.
+
+use crate::account::{Account, Bucket, Cover, Movement, UserId};
+use crate::command::{Applied, Command, Hold, HoldState, Refusal, ReleaseReason};
+use crate::digest::RequestKey;
+use crate::money::Neuron;
+use crate::receipt::Receipt;
+
+/// What a ledger has to know to decide one command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// The account that the command is about: a known hold's user, else the command's.
+    pub account: Account,
+    /// The hold under the command's key.
+    pub hold: Option<KnownHold>,
+    /// A hold with the receipt id of a reserve exists.
+    pub receipt_id_taken: bool,
+}
+
+/// A hold and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownHold {
+    /// As it was reserved.
+    pub hold: Hold,
+    /// Open, or how it ended.
+    pub state: HoldState,
+}
+
+/// What a command that is not refused writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effects<'a> {
+    /// Whose account changes.
+    pub user: UserId,
+    /// The account afterwards.
+    pub account: Account,
+    /// The movements that lead there, in order; none of them of zero.
+    pub movements: Vec<Movement>,
+    /// What else is written.
+    pub record: Record<'a>,
+    /// The answer.
+    pub applied: Applied,
+}
+
+/// The row a command writes beside its movements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// None: only the account changed.
+    Cover,
+    /// A hold, open from now on.
+    Hold(&'a Hold),
+    /// The receipt that ends a hold.
+    Receipt(RequestKey, &'a Receipt),
+    /// The release that ends a hold.
+    Release(RequestKey, ReleaseReason),
+}
+
+/// The books do not allow what they say has happened: they were changed from outside, or the rules
+/// are wrong. Nothing may be written after this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an invariant of the books is broken: {0}")]
+pub struct Broken(pub &'static str);
+
+/// Decides one command: what it writes, or why it is refused.
+///
+/// # Errors
+/// [`Broken`] when the view contradicts itself or the result would.
+pub fn decide<'a>(
+    view: &View,
+    command: &'a Command,
+) -> Result<Result<Effects<'a>, Refusal>, Broken> {
+    let plan = match command {
+        Command::Mirror { user, cover } => Ok(mirror(&view.account, *user, *cover)),
+        Command::Reserve(hold) => reserve(view, hold),
+        Command::Capture { key, receipt } => capture(view, *key, receipt),
+        Command::Release { key, why } => release(view, *key, *why),
+    };
+    match plan {
+        Ok(plan) => carry_out(view, plan).map(Ok),
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+/// The account after a movement; `None` where a bucket would leave its range.
+///
+/// What is available is not stored: it is the cover less held and owed. So only a movement to or
+/// from the world changes the cover.
+pub fn moved(before: &Account, movement: &Movement) -> Option<Account> {
+    let mut after = *before;
+    let amount = movement.amount;
+    match movement.debit {
+        Bucket::World => after.cover = after.cover.checked_add(amount)?,
+        Bucket::Available => {}
+        Bucket::Held => after.held = after.held.checked_sub(amount)?,
+        Bucket::Earned => after.earned = after.earned.checked_sub(amount)?,
+        Bucket::Vouchered => after.vouchered = after.vouchered.checked_sub(amount)?,
+    }
+    match movement.credit {
+        Bucket::World => after.cover = after.cover.checked_sub(amount)?,
+        Bucket::Available => {}
+        Bucket::Held => after.held = after.held.checked_add(amount)?,
+        Bucket::Earned => after.earned = after.earned.checked_add(amount)?,
+        Bucket::Vouchered => after.vouchered = after.vouchered.checked_add(amount)?,
+    }
+    Some(after)
+}
+
+type Step = (Bucket, Bucket, Neuron);
+
+struct Plan<'a> {
+    user: UserId,
+    steps: [Step; 2],
+    unlimited: bool,
+    record: Record<'a>,
+    applied: Applied,
+}
+
+const NO_STEP: Step = (Bucket::World, Bucket::Available, Neuron::ZERO);
+
+fn mirror(account: &Account, user: UserId, cover: Cover) -> Plan<'static> {
+    let step = match cover {
+        Cover::Unlimited => NO_STEP,
+        Cover::UpTo(total) => match total.checked_sub(account.cover) {
+            Some(more) => (Bucket::World, Bucket::Available, more),
+            // The cover is the larger one here, so the difference exists.
+            None => {
+                let less = account.cover.checked_sub(total).unwrap_or_default();
+                (Bucket::Available, Bucket::World, less)
+            }
+        },
+    };
+    Plan {
+        user,
+        steps: [step, NO_STEP],
+        unlimited: cover == Cover::Unlimited,
+        record: Record::Cover,
+        applied: Applied::Mirrored,
+    }
+}
+
+fn reserve<'a>(view: &View, hold: &'a Hold) -> Result<Plan<'a>, Refusal> {
+    if let Some(known) = &view.hold {
+        return Err(repeated(known, hold));
+    }
+    if view.receipt_id_taken {
+        return Err(Refusal::ReceiptIdTaken);
+    }
+    let account = &view.account;
+    let needed = account.committed().and_then(|spent| spent.checked_add(hold.amount));
+    let lacks = needed.map(|needed| needed.checked_sub(account.cover).unwrap_or_default());
+    let top_up = match lacks {
+        Some(lacks) if account.unlimited || lacks.is_zero() => lacks,
+        None if account.unlimited => return Err(Refusal::OutOfRange),
+        _ => {
+            let available = account.available();
+            return Err(Refusal::InsufficientFunds { available, needed: hold.amount });
+        }
+    };
+    Ok(Plan {
+        user: hold.user,
+        steps: [
+            (Bucket::World, Bucket::Available, top_up),
+            (Bucket::Available, Bucket::Held, hold.amount),
+        ],
+        unlimited: account.unlimited,
+        record: Record::Hold(hold),
+        applied: Applied::Held,
+    })
+}
+
+/// A key is used for money once, for ever: a released hold had no answer and cost nothing, and its
+/// key is spent all the same. The client asks again under a new key.
+fn repeated(known: &KnownHold, hold: &Hold) -> Refusal {
+    let same = known.hold.fingerprint == hold.fingerprint && known.hold.user == hold.user;
+    let receipt = known.hold.receipt;
+    match known.state {
+        _ if !same => Refusal::KeyReused,
+        HoldState::Open => Refusal::InFlight { receipt },
+        HoldState::Finished | HoldState::Released(_) => Refusal::Finished { receipt },
+    }
+}
+
+fn capture<'a>(view: &View, key: RequestKey, receipt: &'a Receipt) -> Result<Plan<'a>, Refusal> {
+    let hold = open_hold(view)?;
+    if receipt.id != hold.receipt || receipt.user != hold.user {
+        return Err(Refusal::ForeignReceipt);
+    }
+    let rest = hold.amount.checked_sub(receipt.fee);
+    let rest = rest.ok_or(Refusal::FeeAboveHold { held: hold.amount })?;
+    Ok(Plan {
+        user: hold.user,
+        steps: [
+            (Bucket::Held, Bucket::Earned, receipt.fee),
+            (Bucket::Held, Bucket::Available, rest),
+        ],
+        unlimited: view.account.unlimited,
+        record: Record::Receipt(key, receipt),
+        applied: Applied::Captured { fee: receipt.fee },
+    })
+}
+
+fn release(view: &View, key: RequestKey, why: ReleaseReason) -> Result<Plan<'static>, Refusal> {
+    let hold = open_hold(view)?;
+    Ok(Plan {
+        user: hold.user,
+        steps: [(Bucket::Held, Bucket::Available, hold.amount), NO_STEP],
+        unlimited: view.account.unlimited,
+        record: Record::Release(key, why),
+        applied: Applied::Released,
+    })
+}
+
+fn open_hold(view: &View) -> Result<&Hold, Refusal> {
+    let known = view.hold.as_ref().ok_or(Refusal::UnknownHold)?;
+    if known.state == HoldState::Open { Ok(&known.hold) } else { Err(Refusal::HoldEnded) }
+}
+
+fn carry_out<'a>(view: &View, plan: Plan<'a>) -> Result<Effects<'a>, Broken> {
+    let user = plan.user;
+    let steps = plan.steps.into_iter().filter(|(_, _, amount)| !amount.is_zero());
+    let movements: Vec<_> =
+        steps.map(|(debit, credit, amount)| Movement { user, debit, credit, amount }).collect();
+    let mut account = Account { unlimited: plan.unlimited, ..view.account };
+    for movement in &movements {
+        account = moved(&account, movement).ok_or(Broken("a bucket leaves its range"))?;
+    }
+    let effects = Effects { user, account, movements, record: plan.record, applied: plan.applied };
+    check(view, &effects)?;
+    Ok(effects)
+}
+
+/// What must hold after every command, whatever the command was.
+fn check(view: &View, effects: &Effects<'_>) -> Result<(), Broken> {
+    let (before, after) = (&view.account, &effects.account);
+    let committed = after.committed().ok_or(Broken("held and owed leave the range of money"))?;
+    let spent_before = before.committed().ok_or(Broken("held and owed leave their range"))?;
+    if effects.movements.iter().any(|m| m.amount.is_zero() || m.debit == m.credit) {
+        return Err(Broken("a movement moves nothing"));
+    }
+    let sum = |a: Neuron, b: Neuron| a.checked_add(b).ok_or(Broken("a sum leaves its range"));
+    match effects.record {
+        Record::Cover if committed != spent_before => Err(Broken("a cover touches a hold")),
+        Record::Hold(_) if committed > after.cover => Err(Broken("a hold is not covered")),
+        Record::Hold(hold) if after.held != sum(before.held, hold.amount)? => {
+            Err(Broken("a hold sets another amount aside"))
+        }
+        Record::Receipt(..) | Record::Release(..) => {
+            let amount = view.hold.as_ref().map(|known| known.hold.amount).unwrap_or_default();
+            let fee = after.earned.checked_sub(before.earned);
+            let fee = fee.ok_or(Broken("the end of a hold lowers what is earned"))?;
+            if before.held != sum(after.held, amount)? {
+                return Err(Broken("the end of a hold frees another amount"));
+            }
+            let charged = match effects.record {
+                Record::Receipt(_, receipt) => receipt.fee,
+                _ => Neuron::ZERO,
+            };
+            if fee == charged { Ok(()) } else { Err(Broken("another fee than the receipt's")) }
+        }
+        Record::Cover | Record::Hold(_) => Ok(()),
+    }
+}

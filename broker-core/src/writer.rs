@@ -1,0 +1,170 @@
+//! The one thread that owns a ledger, and the handles through which everybody else reaches it.
+//!
+//! Commands that wait together share one commit. A commit costs a flush of the disk, whatever its
+//! size, so this is worth more than an order of magnitude under load and needs no timer.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::clock::{Clock, Timestamp};
+use crate::command::{Command, Decision, ReleaseReason};
+use crate::digest::RequestKey;
+use crate::ledger::{Ledger, LedgerError};
+
+use self::thread::Writer;
+
+mod thread;
+
+/// Starts the thread that owns `ledger`, with the usual limits.
+pub fn spawn_writer(ledger: Box<dyn Ledger>, clock: Arc<dyn Clock>) -> LedgerHandle {
+    spawn_writer_with(ledger, clock, WriterLimits::default())
+}
+
+/// Starts the thread that owns `ledger`. Where the system gives no thread, every command answers
+/// [`LedgerError::Stopped`].
+pub fn spawn_writer_with(
+    ledger: Box<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    limits: WriterLimits,
+) -> LedgerHandle {
+    let (queue, jobs) = mpsc::unbounded_channel();
+    let healthy = Arc::new(AtomicBool::new(true));
+    let writer = Writer::new(ledger, clock, jobs, limits.batch_commands_max, healthy.clone());
+    let thread = std::thread::Builder::new().name("ledger-writer".to_owned());
+    let thread = thread.spawn(move || writer.run());
+    if let Err(error) = &thread {
+        tracing::error!(%error, "the ledger's writer could not be started");
+        healthy.store(false, Ordering::Release);
+    }
+    let places = Arc::new(Semaphore::new(limits.queue_commands_max));
+    let thread = Arc::new(Mutex::new(thread.ok()));
+    LedgerHandle { queue, places, healthy, thread }
+}
+
+/// How much may wait, and how much shares a commit.
+#[derive(Clone, Copy, Debug)]
+pub struct WriterLimits {
+    /// Commands that begin something, waiting at most. Those that end a hold are bounded by the
+    /// holds that are open, and are always taken.
+    pub queue_commands_max: usize,
+    /// Commands in one commit at most.
+    pub batch_commands_max: usize,
+}
+
+impl Default for WriterLimits {
+    fn default() -> Self {
+        Self { queue_commands_max: QUEUE_COMMANDS_MAX, batch_commands_max: BATCH_COMMANDS_MAX }
+    }
+}
+
+/// Reaches the writer from any thread or task. The writer finishes its queue and ends when the last
+/// handle is dropped.
+#[derive(Clone)]
+pub struct LedgerHandle {
+    queue: mpsc::UnboundedSender<Message>,
+    places: Arc<Semaphore>,
+    healthy: Arc<AtomicBool>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl LedgerHandle {
+    /// Queues a command at once and answers when it is durable. The command is carried out even if
+    /// the future is dropped before it is ever polled.
+    ///
+    /// # Errors
+    /// [`LedgerError::Busy`] when the queue is full: only for commands that begin something, never
+    /// for the end of a hold. [`LedgerError::Storage`] when the commit failed: what became of the
+    /// command is unknown until the ledger is opened again. [`LedgerError::Stopped`] after that.
+    pub fn apply(
+        &self,
+        command: Command,
+    ) -> impl Future<Output = Result<Decision, LedgerError>> + Send + 'static {
+        let (answer, answered) = oneshot::channel();
+        let queued = self
+            .place(&command)
+            .and_then(|place| self.send(Job { command, answer: Some(answer), _place: place }));
+        async move {
+            queued?;
+            answered.await.unwrap_or(Err(LedgerError::Stopped))
+        }
+    }
+
+    /// Frees a hold without waiting for it, from a place that cannot wait, such as `Drop`. Never
+    /// blocks and is never refused for want of room; a failure is logged.
+    pub fn release_soon(&self, key: RequestKey, why: ReleaseReason) {
+        let command = Command::Release { key, why };
+        if self.send(Job { command, answer: None, _place: None }).is_err() {
+            tracing::warn!(key = %key.0, "the ledger has stopped: a hold stays open until restart");
+        }
+    }
+
+    /// False once the writer has stopped, for whatever reason.
+    pub fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Acquire)
+    }
+
+    /// Finishes what is queued, refuses what comes later, and waits for the thread to end. Blocks:
+    /// call it from a thread that may.
+    pub fn stop(&self) {
+        // A writer that is gone already has nothing left to finish.
+        let _ = self.queue.send(Message::Stop);
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the ledger's writer panicked");
+        }
+    }
+
+    fn place(&self, command: &Command) -> Result<Option<OwnedSemaphorePermit>, LedgerError> {
+        match command {
+            Command::Reserve(_) | Command::Mirror { .. } if self.is_healthy() => {
+                let place = Arc::clone(&self.places).try_acquire_owned();
+                place.map(Some).map_err(|_| LedgerError::Busy)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn send(&self, job: Job) -> Result<(), LedgerError> {
+        self.queue.send(Message::Do(Box::new(job))).map_err(|_| LedgerError::Stopped)
+    }
+}
+
+/// Frees the holds that a process left open when it died. Call it once, before anything is served.
+///
+/// # Errors
+/// The ledger failed, or an open hold could not be freed.
+pub fn recover(ledger: &mut dyn Ledger, now: Timestamp) -> Result<u64, LedgerError> {
+    let mut open: VecDeque<_> = ledger.open_holds()?.into();
+    let mut released: u64 = 0;
+    while !open.is_empty() {
+        let some = open.drain(..open.len().min(BATCH_COMMANDS_MAX));
+        let batch: Vec<_> = some
+            .map(|hold| Command::Release { key: hold.key, why: ReleaseReason::Crashed })
+            .collect();
+        for decision in ledger.apply(&batch, now)? {
+            decision.map_err(|e| LedgerError::Corrupt(format!("an open hold stays: {e}")))?;
+            released = released.saturating_add(1);
+        }
+    }
+    Ok(released)
+}
+
+enum Message {
+    Do(Box<Job>),
+    Stop,
+}
+
+struct Job {
+    command: Command,
+    answer: Option<oneshot::Sender<Result<Decision, LedgerError>>>,
+    /// Given back when the writer takes the job.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+const QUEUE_COMMANDS_MAX: usize = 4096;
+const BATCH_COMMANDS_MAX: usize = 128;

@@ -1,0 +1,142 @@
+//! The loop of the thread that owns a ledger.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::command::{Command, Decision};
+use crate::ledger::{Ledger, LedgerError};
+
+use super::{Job, Message};
+
+pub(super) struct Writer {
+    ledger: Box<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    jobs: mpsc::UnboundedReceiver<Message>,
+    batch_max: usize,
+    health: Health,
+}
+
+impl Writer {
+    pub(super) fn new(
+        ledger: Box<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        jobs: mpsc::UnboundedReceiver<Message>,
+        batch_max: usize,
+        healthy: Arc<AtomicBool>,
+    ) -> Self {
+        Self { ledger, clock, jobs, batch_max, health: Health(healthy) }
+    }
+
+    /// Ends when everybody is gone, when asked to, or when the ledger fails. A ledger that failed
+    /// once is never tried again: after a failed flush the disk's state is unknown, and a second
+    /// flush may succeed without having written anything.
+    pub(super) fn run(mut self) {
+        while let Some(batch) = self.next_batch() {
+            if let Err(error) = self.carry_out(batch) {
+                tracing::error!(%error, "the ledger failed: nothing more is written");
+                self.health.is_lost();
+                break;
+            }
+        }
+        self.refuse_the_rest();
+    }
+
+    /// Everything that waits, up to the limit; empty after a call to stop.
+    fn next_batch(&mut self) -> Option<Vec<Job>> {
+        let mut batch = Vec::new();
+        let mut next = self.jobs.blocking_recv();
+        while let Some(message) = next {
+            match message {
+                Message::Do(job) => batch.push(*job),
+                // What was queued before this is still received, and nothing after it is taken.
+                Message::Stop => self.jobs.close(),
+            }
+            if batch.len() >= self.batch_max {
+                return Some(batch);
+            }
+            next = match self.jobs.try_recv() {
+                Ok(message) => Some(message),
+                Err(_) if !batch.is_empty() => None,
+                Err(_) => self.jobs.blocking_recv(),
+            };
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    fn carry_out(&mut self, batch: Vec<Job>) -> Result<(), LedgerError> {
+        let (commands, answers): (Vec<Command>, Vec<_>) =
+            batch.into_iter().map(|job| (job.command, job.answer)).unzip();
+        let outcome = self.ledger.apply(&commands, self.clock.now());
+        let outcome = outcome.and_then(|decisions| match decisions.len() == answers.len() {
+            true => Ok(decisions),
+            false => Err(LedgerError::Corrupt("a ledger left commands unanswered".to_owned())),
+        });
+        match outcome {
+            Ok(decisions) => {
+                for (answer, decision) in answers.into_iter().zip(decisions) {
+                    give(answer, Ok(decision));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                // Waiters look at the health when they hear of the failure.
+                self.health.is_lost();
+                for answer in answers {
+                    give(answer, Err(unknown(&error)));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn refuse_the_rest(&mut self) {
+        self.health.is_lost();
+        self.jobs.close();
+        while let Some(message) = self.jobs.blocking_recv() {
+            if let Message::Do(job) = message {
+                give(job.answer, Err(LedgerError::Stopped));
+            }
+        }
+    }
+}
+
+type Answer = Option<oneshot::Sender<Result<Decision, LedgerError>>>;
+
+/// A caller that has left does not mind; a failure nobody waits for is logged.
+fn give(answer: Answer, outcome: Result<Decision, LedgerError>) {
+    match (answer, outcome) {
+        (Some(answer), outcome) => {
+            let _ = answer.send(outcome);
+        }
+        (None, Ok(Ok(_))) => {}
+        (None, Ok(Err(refusal))) => tracing::warn!(%refusal, "a hold was not freed"),
+        (None, Err(error)) => tracing::warn!(%error, "a hold stays open until restart"),
+    }
+}
+
+/// What each waiter of a failed batch hears.
+fn unknown(error: &LedgerError) -> LedgerError {
+    match error {
+        LedgerError::Storage(what) => LedgerError::Storage(what.clone()),
+        LedgerError::Corrupt(what) => LedgerError::Corrupt(what.clone()),
+        other => LedgerError::Storage(other.to_string()),
+    }
+}
+
+/// Says that the writer is gone even if it panics.
+struct Health(Arc<AtomicBool>);
+
+impl Health {
+    fn is_lost(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Drop for Health {
+    fn drop(&mut self) {
+        self.is_lost();
+    }
+}
