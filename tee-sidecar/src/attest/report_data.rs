@@ -1,0 +1,159 @@
+//! The 64 bytes that a quote carries for us, and the nonce in them.
+
+use std::fmt;
+
+use broker_core::{Address, Digest32};
+use serde::{Serialize, Serializer};
+
+use super::AttestError;
+
+/// What a quote binds: made by one constructor for each layout that verifiers know, and in no other
+/// way, so that no quote ever covers zeros or bytes that a caller chose.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReportData([u8; 64]);
+
+impl ReportData {
+    /// The layout of vllm-proxy and its kin: the address, zeros to 32 bytes, the nonce.
+    pub fn ecdsa_and_nonce(address: Address, nonce: &Nonce32) -> Self {
+        let mut bytes = [0; 64];
+        bytes.split_at_mut(20).0.copy_from_slice(&address.0);
+        bytes.split_at_mut(32).1.copy_from_slice(&nonce.0);
+        Self(bytes)
+    }
+
+    /// The layout that also binds the TLS key: SHA-256 of the unpadded address and the SHA-256 of
+    /// the key's SubjectPublicKeyInfo, then the nonce.
+    pub fn with_tls(address: Address, spki_sha256: &Digest32, nonce: &Nonce32) -> Self {
+        let Digest32(bound) = Digest32::sha256(&[&address.0[..], &spki_sha256.0[..]].concat());
+        let mut bytes = [0; 64];
+        bytes.split_at_mut(32).0.copy_from_slice(&bound);
+        bytes.split_at_mut(32).1.copy_from_slice(&nonce.0);
+        Self(bytes)
+    }
+
+    /// The layout of the 0G broker: the address as 42 ASCII characters, then zeros. It has no nonce.
+    pub fn ascii_address(address: Address) -> Self {
+        let mut bytes = [0; 64];
+        for (byte, character) in bytes.iter_mut().zip(address.to_string().bytes()) {
+            *byte = character;
+        }
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ReportData {
+    /// 128 lower-case hex digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for ReportData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReportData({self})")
+    }
+}
+
+/// The 32 bytes by which a client knows that a quote is fresh.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Nonce32([u8; 32]);
+
+/// A nonce of another form. Nothing is hashed or padded into shape: the client could not find it in
+/// the quote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a nonce is exactly 64 hex digits (32 bytes), without 0x")]
+pub struct BadNonce;
+
+impl Nonce32 {
+    /// Reads exactly 64 hex digits of either case.
+    pub fn parse(text: &str) -> Result<Self, BadNonce> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| BadNonce)?;
+        Ok(Self(bytes))
+    }
+
+    /// A nonce that nobody chose.
+    pub fn random() -> Result<Self, AttestError> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|e| AttestError::Random(e.to_string()))?;
+        Ok(Self(bytes))
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Nonce32 {
+    /// 64 lower-case hex digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Nonce32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Nonce32({self})")
+    }
+}
+
+impl Serialize for Nonce32 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: Address = Address([0xab; 20]);
+
+    #[test]
+    fn each_layout_puts_its_parts_where_verifiers_read_them() {
+        let nonce = Nonce32::parse(&"5C".repeat(32)).unwrap();
+        let a = ReportData::ecdsa_and_nonce(ADDRESS, &nonce);
+        assert_eq!(
+            a.to_string(),
+            format!("{}{}{}", "ab".repeat(20), "00".repeat(12), "5c".repeat(32))
+        );
+
+        let spki = Digest32([0x11; 32]);
+        let b = ReportData::with_tls(ADDRESS, &spki, &nonce);
+        let joined = [[0xab; 20].as_slice(), &[0x11; 32]].concat();
+        assert_eq!(b.to_string(), format!("{}{}", Digest32::sha256(&joined), "5c".repeat(32)));
+
+        let d = ReportData::ascii_address(ADDRESS);
+        assert_eq!(&d.as_bytes()[..42], ADDRESS.to_string().as_bytes());
+        assert!(d.as_bytes()[42..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_nonce_has_exactly_64_hex_digits_and_is_echoed_in_lower_case() {
+        assert_eq!(Nonce32::parse(&"AB".repeat(32)).unwrap().to_string(), "ab".repeat(32));
+        for bad in [
+            String::new(),
+            "ab".repeat(31),
+            "a".repeat(63),
+            "ab".repeat(33),
+            "zz".repeat(32),
+            format!("0x{}", "ab".repeat(31)),
+            format!("0x{}", "ab".repeat(32)),
+            format!(" {}", "a".repeat(63)),
+            "ａ".repeat(64),
+        ] {
+            assert_eq!(Nonce32::parse(&bad), Err(BadNonce), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn random_nonces_differ() {
+        assert_ne!(Nonce32::random().unwrap(), Nonce32::random().unwrap());
+    }
+}

@@ -1,0 +1,181 @@
+//! Whether a TDX quote proves what it says: the one verifier, for our own start, for every quote we
+//! serve, and for the auditor. It reads no clock and does no I/O.
+//!
+//! `dcap-qvl` decides. `tdx-quote` reads every version 4 quote a second time, and a difference
+//! between the two refuses the quote: a mistake in one parser alone cannot pass a forged field.
+
+use dcap_qvl::configs::RingConfig;
+use dcap_qvl::quote::Quote;
+use dcap_qvl::verify::QuoteVerifier;
+use dcap_qvl::{QuoteCollateralV3, QuotePolicy};
+
+use super::event_log::{Measurement, REGISTERS};
+
+mod cross_check;
+
+pub use dcap_qvl::TcbStatus;
+
+/// Verifies a quote against collateral, a root, a moment and a policy.
+pub fn verify_quote(
+    quote: &[u8],
+    collateral: &QuoteCollateralV3,
+    root: &TrustRoot,
+    now_secs: u64,
+    policy: &TcbPolicy,
+) -> Result<VerifiedQuote, VerifyError> {
+    let fields = parse_tdx(quote)?.1;
+    let claims = root
+        .verifier()
+        .verify_with_policy(quote, collateral, now_secs, &policy.at(now_secs))
+        .map_err(|e| VerifyError::Refused(format!("{e:#}")))?;
+    if claims.tee_type != TEE_TYPE_TDX {
+        return Err(VerifyError::NotTdx(claims.tee_type));
+    }
+    let inspected = inspect_quote(quote, root)?;
+    if inspected.fields != fields {
+        return Err(VerifyError::Disagreement("the fields between two readings"));
+    }
+    Ok(VerifiedQuote {
+        report_data: fields.report_data,
+        mrtd: fields.mrtd,
+        rtmrs: fields.rtmrs,
+        status: claims.tcb.status,
+        advisory_ids: claims.tcb.advisory_ids,
+        cross_checked: inspected.cross_checked,
+    })
+}
+
+/// Reads a quote with both parsers and checks its own signatures. That is **no verification**: it
+/// asks for no collateral. It keeps a broken quote from being served.
+pub fn inspect_quote(quote: &[u8], root: &TrustRoot) -> Result<InspectedQuote, VerifyError> {
+    let (parsed, fields) = parse_tdx(quote)?;
+    let cross_checked = parsed.header.version == cross_check::VERSION;
+    if cross_checked {
+        cross_check::read_again(quote, &parsed, &fields, root)?;
+    } else {
+        tracing::debug!(version = parsed.header.version, "cross-check does not apply");
+    }
+    Ok(InspectedQuote { fields, cross_checked })
+}
+
+/// Where a quote's certificates must end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrustRoot {
+    /// Intel's SGX root, built in.
+    Intel,
+    /// The root of a software platform, as DER. Quotes under it prove nothing about hardware.
+    Test(Vec<u8>),
+}
+
+impl TrustRoot {
+    fn verifier(&self) -> QuoteVerifier<RingConfig> {
+        match self {
+            Self::Intel => QuoteVerifier::new_prod().with_config(),
+            Self::Test(der) => QuoteVerifier::new_with_config(der.clone()),
+        }
+    }
+}
+
+/// Which states of a platform are good enough. The default takes only `UpToDate`, and the three
+/// properties that every multi-socket server has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcbPolicy {
+    /// Accepted beside `UpToDate`. `Revoked` is refused even when named.
+    pub also_accepted: Vec<TcbStatus>,
+    /// Accept platforms that can be extended with further packages.
+    pub dynamic_platform: bool,
+    /// Accept platforms whose root keys Intel's registration service holds.
+    pub cached_keys: bool,
+    /// Accept hyper-threading.
+    pub smt: bool,
+}
+
+impl TcbPolicy {
+    fn at(&self, now_secs: u64) -> QuotePolicy {
+        let policy = QuotePolicy::strict(now_secs)
+            .allow_dynamic_platform(self.dynamic_platform)
+            .allow_cached_keys(self.cached_keys)
+            .allow_smt(self.smt);
+        self.also_accepted.iter().fold(policy, |policy, status| policy.allow_status(*status))
+    }
+}
+
+impl Default for TcbPolicy {
+    fn default() -> Self {
+        Self { also_accepted: Vec::new(), dynamic_platform: true, cached_keys: true, smt: true }
+    }
+}
+
+/// A quote that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedQuote {
+    /// What the guest asked to be bound.
+    pub report_data: [u8; 64],
+    /// The measurement of the TD as built.
+    pub mrtd: Measurement,
+    /// The run-time registers RTMR0 to RTMR3.
+    pub rtmrs: [Measurement; REGISTERS],
+    /// The platform's state, merged over hardware, module and quoting enclave.
+    pub status: TcbStatus,
+    /// Intel's advisories that apply.
+    pub advisory_ids: Vec<String>,
+    /// Whether the second parser read the quote too; it reads version 4 only.
+    pub cross_checked: bool,
+}
+
+/// A quote that was read but not verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InspectedQuote {
+    /// What it says.
+    pub fields: QuoteFields,
+    /// Whether the second parser read it too.
+    pub cross_checked: bool,
+}
+
+/// What a quote says of the TD.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuoteFields {
+    /// What the guest asked to be bound.
+    pub report_data: [u8; 64],
+    /// The measurement of the TD as built.
+    pub mrtd: Measurement,
+    /// The run-time registers RTMR0 to RTMR3.
+    pub rtmrs: [Measurement; REGISTERS],
+}
+
+/// Why a quote proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// Not a quote, or a part of one.
+    #[error("not a TDX quote: {0}")]
+    Malformed(String),
+    /// A quote of another kind of TEE.
+    #[error("the quote is of TEE type {0:#x}, not TDX (0x81)")]
+    NotTdx(u32),
+    /// The quote, the collateral or the platform's state is not acceptable.
+    #[error("the quote is refused: {0}")]
+    Refused(String),
+    /// The second parser refuses the quote.
+    #[error("the cross-check refuses the quote: {0}")]
+    CrossCheck(String),
+    /// The two parsers read different values.
+    #[error("two readings of the quote disagree on {0}")]
+    Disagreement(&'static str),
+}
+
+fn parse_tdx(bytes: &[u8]) -> Result<(Quote, QuoteFields), VerifyError> {
+    let quote = Quote::parse(bytes).map_err(|e| VerifyError::Malformed(format!("{e:#}")))?;
+    let tee_type = quote.header.tee_type;
+    let Some(td) = quote.report.as_td10().filter(|_| tee_type == TEE_TYPE_TDX) else {
+        return Err(VerifyError::NotTdx(tee_type));
+    };
+    let fields = QuoteFields {
+        report_data: td.report_data,
+        mrtd: td.mr_td,
+        rtmrs: [td.rt_mr0, td.rt_mr1, td.rt_mr2, td.rt_mr3],
+    };
+    Ok((quote, fields))
+}
+
+const TEE_TYPE_TDX: u32 = 0x81;

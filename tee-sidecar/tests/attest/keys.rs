@@ -1,0 +1,112 @@
+//! The simulation's signing key and its file.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use broker_core::Address;
+use tee_sidecar::attest::Platform;
+use tee_sidecar::keys::{KeyError, SigningKeys, for_platform};
+
+fn address(path: &PathBuf) -> Result<Address, KeyError> {
+    Ok(for_platform(Platform::Simulated, path)?.address())
+}
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data").join("simulated.secret");
+    (folder, path)
+}
+
+#[test]
+fn a_restart_keeps_the_signer_and_another_file_is_another_signer() {
+    let (_folder, path) = place();
+    let first = address(&path).unwrap();
+    assert_eq!(address(&path).unwrap(), first);
+
+    fs::remove_file(&path).unwrap();
+    assert_ne!(address(&path).unwrap(), first);
+}
+
+#[test]
+fn the_file_is_made_whole_for_its_owner_only_and_leaves_nothing_beside_it() {
+    let (_folder, path) = place();
+    address(&path).unwrap();
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!(metadata.len(), 32);
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_signing_key_is_not_the_files_secret() {
+    let (_folder, path) = place();
+    let derived = address(&path).unwrap();
+    let secret: [u8; 32] = fs::read(&path).unwrap().try_into().unwrap();
+    let raw = broker_core::LocalSigner::from_secret(&secret).unwrap();
+    assert_ne!(broker_core::Signer::address(&raw), derived);
+}
+
+#[test]
+fn a_file_that_others_may_read_is_refused_by_name() {
+    let (_folder, path) = place();
+    address(&path).unwrap();
+    for mode in [0o640, 0o604, 0o660, 0o644, 0o777] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let refused = address(&path).unwrap_err();
+        assert!(matches!(refused, KeyError::TooOpen { .. }), "{mode:o}: {refused}");
+        assert!(refused.to_string().contains(path.to_str().unwrap()));
+    }
+    fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+    address(&path).unwrap();
+}
+
+#[test]
+fn a_file_of_another_length_is_refused_and_left_alone() {
+    let (_folder, path) = place();
+    address(&path).unwrap();
+    for length in [0, 31, 33, 64] {
+        let content = vec![7; length];
+        fs::write(&path, &content).unwrap();
+        let refused = address(&path).unwrap_err();
+        assert!(matches!(refused, KeyError::NotASecret(_)), "{length}: {refused}");
+        assert_eq!(fs::read(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_folder_in_the_files_place_and_a_file_in_the_folders_place_are_refused_by_name() {
+    let (folder, path) = place();
+    fs::create_dir_all(&path).unwrap();
+    let refused = address(&path).unwrap_err();
+    assert!(matches!(refused, KeyError::NotASecret(_)), "{refused}");
+
+    let file = folder.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let refused = address(&file.join("simulated.secret")).unwrap_err();
+    assert!(matches!(refused, KeyError::Io { .. }), "{refused}");
+    assert!(refused.to_string().contains("simulated.secret"));
+}
+
+#[test]
+fn several_starts_at_once_agree_on_one_key() {
+    let (_folder, path) = place();
+    let addresses: Vec<Address> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| address(&path).unwrap())).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    assert!(addresses.iter().all(|address| *address == addresses[0]));
+}
+
+#[test]
+fn no_debug_output_and_no_error_shows_the_secret() {
+    let (_folder, path) = place();
+    let keys = SigningKeys::simulated(&path).unwrap();
+    let secret = fs::read(&path).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    let error = SigningKeys::simulated(&path).unwrap_err();
+    for shown in [format!("{keys:?}"), format!("{error:?}"), error.to_string()] {
+        assert!(!shown.contains(&hex::encode(&secret)), "{shown}");
+        assert!(!shown.contains(&format!("{secret:?}")), "{shown}");
+    }
+}
