@@ -72,27 +72,36 @@ fn server(check: &mut Check, raw: &RawServer) -> Server {
     let key = "server.allowPlainHttp";
     let choices = [("true", true), ("false", false)];
     let allow_plain_http = check.choice(key, raw.allow_plain_http.as_ref(), &choices, false);
-    for (key, address, given) in
-        [("server.listen", listen, &raw.listen), ("server.adminListen", admin, &raw.admin_listen)]
-    {
-        if let (Some(address), Some(given), false) = (address, given, allow_plain_http) {
-            if !is_loopback(address) {
-                let rule = "plain HTTP on an address that is not loopback \
-                            needs server.allowPlainHttp: true";
-                check.refuse(key, given, rule);
-            }
-        }
+    if !allow_plain_http {
+        needs_plain_http(check, "server.listen", listen, raw.listen.as_ref());
+        needs_plain_http(check, "server.adminListen", admin, raw.admin_listen.as_ref());
     }
-    let listen_or = listen.unwrap_or(LISTEN);
-    let admin_listen = admin.unwrap_or(ADMIN_LISTEN);
-    if listen.is_some() && listen == admin && admin_listen.port() != 0 {
-        let rule = "must differ from server.listen";
+    let same = |listen: SocketAddr| Some(listen) == admin && listen.port() != 0;
+    if listen.is_some_and(same) {
+        let (key, rule) = ("server.adminListen", "must differ from server.listen");
         match &raw.admin_listen {
-            Some(given) => check.refuse("server.adminListen", given, rule),
-            None => check.problems.push(Problem::of("server.adminListen", rule)),
+            Some(given) => check.refuse(key, given, rule),
+            None => check.refuse_key(key, rule),
         }
     }
-    Server { listen: listen_or, admin_listen, allow_plain_http }
+    let listen = listen.unwrap_or(LISTEN);
+    let admin_listen = admin.unwrap_or(ADMIN_LISTEN);
+    Server { listen, admin_listen, allow_plain_http }
+}
+
+fn needs_plain_http(
+    check: &mut Check,
+    key: &str,
+    address: Option<SocketAddr>,
+    given: Option<&Text>,
+) {
+    if let (Some(address), Some(given)) = (address, given)
+        && !is_loopback(address)
+    {
+        let rule =
+            "plain HTTP on an address that is not loopback needs server.allowPlainHttp: true";
+        check.refuse(key, given, rule);
+    }
 }
 
 /// `None` where the text is no address, so that rules about addresses stay silent.
