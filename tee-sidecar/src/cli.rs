@@ -1,1 +1,160 @@
-//! The command line.
+//! The command line: what can be asked for, and how the program ends.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Settings, environment};
+
+pub mod check_config;
+pub mod ledger;
+pub mod serve;
+
+/// Signs, meters and attests the answers of a model server in a confidential VM.
+#[derive(Debug, Parser)]
+#[command(name = "tee-sidecar", version)]
+pub struct Cli {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// The configuration, in YAML; without it the defaults. SIDECAR__… variables override keys.
+    #[arg(long = "config", value_name = "FILE", global = true)]
+    file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+enum Command {
+    /// Run the sidecar (the default command).
+    #[default]
+    Serve,
+    /// Check the configuration and print what is in force, without secrets.
+    CheckConfig,
+    /// The operator's view of the money.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+enum LedgerCommand {
+    /// Print what each account holds, owes and has left.
+    Status,
+    /// Recompute the ledger from its entries and name the first wrong row; changes nothing.
+    Audit,
+}
+
+impl Cli {
+    /// Reads the command line. What clap answers itself (help, version, wrong usage) is printed
+    /// here and is an end already.
+    pub fn parse_from_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
+        Self::try_parse_from(args).map_err(|answer| {
+            if answer.use_stderr() {
+                let text = answer.to_string();
+                eprint!("tee-sidecar: {}", text.strip_prefix("error: ").unwrap_or(&text));
+                return Exit::Usage;
+            }
+            if answer.print().is_ok() { Exit::Done } else { Exit::Failed }
+        })
+    }
+
+    /// Loads the configuration and runs the command.
+    pub fn run(&self) -> Exit {
+        let settings = match Settings::load(self.config.file.as_deref(), environment()) {
+            Ok(settings) => settings,
+            Err(error) => {
+                for problem in error.problems() {
+                    eprintln!("tee-sidecar: {problem}");
+                }
+                return Exit::Usage;
+            }
+        };
+        match self.command.unwrap_or_default() {
+            Command::Serve => serve::run(settings),
+            Command::CheckConfig => check_config::run(&settings),
+            Command::Ledger(LedgerCommand::Status) => ledger::status(&settings),
+            Command::Ledger(LedgerCommand::Audit) => ledger::audit(&settings),
+        }
+    }
+}
+
+/// How the program ends. The numbers are part of the public contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or proved.
+    Done = 0,
+    /// Failed at run time.
+    Failed = 1,
+    /// What was presented is wrong.
+    Refuted = 10,
+    /// A required item is missing or cannot be reached.
+    Missing = 20,
+    /// The input is malformed.
+    Malformed = 30,
+    /// Wrong usage or configuration.
+    Usage = 64,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Cli {
+        Cli::try_parse_from(args).unwrap()
+    }
+
+    #[test]
+    fn serving_is_the_default_and_config_may_stand_on_either_side() {
+        for (args, command, file) in [
+            (vec!["tee-sidecar"], Command::Serve, None),
+            (vec!["tee-sidecar", "--config", "a"], Command::Serve, Some("a")),
+            (vec!["tee-sidecar", "serve", "--config", "a"], Command::Serve, Some("a")),
+            (vec!["tee-sidecar", "--config=a", "serve"], Command::Serve, Some("a")),
+            (vec!["tee-sidecar", "check-config", "--config", "a"], Command::CheckConfig, Some("a")),
+            (
+                vec!["tee-sidecar", "ledger", "audit", "--config", "a"],
+                Command::Ledger(LedgerCommand::Audit),
+                Some("a"),
+            ),
+            (vec!["tee-sidecar", "ledger", "status"], Command::Ledger(LedgerCommand::Status), None),
+        ] {
+            let cli = parsed(&args);
+            assert_eq!(cli.command.unwrap_or_default(), command, "{args:?}");
+            assert_eq!(cli.config.file, file.map(PathBuf::from), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn the_exit_codes_are_those_of_the_contract() {
+        let all = [
+            (Exit::Done, 0),
+            (Exit::Failed, 1),
+            (Exit::Refuted, 10),
+            (Exit::Missing, 20),
+            (Exit::Malformed, 30),
+            (Exit::Usage, 64),
+        ];
+        for (exit, code) in all {
+            assert_eq!(exit as u8, code);
+            assert_eq!(ExitCode::from(exit), ExitCode::from(code));
+        }
+    }
+
+    #[test]
+    fn clap_finds_no_contradiction_in_the_command_line() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

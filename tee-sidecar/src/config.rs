@@ -5,8 +5,19 @@ use std::path::PathBuf;
 
 use broker_core::{Cover, Tariff};
 
+mod check;
+mod effective;
+mod env;
+mod error;
+mod keys;
+mod load;
+mod raw;
 mod secret;
+mod text;
 
+pub use effective::effective;
+pub use env::environment;
+pub use error::{ConfigError, Problem};
 pub use secret::Secret;
 
 /// Settings that have been checked: the rest of the program holds values that cannot be wrong.
@@ -41,6 +52,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Where the operator's routes (and the public ones) are served.
     pub admin_listen: SocketAddr,
+    /// The host has asked for plain HTTP on an address that is not loopback.
+    pub allow_plain_http: bool,
 }
 
 /// `upstream.*`

@@ -1,0 +1,240 @@
+//! The rules: from texts to values, noting every text that breaks one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use broker_core::{Neuron, Tariff};
+use tracing_subscriber::EnvFilter;
+
+use super::error::Problem;
+use super::keys;
+use super::raw::{RawLog, RawServer, RawService, RawSettings, RawUpstream};
+use super::text::Text;
+use super::{
+    GpuProvider, LedgerUrl, Log, LogFormat, OnDisconnect, Server, Service, Settings, TeeProvider,
+    Upstream,
+};
+
+mod access;
+mod limits;
+mod values;
+
+pub(super) use values::Check;
+
+/// Makes the settings. Where `check` has noted a problem, the default stands in for the value.
+pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
+    later_releases(check, raw);
+    let server = server(check, &raw.server);
+    let upstream = upstream(check, &raw.upstream);
+    let tee = tee_provider(check, raw.tee.provider.as_ref());
+    let gpu = gpu_provider(check, raw.gpu.provider.as_ref());
+    let ledger = ledger(check, raw.ledger.url.as_ref());
+    let service = service(check, &raw.service);
+    let auth = access::auth(check, &raw.auth, &server);
+    let admin_token = access::admin_token(check, &raw.admin, &server);
+    let limits = limits::limits(check, &raw.limits);
+    let log = log(check, &raw.log);
+    Settings { server, upstream, tee, gpu, ledger, service, auth, admin_token, limits, log }
+}
+
+/// Moves the alias `servingUrl` to where it belongs. A file may use both only to say the same.
+pub(super) fn one_serving_url(check: &mut Check, raw: &mut RawSettings) {
+    let Some(alias) = raw.serving_url.take() else { return };
+    match &raw.service.serving_url {
+        Some(full) if full.as_str() != alias.as_str() => {
+            check.refuse(
+                "servingUrl",
+                &alias,
+                "is another name of service.servingUrl, which differs",
+            );
+        }
+        _ => raw.service.serving_url = Some(alias),
+    }
+}
+
+fn later_releases(check: &mut Check, raw: &RawSettings) {
+    for (key, rule) in keys::LATER {
+        let given = match *key {
+            "server.tls" => &raw.server.tls,
+            "network" => &raw.network,
+            "interval" => &raw.interval,
+            _ => &raw.settlement,
+        };
+        if given.is_some() {
+            check.problems.push(Problem::of(*key, *rule));
+        }
+    }
+}
+
+fn server(check: &mut Check, raw: &RawServer) -> Server {
+    let listen = listen_address(check, "server.listen", raw.listen.as_ref());
+    let admin = listen_address(check, "server.adminListen", raw.admin_listen.as_ref());
+    let key = "server.allowPlainHttp";
+    let choices = [("true", true), ("false", false)];
+    let allow_plain_http = check.choice(key, raw.allow_plain_http.as_ref(), &choices, false);
+    if !allow_plain_http {
+        needs_plain_http(check, "server.listen", listen, raw.listen.as_ref());
+        needs_plain_http(check, "server.adminListen", admin, raw.admin_listen.as_ref());
+    }
+    let same = |listen: SocketAddr| Some(listen) == admin && listen.port() != 0;
+    if listen.is_some_and(same) {
+        let (key, rule) = ("server.adminListen", "must differ from server.listen");
+        match &raw.admin_listen {
+            Some(given) => check.refuse(key, given, rule),
+            None => check.refuse_key(key, rule),
+        }
+    }
+    let listen = listen.unwrap_or(LISTEN);
+    let admin_listen = admin.unwrap_or(ADMIN_LISTEN);
+    Server { listen, admin_listen, allow_plain_http }
+}
+
+fn needs_plain_http(
+    check: &mut Check,
+    key: &str,
+    address: Option<SocketAddr>,
+    given: Option<&Text>,
+) {
+    if let (Some(address), Some(given)) = (address, given)
+        && !is_loopback(address)
+    {
+        let rule =
+            "plain HTTP on an address that is not loopback needs server.allowPlainHttp: true";
+        check.refuse(key, given, rule);
+    }
+}
+
+/// `None` where the text is no address, so that rules about addresses stay silent.
+fn listen_address(check: &mut Check, key: &str, given: Option<&Text>) -> Option<SocketAddr> {
+    let default = if key == "server.listen" { LISTEN } else { ADMIN_LISTEN };
+    let rule = "must be an IP address and a port, as 127.0.0.1:8080 or [::1]:8080";
+    match given {
+        None => Some(default),
+        Some(_) => check.parsed(key, given, None, rule, |text| text.parse().ok().map(Some)),
+    }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+fn upstream(check: &mut Check, raw: &RawUpstream) -> Upstream {
+    let rule = "must be http:// or https:// with a host, and no credentials, query or fragment";
+    let default = UPSTREAM_URL.to_owned();
+    let url = check.parsed("upstream.url", raw.url.as_ref(), default, rule, |text| {
+        values::web_address(text).map(|_| engine_base(text).to_owned())
+    });
+    let model = check.name("upstream.model", raw.model.as_ref());
+    let choices = [("abort", OnDisconnect::Abort), ("drain", OnDisconnect::Drain)];
+    let given = raw.on_disconnect.as_ref();
+    let on_disconnect = check.choice("upstream.onDisconnect", given, &choices, OnDisconnect::Abort);
+    Upstream { url, model, on_disconnect }
+}
+
+/// Hosts copy the address from clients of the engine, which want the `/v1`; we add it ourselves.
+fn engine_base(url: &str) -> &str {
+    let url = url.trim_end_matches('/');
+    url.strip_suffix("/v1").unwrap_or(url).trim_end_matches('/')
+}
+
+fn tee_provider(check: &mut Check, given: Option<&Text>) -> TeeProvider {
+    let choices = [
+        ("auto", TeeProvider::Auto),
+        ("tdx", TeeProvider::Tdx),
+        ("dstack", TeeProvider::Dstack),
+        ("simulated", TeeProvider::Simulated),
+    ];
+    let provider = check.choice("tee.provider", given, &choices, TeeProvider::Auto);
+    if provider == TeeProvider::Simulated {
+        needs_simulator(check, "tee.provider", given);
+    }
+    provider
+}
+
+fn gpu_provider(check: &mut Check, given: Option<&Text>) -> GpuProvider {
+    let choices = [
+        ("auto", GpuProvider::Auto),
+        ("nvml", GpuProvider::Nvml),
+        ("none", GpuProvider::None),
+        ("simulated", GpuProvider::Simulated),
+    ];
+    let provider = check.choice("gpu.provider", given, &choices, GpuProvider::Auto);
+    if provider == GpuProvider::Simulated {
+        needs_simulator(check, "gpu.provider", given);
+    }
+    provider
+}
+
+/// A simulated TEE proves nothing, so no package has the code: a setting alone cannot get it.
+fn needs_simulator(check: &mut Check, key: &str, given: Option<&Text>) {
+    if cfg!(feature = "simulator") {
+        return;
+    }
+    if let Some(given) = given {
+        let rule = "needs a build with the cargo feature `simulator`, which no package has";
+        check.refuse(key, given, rule);
+    }
+}
+
+fn ledger(check: &mut Check, given: Option<&Text>) -> LedgerUrl {
+    let key = "ledger.url";
+    let default = LedgerUrl::Sqlite(PathBuf::from(LEDGER_PATH));
+    let is_postgres =
+        |text: &str| ["postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme));
+    if given.is_some_and(|given| is_postgres(given.as_str())) {
+        // The address holds a password as a rule, so it is not repeated.
+        let rule = "this release does not have the PostgreSQL ledger; use sqlite://PATH";
+        check.problems.push(Problem::of(key, rule));
+        return default;
+    }
+    let rule = "must be sqlite://PATH with the path of a file";
+    check.parsed(key, given, default, rule, |text| {
+        let path = text.strip_prefix("sqlite://")?;
+        // SQLite reads `:memory:` and `file:…` as commands; a ledger in memory forgets its money.
+        let is_command = path.starts_with(':') || path.starts_with("file:");
+        let is_file = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '\0']);
+        (is_file && !is_command).then(|| LedgerUrl::Sqlite(PathBuf::from(path)))
+    })
+}
+
+fn service(check: &mut Check, raw: &RawService) -> Service {
+    let rule = "must be http:// or https:// with a host, and no credentials, query or fragment";
+    let given = raw.serving_url.as_ref();
+    let serving_url = check.parsed("service.servingUrl", given, None, rule, |text| {
+        values::web_address(text).map(|_| Some(text.to_owned()))
+    });
+    let kind = check.name("service.type", raw.kind.as_ref());
+    let verifiability = check.name("service.verifiability", raw.verifiability.as_ref());
+    let tariff = Tariff::per_token(
+        check.neuron("service.inputPrice", raw.input_price.as_ref(), Neuron::ZERO),
+        check.neuron("service.outputPrice", raw.output_price.as_ref(), Neuron::ZERO),
+    );
+    Service {
+        serving_url,
+        kind: kind.unwrap_or_else(|| SERVICE_TYPE.to_owned()),
+        model: check.name("service.model", raw.model.as_ref()),
+        verifiability: verifiability.unwrap_or_else(|| VERIFIABILITY.to_owned()),
+        tariff,
+    }
+}
+
+fn log(check: &mut Check, raw: &RawLog) -> Log {
+    let choices = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let format = check.choice("log.format", raw.format.as_ref(), &choices, LogFormat::Text);
+    let rule = "must be a filter, as info or info,tee_sidecar=debug";
+    let given = raw.filter.as_ref();
+    let filter = check.parsed("log.filter", given, LOG_FILTER.to_owned(), rule, |text| {
+        let is_filter = !text.trim().is_empty() && EnvFilter::try_new(text).is_ok();
+        is_filter.then(|| text.to_owned())
+    });
+    Log { format, filter }
+}
+
+const LOOPBACK: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const LISTEN: SocketAddr = SocketAddr::new(LOOPBACK, 8080);
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(LOOPBACK, 3080);
+const UPSTREAM_URL: &str = "http://127.0.0.1:8000";
+const LEDGER_PATH: &str = "./data/ledger.db";
+const SERVICE_TYPE: &str = "chatbot";
+const VERIFIABILITY: &str = "TeeML";
+const LOG_FILTER: &str = "info";

@@ -1,0 +1,124 @@
+//! How single values are read: each reader notes a problem and goes on with the default.
+
+use std::ops::RangeInclusive;
+
+use broker_core::Neuron;
+use reqwest::Url;
+
+use super::super::error::Problem;
+use super::super::text::Text;
+
+/// Collects the problems of one configuration.
+#[derive(Default)]
+pub(in super::super) struct Check {
+    pub(in super::super) problems: Vec<Problem>,
+}
+
+impl Check {
+    /// Notes that a given value breaks a rule.
+    pub(super) fn refuse(&mut self, key: &str, given: &Text, rule: impl Into<String>) {
+        self.problems.push(Problem::with(key, given, rule));
+    }
+
+    /// Notes that a key as a whole breaks a rule.
+    pub(super) fn refuse_key(&mut self, key: &str, rule: impl Into<String>) {
+        self.problems.push(Problem::of(key, rule));
+    }
+
+    /// The value that `parse` makes of the text; absent or refused, the default.
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &str,
+        given: Option<&Text>,
+        default: T,
+        rule: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> T {
+        let Some(given) = given else { return default };
+        parse(given.as_str()).unwrap_or_else(|| {
+            self.refuse(key, given, rule);
+            default
+        })
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &str,
+        given: Option<&Text>,
+        choices: &[(&str, T)],
+        default: T,
+    ) -> T {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let rule = format!("must be one of {}", words.join(", "));
+        self.parsed(key, given, default, &rule, |text| {
+            choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice)
+        })
+    }
+
+    /// A whole number within a range.
+    pub(super) fn number(
+        &mut self,
+        key: &str,
+        given: Option<&Text>,
+        range: RangeInclusive<u64>,
+        default: u64,
+    ) -> u64 {
+        let rule = format!("must be a whole number from {} to {}", range.start(), range.end());
+        self.parsed(key, given, default, &rule, |text| whole_number(text, &range))
+    }
+
+    /// A whole number within a range, or nothing for no limit.
+    pub(super) fn limit(
+        &mut self,
+        key: &str,
+        given: Option<&Text>,
+        range: RangeInclusive<u64>,
+    ) -> Option<u64> {
+        let (least, most) = (range.start(), range.end());
+        let rule =
+            format!("must be a whole number from {least} to {most}; leave it out for no limit");
+        self.parsed(key, given, None, &rule, |text| whole_number(text, &range).map(Some))
+    }
+
+    /// An amount of money. The text is read as it was written, so it is exact whatever its size.
+    pub(super) fn neuron(&mut self, key: &str, given: Option<&Text>, default: Neuron) -> Neuron {
+        let rule = "must be a whole number of neuron from 0 to 2^128-1, without sign, point, \
+                    exponent or separator";
+        self.parsed(key, given, default, rule, |text| text.parse().ok())
+    }
+
+    /// A name that goes into answers and reports.
+    pub(super) fn name(&mut self, key: &str, given: Option<&Text>) -> Option<String> {
+        let rule = format!("must be 1 to {NAME_CHARS_MAX} characters without spaces or controls");
+        self.parsed(key, given, None, &rule, |text| {
+            let is_name = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+            let length = text.chars().count();
+            (is_name && (1..=NAME_CHARS_MAX).contains(&length)).then(|| Some(text.to_owned()))
+        })
+    }
+}
+
+/// An address of the web that says where to go and nothing else.
+pub(super) fn web_address(text: &str) -> Option<Url> {
+    // The parser drops spaces and line ends from within; what we keep is the text.
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
+    let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
+    let is_bare = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    (is_web && is_bare).then_some(url)
+}
+
+fn whole_number(text: &str, range: &RangeInclusive<u64>) -> Option<u64> {
+    // `u64::from_str` takes a leading plus sign.
+    let is_digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|number| is_digits && range.contains(number))
+}
+
+/// Names of models, services and accounts are no longer.
+const NAME_CHARS_MAX: usize = 256;

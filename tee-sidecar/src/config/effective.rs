@@ -1,0 +1,115 @@
+//! The settings as YAML, for the host to read and to load again.
+
+use broker_core::Cover;
+use serde_json::{Value, json};
+
+use super::{
+    ApiKey, Auth, GpuProvider, LedgerUrl, Limits, LogFormat, OnDisconnect, Secret, Settings,
+    TeeProvider, secret,
+};
+
+/// Every key with the value in force. A secret shows as `<secret>`, or `<none>` where there is
+/// none; the keys that name a secret's file and the alias `servingUrl` do not show.
+pub fn effective(settings: &Settings) -> String {
+    let Settings { server, upstream, tee, gpu, ledger, service, auth, admin_token, limits, log } =
+        settings;
+    let LedgerUrl::Sqlite(ledger_path) = ledger;
+    let document = json!({
+        "server": {
+            "listen": server.listen,
+            "adminListen": server.admin_listen,
+            "allowPlainHttp": server.allow_plain_http,
+        },
+        "upstream": {
+            "url": upstream.url,
+            "model": upstream.model,
+            "onDisconnect": match upstream.on_disconnect {
+                OnDisconnect::Abort => "abort",
+                OnDisconnect::Drain => "drain",
+            },
+        },
+        "tee": { "provider": tee_word(*tee) },
+        "gpu": { "provider": gpu_word(*gpu) },
+        "ledger": { "url": format!("sqlite://{}", ledger_path.display()) },
+        "service": {
+            "servingUrl": service.serving_url,
+            "type": service.kind,
+            "model": service.model,
+            "verifiability": service.verifiability,
+            "inputPrice": service.tariff.input_price,
+            "outputPrice": service.tariff.output_price,
+        },
+        "auth": auth_section(auth),
+        "admin": { "token": secret_word(admin_token.as_ref()) },
+        "limits": limits_section(limits),
+        "log": {
+            "format": match log.format {
+                LogFormat::Text => "text",
+                LogFormat::Json => "json",
+            },
+            "filter": log.filter,
+        },
+    });
+    // Texts and whole numbers always fit into YAML.
+    serde_yaml_ng::to_string(&document).unwrap_or_else(|error| format!("# {error}\n"))
+}
+
+const fn tee_word(provider: TeeProvider) -> &'static str {
+    match provider {
+        TeeProvider::Auto => "auto",
+        TeeProvider::Tdx => "tdx",
+        TeeProvider::Dstack => "dstack",
+        TeeProvider::Simulated => "simulated",
+    }
+}
+
+const fn gpu_word(provider: GpuProvider) -> &'static str {
+    match provider {
+        GpuProvider::Auto => "auto",
+        GpuProvider::Nvml => "nvml",
+        GpuProvider::None => "none",
+        GpuProvider::Simulated => "simulated",
+    }
+}
+
+fn auth_section(auth: &Auth) -> Value {
+    match auth {
+        Auth::Open => json!({ "mode": "open", "apiKeys": [] }),
+        Auth::ApiKeys(keys) => {
+            let keys: Vec<Value> = keys.iter().map(api_key).collect();
+            json!({ "mode": "apiKeys", "apiKeys": keys })
+        }
+    }
+}
+
+fn api_key(entry: &ApiKey) -> Value {
+    let credit = match entry.cover {
+        Cover::UpTo(credit) => Some(credit),
+        Cover::Unlimited => None,
+    };
+    json!({
+        "account": entry.account,
+        "key": secret_word(Some(&entry.key)),
+        "creditNeuron": credit,
+    })
+}
+
+const fn secret_word(secret: Option<&Secret<String>>) -> &'static str {
+    match secret {
+        Some(_) => secret::PRESENT,
+        None => secret::ABSENT,
+    }
+}
+
+fn limits_section(limits: &Limits) -> Value {
+    json!({
+        "requestBytesMax": limits.request_bytes_max,
+        "concurrentMax": limits.concurrent_max,
+        "concurrentPerAccountMax": limits.concurrent_per_account_max,
+        "requestsPerMinute": limits.requests_per_minute,
+        "tokensPerMinute": limits.tokens_per_minute,
+        "upstreamConnectSecs": limits.upstream_connect_secs,
+        "upstreamIdleSecs": limits.upstream_idle_secs,
+        "clientIdleSecs": limits.client_idle_secs,
+    })
+}
