@@ -1,1 +1,4 @@
-//! What the examples share.
+//! What the examples share: an upstream that answers as vLLM does, and the start of a sidecar.
+
+pub mod demo;
+pub mod launch;

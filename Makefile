@@ -1,0 +1,34 @@
+# Everything a contributor runs. CARGO_TARGET_DIR is honoured; nothing else is needed than Rust and
+# a C compiler.
+
+target := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
+simulator := --features tee-sidecar/simulator
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-8s %s\n", $$1, $$2}'
+
+run: ## the sidecar with a software TEE; UPSTREAM=http://host:port for a real model server
+	cargo build --release -p tee-sidecar -p examples $(simulator)
+	@exec "$(target)/release/quickstart" --sidecar "$(target)/release/tee-sidecar" \
+	  --upstream "$(UPSTREAM)"
+
+demo: run ## the same as run
+
+test: ## every test; those that need a real vLLM say so and pass where there is none
+	cargo test --workspace $(simulator)
+
+check: ## format, lints and documentation, with and without the software TEE
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets $(simulator) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(simulator)
+
+bench: ## throughput and latency
+	.ci/bench
+
+clean: ## build products and the quick start's ledger
+	cargo clean
+	rm -rf data
