@@ -53,7 +53,7 @@ pub struct Shared {
     /// The attested key.
     pub signer: Arc<dyn Signer>,
     /// The served model.
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
     /// The prices new requests are admitted under.
     pub tariff: Tariff,
     /// Who may have how much in flight.

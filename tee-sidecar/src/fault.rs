@@ -176,12 +176,8 @@ impl Fault {
             Self::UnknownModel { .. } => Some("model"),
             _ => None,
         };
-        let detail = ErrorDetail {
-            message: self.to_string(),
-            kind: self.kind(),
-            param,
-            code: self.code(),
-        };
+        let detail =
+            ErrorDetail { message: self.to_string(), kind: self.kind(), param, code: self.code() };
         // Strings and nulls always serialise.
         Bytes::from(serde_json::to_vec(&ErrorBody { error: detail }).unwrap_or_default())
     }

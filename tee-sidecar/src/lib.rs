@@ -5,6 +5,7 @@ pub mod attest;
 pub mod cli;
 pub mod config;
 pub mod exchange;
+pub mod fault;
 pub mod http;
 pub mod keys;
 pub mod startup;

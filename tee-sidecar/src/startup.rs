@@ -1,1 +1,268 @@
-//! From settings to a running server.
+//! From settings to a running server: evidence first, then the ledger, then the ports.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::{HttpServer, rt};
+use broker_core::{
+    Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, Signer, SqliteLedger, SqliteReader,
+    SystemClock, UserId,
+};
+use tokio::time::timeout;
+
+use crate::attest::{self, AttestError, ReportService};
+use crate::config::{Auth, LedgerUrl, Settings};
+use crate::exchange::admission::Admission;
+use crate::exchange::stop::StopSwitch;
+use crate::exchange::{Exchange, Shared};
+use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
+use crate::http::{AppState, admin_app, public_app};
+use crate::keys::{self, KeyError};
+use crate::upstream::{Catalog, UpstreamError, Vllm};
+
+/// Running answers get this long to end by themselves when the sidecar is stopped.
+const DRAIN_TIME: Duration = Duration::from_secs(25);
+/// After that they are ended as `shutdown`, and get this long for it.
+const CLOSING_TIME: Duration = Duration::from_secs(10);
+/// Connections still open after that are cut.
+const SERVER_STOP_SECS: u64 = 2;
+/// An idle connection of a client's is kept this long.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// A client gets this long for the head of a request.
+const REQUEST_HEAD_TIME: Duration = Duration::from_secs(10);
+/// The simulation's secret, beside the ledger.
+const SECRET_FILE: &str = "simulated-tee.secret";
+
+/// Why the sidecar does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no TEE that could be used, or its evidence does not hold.
+    #[error(transparent)]
+    Attest(#[from] AttestError),
+    /// There is no signing key.
+    #[error("the signing key: {0}")]
+    Key(#[from] KeyError),
+    /// The ledger does not open, or does not take its first commands.
+    #[error("the ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The ledger refuses an account's cover.
+    #[error("the ledger refuses the credit of account '{account}': {why}")]
+    Credit {
+        /// The account.
+        account: String,
+        /// What stands against it.
+        why: broker_core::Refusal,
+    },
+    /// The HTTP client for the engine cannot be built.
+    #[error("the model server's client: {0}")]
+    Upstream(#[from] UpstreamError),
+    /// A port cannot be used.
+    #[error("{key} {addr}: {cause}")]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        addr: SocketAddr,
+        /// What the operating system says.
+        cause: std::io::Error,
+    },
+    /// A server failed.
+    #[error("the server failed: {0}")]
+    Server(std::io::Error),
+}
+
+/// A sidecar that has its ports and is ready to run.
+pub struct Application {
+    public: Server,
+    admin: Server,
+    public_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    switch: StopSwitch,
+    admission: Arc<Admission>,
+    ledger: LedgerHandle,
+}
+
+impl Application {
+    /// Does everything that can fail before the first request. Needs to run in an actix system.
+    ///
+    /// # Errors
+    /// What is missing or wrong; nothing has been served.
+    pub async fn build(settings: Settings) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let LedgerUrl::Sqlite(path) = &settings.ledger;
+        let ledger = open_ledger(path, &*clock)?;
+        let attester = attest::choose(settings.tee)?;
+        let signer = keys::for_platform(attester.platform(), &beside(path, SECRET_FILE))?;
+        let gpu = attest::choose_gpu(settings.gpu, attester.platform())?;
+        let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
+        let told = catalog.clone();
+        let advertised = settings.service.model.clone();
+        let model = move || advertised.clone().or_else(|| told.known().map(|m| m.name.clone()));
+        let reports =
+            ReportService::new(attester, signer.clone(), Box::new(model), gpu, clock.clone());
+        reports.self_check().await?;
+        let ledger = broker_core::spawn_writer(Box::new(ledger), clock.clone());
+        cover_accounts(&ledger, &settings.auth).await?;
+        if reports.is_simulated() {
+            tracing::warn!(
+                "SIMULATED TEE: the evidence proves nothing and every answer says so; \
+                 use it to try things out, never to serve others"
+            );
+        }
+        let parts = Parts { signer, catalog, reports: Arc::new(reports), ledger, clock };
+        Self::bind(&settings, parts, SqliteReader::open(path)?)
+    }
+
+    fn bind(settings: &Settings, parts: Parts, reader: SqliteReader) -> Result<Self, StartError> {
+        let switch = StopSwitch::default();
+        let admission = Admission::new(settings.limits.clone());
+        let shared = Arc::new(Shared {
+            ledger: parts.ledger.clone(),
+            signer: parts.signer,
+            catalog: parts.catalog,
+            tariff: settings.service.tariff,
+            admission: admission.clone(),
+            on_disconnect: settings.upstream.on_disconnect,
+            client_idle: Duration::from_secs(settings.limits.client_idle_secs),
+            clock: parts.clock,
+            stop: switch.watch(),
+        });
+        // Connections belong to the thread that made them: each server thread has its own client.
+        // This one shows at start that the next ones can be built.
+        let engine = Arc::new(Vllm::new(&settings.upstream, &settings.limits)?);
+        let state = AppState {
+            exchange: Exchange { shared, engine },
+            auth: Arc::new(Authenticator::new(&settings.auth)),
+            reader: Arc::new(reader),
+            reports: parts.reports,
+            request_bytes_max: settings.limits.request_bytes_max,
+        };
+        let of_thread = {
+            let (upstream, limits) = (settings.upstream.clone(), settings.limits.clone());
+            move || {
+                let mut state = state.clone();
+                if let Ok(engine) = Vllm::new(&upstream, &limits) {
+                    state.exchange.engine = Arc::new(engine);
+                }
+                state
+            }
+        };
+        let (listen, admin) = (settings.server.listen, settings.server.admin_listen);
+        let public_listener = bind("server.listen", listen)?;
+        let admin_listener = bind("server.adminListen", admin)?;
+        let public_addr = public_listener.local_addr().map_err(StartError::Server)?;
+        let admin_addr = admin_listener.local_addr().map_err(StartError::Server)?;
+        let for_admin = of_thread.clone();
+        macro_rules! server {
+            ($app:expr) => {
+                HttpServer::new($app)
+                    .tcp_nodelay(true)
+                    // A client that closes its side has left: nobody pays for an answer it cannot
+                    // read, and the engine stops at once.
+                    .h1_allow_half_closed(false)
+                    .keep_alive(KEEP_ALIVE)
+                    .client_request_timeout(REQUEST_HEAD_TIME)
+                    .shutdown_timeout(SERVER_STOP_SECS)
+                    .backlog(4096)
+                    .disable_signals()
+            };
+        }
+        let public = server!(move || public_app(of_thread())).listen(public_listener);
+        let admin = server!(move || admin_app(for_admin())).workers(1).listen(admin_listener);
+        Ok(Self {
+            public: public.map_err(StartError::Server)?.run(),
+            admin: admin.map_err(StartError::Server)?.run(),
+            public_addr,
+            admin_addr,
+            switch,
+            admission,
+            ledger: parts.ledger,
+        })
+    }
+
+    /// Where the public routes are.
+    pub const fn public_addr(&self) -> SocketAddr {
+        self.public_addr
+    }
+
+    /// Where the operator's routes are.
+    pub const fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Serves until `stop` resolves, then ends in order: nothing new begins, running answers end or
+    /// are closed as `shutdown`, the ledger finishes its queue.
+    ///
+    /// # Errors
+    /// A server failed. What was running has been ended all the same.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let (public_handle, admin_handle) = (self.public.handle(), self.admin.handle());
+        let mut public = rt::spawn(self.public);
+        let mut admin = rt::spawn(self.admin);
+        let failed = tokio::select! {
+            () = stop => Ok(()),
+            ended = &mut public => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
+            ended = &mut admin => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
+        };
+        tracing::info!(in_flight = self.admission.in_flight(), "stopping");
+        self.switch.drain();
+        if timeout(DRAIN_TIME, self.admission.idle()).await.is_err() {
+            tracing::warn!(in_flight = self.admission.in_flight(), "ending what still runs");
+            self.switch.close();
+            let _ = timeout(CLOSING_TIME, self.admission.idle()).await;
+        }
+        public_handle.stop(true).await;
+        admin_handle.stop(true).await;
+        let ledger = self.ledger;
+        let stopped = rt::task::spawn_blocking(move || ledger.stop()).await;
+        if stopped.is_err() {
+            tracing::error!("the ledger's end was not waited for");
+        }
+        tracing::info!("stopped");
+        failed.map_err(StartError::Server)
+    }
+}
+
+struct Parts {
+    signer: Arc<dyn Signer>,
+    catalog: Arc<Catalog>,
+    reports: Arc<ReportService>,
+    ledger: LedgerHandle,
+    clock: Arc<dyn Clock>,
+}
+
+fn open_ledger(path: &Path, clock: &dyn Clock) -> Result<SqliteLedger, LedgerError> {
+    let mut ledger = SqliteLedger::open(path)?;
+    let released = broker_core::recover(&mut ledger as &mut dyn Ledger, clock.now())?;
+    if released > 0 {
+        tracing::warn!(released, "exchanges were cut off by a crash; their holds are released");
+    }
+    Ok(ledger)
+}
+
+/// Gives every account of the settings the cover it has there.
+async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartError> {
+    let covers: Vec<(&str, Cover)> = match auth {
+        Auth::Open => vec![(OPEN_ACCOUNT, Cover::Unlimited)],
+        Auth::ApiKeys(keys) => keys.iter().map(|key| (key.account.as_str(), key.cover)).collect(),
+    };
+    for (account, cover) in covers {
+        let command = Command::Mirror { user: UserId::named(account), cover };
+        let decided = ledger.apply(command).await?;
+        decided.map_err(|why| StartError::Credit { account: account.to_owned(), why })?;
+    }
+    Ok(())
+}
+
+fn beside(ledger: &Path, name: &str) -> std::path::PathBuf {
+    ledger.parent().unwrap_or(Path::new(".")).join(name)
+}
+
+fn bind(key: &'static str, addr: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(addr).map_err(|cause| StartError::Listen { key, addr, cause })
+}

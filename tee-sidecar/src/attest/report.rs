@@ -20,11 +20,14 @@ mod self_check;
 use body::Rendered;
 pub use query::ReportQuery;
 
+/// The name of the served model, as soon as the engine has told it.
+pub type ModelName = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// Makes attestation reports.
 pub struct ReportService {
     attester: Arc<dyn Attester>,
     signer: Arc<dyn Signer>,
-    model: String,
+    model: ModelName,
     gpu: GpuEvidence,
     clock: Arc<dyn Clock>,
     /// The platform's own description, which does not change while it runs.
@@ -36,11 +39,11 @@ pub struct ReportService {
 }
 
 impl ReportService {
-    /// Reports of `signer`'s key and the model that it answers for.
+    /// Reports of `signer`'s key and the model that it answers for, once that is known.
     pub fn new(
         attester: Arc<dyn Attester>,
         signer: Arc<dyn Signer>,
-        model: String,
+        model: ModelName,
         gpu: GpuEvidence,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -86,7 +89,10 @@ impl ReportService {
             Ok(nonce) => self.fresh(&nonce).await,
             Err(e) => Err(e.into()),
         };
-        *slot = Some(Kept { made: Instant::now(), outcome: outcome.clone() });
+        // A report without its model's name is not kept: the engine may tell it any moment.
+        if (self.model)().is_some() {
+            *slot = Some(Kept { made: Instant::now(), outcome: outcome.clone() });
+        }
         outcome
     }
 

@@ -173,11 +173,23 @@ mod tests {
     #[test]
     fn running_usage_is_cut_and_nothing_else_changes() {
         for (with, without) in [
-            (r#"{"id":"a","choices":[{}],"usage":{"prompt_tokens":1}}"#, r#"{"id":"a","choices":[{}]}"#),
-            (r#"{"choices":[{}] , "usage" : {"prompt_tokens":1} ,"x":1.50}"#, r#"{"choices":[{}] ,"x":1.50}"#),
-            (r#"{"usage":{"a":{"b":"}"}}, "choices":[{"t":"\u00e9"}]}"#, r#"{ "choices":[{"t":"\u00e9"}]}"#),
+            (
+                r#"{"id":"a","choices":[{}],"usage":{"prompt_tokens":1}}"#,
+                r#"{"id":"a","choices":[{}]}"#,
+            ),
+            (
+                r#"{"choices":[{}] , "usage" : {"prompt_tokens":1} ,"x":1.50}"#,
+                r#"{"choices":[{}] ,"x":1.50}"#,
+            ),
+            (
+                r#"{"usage":{"a":{"b":"}"}}, "choices":[{"t":"\u00e9"}]}"#,
+                r#"{ "choices":[{"t":"\u00e9"}]}"#,
+            ),
             (r#"{"usage":{}}"#, "{}"),
-            (r#"{"choices":[{"usage":{"q":1}}],"\u0075sage":{"prompt_tokens":1}}"#, r#"{"choices":[{"usage":{"q":1}}]}"#),
+            (
+                r#"{"choices":[{"usage":{"q":1}}],"\u0075sage":{"prompt_tokens":1}}"#,
+                r#"{"choices":[{"usage":{"q":1}}]}"#,
+            ),
         ] {
             let (event, bare) = (format!("data: {with}\n\n"), format!("data: {without}\n\n"));
             assert_eq!(shown_as(&event, NONE), Some(bare.clone()), "{with}");

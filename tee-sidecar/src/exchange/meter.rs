@@ -113,9 +113,11 @@ fn strings(value: &Value) -> u64 {
     match value {
         Value::String(text) => text.len() as u64,
         Value::Array(items) => items.iter().map(strings).sum(),
-        Value::Object(members) => {
-            members.iter().filter(|(name, _)| *name != "role").map(|(_, value)| strings(value)).sum()
-        }
+        Value::Object(members) => members
+            .iter()
+            .filter(|(name, _)| *name != "role")
+            .map(|(_, value)| strings(value))
+            .sum(),
         _ => 0,
     }
 }
@@ -143,7 +145,9 @@ mod tests {
     fn the_last_count_stands() {
         let mut meter = Meter::default();
         for n in [1, 2, 3] {
-            let text = format!("{{\"prompt_tokens\":13,\"completion_tokens\":{n},\"prompt_tokens_details\":{{\"cached_tokens\":5}}}}");
+            let text = format!(
+                "{{\"prompt_tokens\":13,\"completion_tokens\":{n},\"prompt_tokens_details\":{{\"cached_tokens\":5}}}}"
+            );
             meter.take(EngineUsage::read(&text), 0);
         }
         let usage = meter.usage(None, 10, BOUND);

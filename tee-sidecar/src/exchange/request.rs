@@ -242,7 +242,9 @@ mod tests {
             r#"{"stream_options":{"include_usage":true,"continuous_usage_stats":true},"messages":[],"stream":true}"#
         );
         assert_eq!(
-            forwarded(r#"{"messages":[],"stream_options": {"x":1,"include_usage":false} ,"stream":true}"#),
+            forwarded(
+                r#"{"messages":[],"stream_options": {"x":1,"include_usage":false} ,"stream":true}"#
+            ),
             r#"{"messages":[],"stream_options": {"x":1,"include_usage":true,"continuous_usage_stats":true} ,"stream":true}"#
         );
         assert_eq!(
@@ -262,7 +264,10 @@ mod tests {
             (r#"{"messages":[],"stream":"canary"}"#, Some("stream")),
             (r#"{"messages":[],"stream":1}"#, Some("stream")),
             (r#"{"messages":[],"stream_options":"canary","stream":true}"#, Some("stream_options")),
-            (r#"{"messages":[],"stream_options":{"include_usage":"canary"},"stream":true}"#, Some("stream_options")),
+            (
+                r#"{"messages":[],"stream_options":{"include_usage":"canary"},"stream":true}"#,
+                Some("stream_options"),
+            ),
             (r#"{"messages":[],"n":-1}"#, Some("n")),
             (r#"{"messages":[],"max_tokens":1.5}"#, Some("max_tokens")),
             (r#"{"messages":[],"max_tokens":99999999999999999999}"#, Some("max_tokens")),
@@ -288,9 +293,8 @@ mod tests {
 
     #[test]
     fn limits_are_read_at_their_largest() {
-        let request = parse(
-            r#"{"messages":[],"n":2,"best_of":5,"max_tokens":7,"max_completion_tokens":9}"#,
-        );
+        let request =
+            parse(r#"{"messages":[],"n":2,"best_of":5,"max_tokens":7,"max_completion_tokens":9}"#);
         let request = request.unwrap();
         assert_eq!((request.answers, request.max_tokens), (5, Some(9)));
         assert!(!request.unbounded_prompt);

@@ -141,7 +141,9 @@ mod tests {
     #[test]
     fn events_end_at_blank_lines_in_every_spelling_of_a_line_end() {
         let want: Vec<Vec<u8>> = vec![b"data: 1\n\n".into(), b"data: 2\n\n".into()];
-        for stream in ["data: 1\n\ndata: 2\n\n", "data: 1\r\n\r\ndata: 2\r\n\r\n", "data: 1\r\rdata: 2\r\r"] {
+        for stream in
+            ["data: 1\n\ndata: 2\n\n", "data: 1\r\n\r\ndata: 2\r\n\r\n", "data: 1\r\rdata: 2\r\r"]
+        {
             assert_eq!(all(&[stream.as_bytes()]), want, "{stream:?}");
         }
         assert_eq!(all(&[b"data: 1\r", b"\n\r", b"\ndata: 2\r\n", b"\r\n"]), want);

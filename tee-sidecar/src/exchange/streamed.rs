@@ -92,6 +92,7 @@ async fn forward(
             () = sender.gone() => return End::ClientGone,
             read = body.next() => read,
         };
+        let ended = !matches!(read, Some(Ok(_)));
         let batch = match read {
             Some(Ok(bytes)) => match reader.read(&bytes) {
                 Ok(batch) => batch,
@@ -106,7 +107,6 @@ async fn forward(
             }
             None => reader.finish(),
         };
-        let ended = !matches!(read, Some(Ok(_)));
         if batch.events > 0 {
             let sent = sender.send(batch.piece, batch.events, reader.meter);
             match timeout(shared.client_idle, sent).await {
@@ -159,8 +159,7 @@ async fn close(held: Held, reader: &Reader, mark: &Mark, outcome: Outcome, drain
     // Whole answers and clients that left pay their prompt; a failure of the engine's or of ours
     // that came before any answer costs nothing.
     let pays = matches!(outcome, Outcome::Complete | Outcome::ClientGone) || !nothing_handed;
-    ending.usage =
-        if pays { held.usage(&mark.meter, reader.prompt) } else { Usage::default() };
+    ending.usage = if pays { held.usage(&mark.meter, reader.prompt) } else { Usage::default() };
     ending.upstream_id.clone_from(&reader.upstream_id);
     ending.drained = drained;
     held.close(ending).await.is_ok()

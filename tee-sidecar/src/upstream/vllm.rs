@@ -68,7 +68,11 @@ impl Upstream for Vllm {
         Box::pin(async move {
             let response = request.send().await.map_err(explain)?;
             let header = |name| {
-                response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+                response
+                    .headers()
+                    .get(name)
+                    .and_then(|value| value.to_str().ok())
+                    .map(str::to_owned)
             };
             let encoding = header(CONTENT_ENCODING);
             Ok(Reply {

@@ -38,7 +38,7 @@ pub(super) fn render(
             GpuEvidence::None => "none",
         },
         report_data: report_data.to_string(),
-        model_name: &service.model,
+        model_name: (service.model)(),
         simulated: service.is_simulated().then_some(true),
     };
     let plain = Envelope { report: &report, all_attestations: [&report], model_attestations: None };
@@ -80,7 +80,8 @@ struct Report<'a> {
     /// Tells a machine without attested GPUs from one whose evidence went missing.
     gpu_status: &'static str,
     report_data: String,
-    model_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     simulated: Option<bool>,
 }
