@@ -100,5 +100,5 @@ fn no_error_repeats_a_variable_that_may_be_secret() {
 fn a_secret_shows_itself_only_when_asked() {
     let secret = Secret::new("HUSH".to_owned());
     assert_eq!(format!("{secret:?}"), "<secret>");
-    assert_eq!(secret.clone().expose(), "HUSH");
+    assert_eq!(secret.expose(), "HUSH");
 }
