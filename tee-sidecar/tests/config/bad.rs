@@ -100,8 +100,9 @@ const BAD: &[Row] = &[
     ("server: {adminListen: ':80'}", "server.adminListen", Some(":80"), "an IP address"),
     ("server: {listen: 0.0.0.0:8080}", "server.listen", Some("0.0.0.0:8080"),
      "needs server.allowPlainHttp: true"),
-    ("server: {listen: '[::]:8080'}\nauth: {mode: apiKeys, apiKeys: [{account: a, key: k123456789abcdef}]}",
-     "server.listen", Some("[::]:8080"), "needs server.allowPlainHttp: true"),
+    ("server: {listen: '[::]:8080'}\n\
+      auth: {mode: apiKeys, apiKeys: [{account: a, key: k123456789abcdef}]}", "server.listen", Some("[::]:8080"),
+     "needs server.allowPlainHttp: true"),
     ("server: {adminListen: 0.0.0.0:3080}\nadmin: {token: t}", "server.adminListen",
      Some("0.0.0.0:3080"), "needs server.allowPlainHttp: true"),
     ("server: {allowPlainHttp: yes}", "server.allowPlainHttp", Some("yes"), "true, false"),
@@ -109,7 +110,8 @@ const BAD: &[Row] = &[
     ("server: {adminListen: 127.0.0.1:8080}", "server.adminListen", Some("127.0.0.1:8080"),
      "must differ"),
     // upstream
-    ("upstream: {url: 127.0.0.1:8000}", "upstream.url", Some("127.0.0.1:8000"), "http:// or https://"),
+    ("upstream: {url: 127.0.0.1:8000}", "upstream.url", Some("127.0.0.1:8000"),
+     "http:// or https://"),
     ("upstream: {url: ftp://engine}", "upstream.url", Some("ftp://engine"), "http:// or https://"),
     ("upstream: {url: 'http://'}", "upstream.url", Some("http://"), "with a host"),
     ("upstream: {url: ''}", "upstream.url", Some(""), "with a host"),
@@ -186,7 +188,8 @@ const BAD: &[Row] = &[
      "same in every entry of one account"),
     ("auth: {mode: apiKeys, apiKeys: [\
       {account: 0x52908400098527886e0f7030069857d2e4169ee7, key: k123456789abcdef}, \
-      {account: 0x52908400098527886E0F7030069857D2E4169EE7, key: k123456789abcdeg, creditNeuron: 1}]}",
+      {account: 0x52908400098527886E0F7030069857D2E4169EE7, key: k123456789abcdeg, \
+       creditNeuron: 1}]}",
      "auth.apiKeys[1].creditNeuron", None, "same in every entry of one account"),
     // admin
     ("server: {adminListen: 0.0.0.0:3080, allowPlainHttp: true}", "admin.token", None,

@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use tee_sidecar::config::{Settings, effective};
+use tee_sidecar::config::{Auth, Settings, effective};
 
-use super::support::{file, load_with, program, stderr, stdout};
+use super::support::{file, load_with, paths, program, stderr, stdout};
 
 #[test]
 fn every_key_can_be_set_and_has_an_effect() {
@@ -18,6 +18,24 @@ fn every_key_can_be_set_and_has_an_effect() {
         let lower = name.to_ascii_lowercase();
         assert_eq!(effective(&load_with("", &[(&lower, value)]).unwrap()), printed, "{lower}");
     }
+}
+
+#[test]
+fn the_table_of_effects_has_every_key() {
+    let printed = effective(&Settings::load(None, []).unwrap());
+    for key in paths(&serde_yaml_ng::from_str(&printed).unwrap()) {
+        let name = format!("SIDECAR__{}", key.replace('.', "__").to_ascii_uppercase());
+        let is_set = SETS.iter().any(|(set, ..)| *set == name);
+        // Whether the mode may be changed depends on the list, which only a file can hold.
+        assert!(is_set || key.starts_with("auth."), "{name} is not in the table");
+    }
+}
+
+#[test]
+fn the_mode_is_set_for_the_keys_of_the_file() {
+    let yaml = "auth: {mode: sessionTokens, apiKeys: [{account: a, key: k123456789abcdef}]}";
+    let settings = load_with(yaml, &[("SIDECAR__AUTH__MODE", "apiKeys")]).unwrap();
+    assert!(matches!(settings.auth, Auth::ApiKeys(keys) if keys.len() == 1));
 }
 
 #[test]
@@ -112,7 +130,8 @@ const SETS: &[(&str, &str, &str)] = &[
     ("SIDECAR__SERVICE__TYPE", "image", "type: image\n"),
     ("SIDECAR__SERVICE__MODEL", "true", "model: 'true'\n"),
     ("SIDECAR__SERVICE__VERIFIABILITY", "None", "verifiability: None\n"),
-    ("SIDECAR__SERVICE__INPUTPRICE", "18446744073709551616", "inputPrice: '18446744073709551616'\n"),
+    ("SIDECAR__SERVICE__INPUTPRICE", "18446744073709551616",
+     "inputPrice: '18446744073709551616'\n"),
     ("SIDECAR__SERVICE__OUTPUTPRICE", "2", "outputPrice: '2'\n"),
     ("SIDECAR__ADMIN__TOKEN", "t", "token: <secret>\n"),
     ("SIDECAR__LIMITS__REQUESTBYTESMAX", "64", "requestBytesMax: 64\n"),
@@ -128,8 +147,10 @@ const SETS: &[(&str, &str, &str)] = &[
 ];
 
 /// An environment, what is named in the error, and a part of the rule.
+type Refused = (&'static [(&'static str, &'static str)], &'static str, &'static str);
+
 #[rustfmt::skip]
-const REFUSED: &[(&[(&str, &str)], &str, &str)] = &[
+const REFUSED: &[Refused] = &[
     (&[("SIDECAR__LIMITS__CONCURRENTMAX", "0")], "limits.concurrentMax",
      "\"0\": must be a whole number from 1 to 100000 (the value is from the environment)"),
     (&[("SIDECAR__LIMITS__CONCURENTMAX", "5")], "SIDECAR__LIMITS__CONCURENTMAX",

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tee_sidecar::config::{Auth, Settings, effective};
 
-use super::support::{file, load};
+use super::support::{file, load, paths};
 
 #[test]
 fn the_example_loads_to_the_defaults() {
@@ -52,17 +52,4 @@ fn the_commented_entry_of_a_key_is_good() {
 
 fn example_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config.example.yaml")
-}
-
-/// The paths of all keys that hold no section.
-fn paths(document: &serde_json::Value) -> Vec<String> {
-    let mut all = Vec::new();
-    for (key, value) in document.as_object().unwrap() {
-        if value.is_object() {
-            all.extend(paths(value).into_iter().map(|rest| format!("{key}.{rest}")));
-        } else {
-            all.push(key.clone());
-        }
-    }
-    all
 }

@@ -150,11 +150,10 @@ fn what_is_printed_loads_again_to_the_same() {
     for yaml in [
         "",
         "servingUrl: https://me\nupstream: {model: 'true', onDisconnect: drain}\n\
-         limits: {requestsPerMinute: 60, tokensPerMinute: 100000}\nlog: {format: json}\n\
+         limits: {requestsPerMinute: 60, tokensPerMinute: 100000}\n\
          service: {inputPrice: 340282366920938463463374607431768211455, model: '0123'}\n\
-         ledger: {url: 'sqlite:///var/lib/ledger.db'}\nlog: {filter: 'info,a=debug'}\n"
-            .replace("log: {format: json}\n", "")
-            .as_str(),
+         ledger: {url: 'sqlite:///var/lib/ledger.db'}\n\
+         log: {format: json, filter: 'info,a=debug'}\n",
     ] {
         let settings = load(yaml).unwrap();
         let printed = effective(&settings);

@@ -45,3 +45,16 @@ pub(crate) fn stderr(output: &Output) -> String {
 pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
+
+/// The paths of all keys that hold no section.
+pub(crate) fn paths(document: &serde_json::Value) -> Vec<String> {
+    let mut all = Vec::new();
+    for (key, value) in document.as_object().unwrap() {
+        if value.is_object() {
+            all.extend(paths(value).into_iter().map(|rest| format!("{key}.{rest}")));
+        } else {
+            all.push(key.clone());
+        }
+    }
+    all
+}
