@@ -101,8 +101,8 @@ const BAD: &[Row] = &[
     ("server: {listen: 0.0.0.0:8080}", "server.listen", Some("0.0.0.0:8080"),
      "needs server.allowPlainHttp: true"),
     ("server: {listen: '[::]:8080'}\n\
-      auth: {mode: apiKeys, apiKeys: [{account: a, key: k123456789abcdef}]}", "server.listen", Some("[::]:8080"),
-     "needs server.allowPlainHttp: true"),
+      auth: {mode: apiKeys, apiKeys: [{account: a, key: k123456789abcdef}]}", "server.listen",
+     Some("[::]:8080"), "needs server.allowPlainHttp: true"),
     ("server: {adminListen: 0.0.0.0:3080}\nadmin: {token: t}", "server.adminListen",
      Some("0.0.0.0:3080"), "needs server.allowPlainHttp: true"),
     ("server: {allowPlainHttp: yes}", "server.allowPlainHttp", Some("yes"), "true, false"),
