@@ -6,8 +6,8 @@
 
 use std::io::{self, IsTerminal};
 
+use tracing::Level;
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -22,7 +22,7 @@ pub fn init(log: &Log) {
         LogFormat::Text => fmt::layer().with_writer(io::stderr).with_ansi(ansi).boxed(),
         LogFormat::Json => fmt::layer().with_writer(io::stderr).json().boxed(),
     };
-    let lines = lines.with_filter(filter_fn(may_log));
+    let lines = lines.with_filter(filter_fn(|record| may_log(record.target(), *record.level())));
     // The settings' filter has been checked, so the fallback is never needed.
     let filter = EnvFilter::try_new(&log.filter)
         .unwrap_or_else(|_| EnvFilter::default().add_directive(LevelFilter::INFO.into()));
@@ -32,9 +32,9 @@ pub fn init(log: &Log) {
 
 /// Our own records keep the rule; the libraries below us print headers and bytes at their finer
 /// levels, so those never pass, whatever the filter says.
-fn may_log(record: &Metadata<'_>) -> bool {
-    let is_ours = OUR_CRATES.iter().any(|name| record.target().starts_with(name));
-    is_ours || *record.level() <= Level::INFO
+fn may_log(target: &str, level: Level) -> bool {
+    let name = target.split("::").next().unwrap_or(target);
+    OUR_CRATES.contains(&name) || level <= Level::INFO
 }
 
 const OUR_CRATES: [&str; 2] = ["tee_sidecar", "broker_core"];
@@ -42,6 +42,16 @@ const OUR_CRATES: [&str; 2] = ["tee_sidecar", "broker_core"];
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_never_log_below_info() {
+        assert!(may_log("tee_sidecar::exchange::pump", Level::TRACE));
+        assert!(may_log("broker_core", Level::DEBUG));
+        assert!(may_log("actix_server::builder", Level::INFO));
+        for target in ["hyper_util::client", "h2::codec", "reqwest", "actix_http::h1", ""] {
+            assert!(!may_log(target, Level::DEBUG), "{target}");
+        }
+    }
 
     #[test]
     fn a_second_start_is_no_panic() {

@@ -60,6 +60,15 @@ pub(super) fn is_value(key: &str) -> bool {
         || VALUES.iter().any(|(known, _)| *known == key)
 }
 
+/// True for the path of a key, or of a section of keys, that this program knows.
+pub(super) fn exists(key: &str) -> bool {
+    let known = VALUES.iter().map(|(known, _)| *known).chain(LATER.iter().map(|(known, _)| *known));
+    let is_within = |known: &str| {
+        known.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    is_value(key) || known.chain([API_KEYS]).any(is_within)
+}
+
 /// The known key that takes the fewest edits to reach from `key`, whatever the case.
 pub(super) fn nearest(key: &str) -> String {
     if let Some((entry, leaf)) = key.strip_prefix(API_KEYS).and_then(|rest| rest.split_once("].")) {
@@ -105,6 +114,6 @@ mod tests {
     fn the_nearest_key_is_the_one_that_was_meant() {
         assert_eq!(nearest("limits.concurentMax"), "limits.concurrentMax");
         assert_eq!(nearest("servingURL"), "servingUrl");
-        assert_eq!(nearest("auth.apiKeys[2].credit"), "auth.apiKeys[2].creditNeuron");
+        assert_eq!(nearest("auth.apiKeys[2].credit_neuron"), "auth.apiKeys[2].creditNeuron");
     }
 }

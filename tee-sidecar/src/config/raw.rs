@@ -150,10 +150,10 @@ fn shape_problem(path: &Path, error: &serde_yaml_ng::Error) -> Problem {
     if message.contains("unknown field") {
         unknown_key(&key, &place)
     } else if message.contains("duplicate field") {
-        Problem::of(key, format!("is given more than once{place}"))
+        Problem::of(twice_given(key, &message), format!("is given more than once{place}"))
     } else if message.contains("invalid ") {
         let rule = match key.as_str() {
-            "" => "the configuration is a mapping of keys to values",
+            WHOLE => "is a mapping of keys to values",
             "auth.apiKeys" => "must be a list of entries with account, key or keyFile",
             key if keys::is_value(key) => "must be one value, not a list or a section",
             _ => "must be a section with keys of its own",
@@ -164,11 +164,18 @@ fn shape_problem(path: &Path, error: &serde_yaml_ng::Error) -> Problem {
     }
 }
 
+/// The reader notices a second key when the path has left the first.
+fn twice_given(section: String, message: &str) -> String {
+    let name = message.split('`').nth(1).unwrap_or_default();
+    let key = if section == WHOLE { name.to_owned() } else { format!("{section}.{name}") };
+    if keys::exists(&key) { key } else { section }
+}
+
 fn unknown_key(key: &str, place: &str) -> Problem {
     // A missing space after a colon makes one long "key" of a key and its secret value.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ".[]".contains(c);
     if !key.chars().all(is_plain) || key.len() > KEY_CHARS_MAX {
-        return Problem::of("configuration", format!("has a malformed key{place}"));
+        return Problem::of(WHOLE, format!("has a malformed key{place}"));
     }
     let nearest = keys::nearest(key);
     Problem::of(key, format!("is no key of this program; the nearest is {nearest}{place}"))
@@ -188,8 +195,11 @@ fn key_path(path: &Path) -> String {
             Segment::Unknown => {}
         }
     }
-    text
+    if text.is_empty() { WHOLE.to_owned() } else { text }
 }
+
+/// Stands for a key where the file as a whole is at fault.
+const WHOLE: &str = "configuration";
 
 /// No key path that someone could have meant is longer.
 const KEY_CHARS_MAX: usize = 64;

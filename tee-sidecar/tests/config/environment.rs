@@ -1,0 +1,177 @@
+//! What the environment may set, and how.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use tee_sidecar::config::{Auth, Settings, effective};
+
+use super::support::{file, load_with, paths, program, stderr, stdout};
+
+#[test]
+fn every_key_can_be_set_and_has_an_effect() {
+    let defaults = effective(&Settings::load(None, []).unwrap());
+    for (name, value, line) in SETS {
+        let settings = load_with("", &[(name, value)]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let printed = effective(&settings);
+        assert!(printed.contains(line), "{name}: {printed}");
+        assert!(!defaults.contains(line), "{name}: {line} is the default");
+        let lower = name.to_ascii_lowercase();
+        assert_eq!(effective(&load_with("", &[(&lower, value)]).unwrap()), printed, "{lower}");
+    }
+}
+
+#[test]
+fn the_table_of_effects_has_every_key() {
+    let printed = effective(&Settings::load(None, []).unwrap());
+    for key in paths(&serde_yaml_ng::from_str(&printed).unwrap()) {
+        let name = format!("SIDECAR__{}", key.replace('.', "__").to_ascii_uppercase());
+        let is_set = SETS.iter().any(|(set, ..)| *set == name);
+        // Whether the mode may be changed depends on the list, which only a file can hold.
+        assert!(is_set || key.starts_with("auth."), "{name} is not in the table");
+    }
+}
+
+#[test]
+fn the_mode_is_set_for_the_keys_of_the_file() {
+    let yaml = "auth: {mode: sessionTokens, apiKeys: [{account: a, key: k123456789abcdef}]}";
+    let settings = load_with(yaml, &[("SIDECAR__AUTH__MODE", "apiKeys")]).unwrap();
+    assert!(matches!(settings.auth, Auth::ApiKeys(keys) if keys.len() == 1));
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let yaml = "servingUrl: http://file\nlimits: {concurrentMax: 7, clientIdleSecs: 0}";
+    let settings = load_with(
+        yaml,
+        &[
+            ("SIDECAR__LIMITS__CONCURRENTMAX", "8"),
+            ("SIDECAR__LIMITS__CLIENTIDLESECS", "9"),
+            ("SIDECAR__SERVICE__SERVINGURL", "http://env"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(settings.limits.concurrent_max, 8);
+    assert_eq!(settings.limits.client_idle_secs, 9);
+    assert_eq!(settings.service.serving_url.as_deref(), Some("http://env"));
+}
+
+#[test]
+fn a_token_from_the_environment_stays_text() {
+    for token in ["0123", "true", "null", "~", "1e3"] {
+        let settings = load_with("", &[("SIDECAR__ADMIN__TOKEN", token)]).unwrap();
+        assert_eq!(settings.admin_token.unwrap().expose(), token);
+    }
+}
+
+#[test]
+fn a_token_file_from_the_environment_is_read() {
+    let token = file("from-a-file\n");
+    let path = token.path().to_str().unwrap();
+    let settings = load_with("", &[("SIDECAR__ADMIN__TOKENFILE", path)]).unwrap();
+    assert_eq!(settings.admin_token.unwrap().expose(), "from-a-file");
+}
+
+#[test]
+fn what_the_environment_sets_wrongly_is_named() {
+    for (env, key, rule) in REFUSED {
+        let error = load_with("", env).expect_err(key);
+        let problem = &error.problems()[0];
+        assert_eq!(problem.key, *key, "{error}");
+        assert!(error.to_string().contains(rule), "{error}");
+    }
+}
+
+#[test]
+fn names_of_others_are_none_of_our_business() {
+    let env = [
+        ("SIDECAR_EVIDENCE_DIR", "x"),
+        ("SIDECAR", "x"),
+        ("SIDECAR_SERVER__LISTEN", "x"),
+        ("MY_SIDECAR__SERVER__LISTEN", "x"),
+        ("PATH", "/bin"),
+    ];
+    load_with("", &env).unwrap();
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_only_where_they_are_ours() {
+    let bytes = OsString::from_vec(vec![0xff, 0xfe]);
+    Settings::load(None, [(OsString::from("OTHER"), bytes.clone())]).unwrap();
+    Settings::load(None, [(bytes.clone(), OsString::from("x"))]).unwrap();
+    let ours = [(OsString::from("SIDECAR__UPSTREAM__MODEL"), bytes)];
+    let error = Settings::load(None, ours).unwrap_err();
+    assert!(error.to_string().contains("SIDECAR__UPSTREAM__MODEL: must be UTF-8"), "{error}");
+}
+
+#[test]
+fn the_program_reads_its_environment() {
+    let output = program(&["check-config"], &[("SIDECAR__LIMITS__CONCURRENTMAX", "12345")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("concurrentMax: 12345\n"));
+    let output = program(&["check-config"], &[("SIDECAR__LIMITS__CONCURENTMAX", "12345")]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(stderr(&output).contains("nearest is SIDECAR__LIMITS__CONCURRENTMAX"));
+}
+
+/// A variable, its value, and a line of the printed configuration.
+#[rustfmt::skip]
+const SETS: &[(&str, &str, &str)] = &[
+    ("SIDECAR__SERVER__LISTEN", "127.0.0.1:81", "listen: 127.0.0.1:81\n"),
+    ("SIDECAR__SERVER__ADMINLISTEN", "127.0.0.1:82", "adminListen: 127.0.0.1:82\n"),
+    ("SIDECAR__SERVER__ALLOWPLAINHTTP", "true", "allowPlainHttp: true\n"),
+    ("SIDECAR__UPSTREAM__URL", "http://engine/v1", "url: http://engine\n"),
+    ("SIDECAR__UPSTREAM__MODEL", "0123", "model: '0123'\n"),
+    ("SIDECAR__UPSTREAM__ONDISCONNECT", "drain", "onDisconnect: drain\n"),
+    ("SIDECAR__TEE__PROVIDER", "tdx", "provider: tdx\n"),
+    ("SIDECAR__GPU__PROVIDER", "none", "provider: none\n"),
+    ("SIDECAR__LEDGER__URL", "sqlite://a.db", "url: sqlite://a.db\n"),
+    ("SIDECAR__SERVINGURL", "http://me", "servingUrl: http://me\n"),
+    ("SIDECAR__SERVICE__SERVINGURL", "http://me", "servingUrl: http://me\n"),
+    ("SIDECAR__SERVICE__TYPE", "image", "type: image\n"),
+    ("SIDECAR__SERVICE__MODEL", "true", "model: 'true'\n"),
+    ("SIDECAR__SERVICE__VERIFIABILITY", "None", "verifiability: None\n"),
+    ("SIDECAR__SERVICE__INPUTPRICE", "18446744073709551616",
+     "inputPrice: '18446744073709551616'\n"),
+    ("SIDECAR__SERVICE__OUTPUTPRICE", "2", "outputPrice: '2'\n"),
+    ("SIDECAR__ADMIN__TOKEN", "t", "token: <secret>\n"),
+    ("SIDECAR__LIMITS__REQUESTBYTESMAX", "64", "requestBytesMax: 64\n"),
+    ("SIDECAR__LIMITS__CONCURRENTMAX", "3", "concurrentMax: 3\n"),
+    ("SIDECAR__LIMITS__CONCURRENTPERACCOUNTMAX", "4", "concurrentPerAccountMax: 4\n"),
+    ("SIDECAR__LIMITS__REQUESTSPERMINUTE", "5", "requestsPerMinute: 5\n"),
+    ("SIDECAR__LIMITS__TOKENSPERMINUTE", "6", "tokensPerMinute: 6\n"),
+    ("SIDECAR__LIMITS__UPSTREAMCONNECTSECS", "7", "upstreamConnectSecs: 7\n"),
+    ("SIDECAR__LIMITS__UPSTREAMIDLESECS", "8", "upstreamIdleSecs: 8\n"),
+    ("SIDECAR__LIMITS__CLIENTIDLESECS", "9", "clientIdleSecs: 9\n"),
+    ("SIDECAR__LOG__FORMAT", "json", "format: json\n"),
+    ("SIDECAR__LOG__FILTER", "debug", "filter: debug\n"),
+];
+
+/// An environment, what is named in the error, and a part of the rule.
+type Refused = (&'static [(&'static str, &'static str)], &'static str, &'static str);
+
+#[rustfmt::skip]
+const REFUSED: &[Refused] = &[
+    (&[("SIDECAR__LIMITS__CONCURRENTMAX", "0")], "limits.concurrentMax",
+     "\"0\": must be a whole number from 1 to 100000 (the value is from the environment)"),
+    (&[("SIDECAR__LIMITS__CONCURENTMAX", "5")], "SIDECAR__LIMITS__CONCURENTMAX",
+     "nearest is SIDECAR__LIMITS__CONCURRENTMAX"),
+    (&[("SIDECAR__SERVER_LISTEN", "5")], "SIDECAR__SERVER_LISTEN",
+     "nearest is SIDECAR__SERVER__LISTEN"),
+    (&[("SIDECAR__", "5")], "SIDECAR__", "sets no known key"),
+    (&[("SIDECAR__SERVER", "5")], "SIDECAR__SERVER", "sets no known key"),
+    (&[("SIDECAR__SERVER__ALLOWPLAINHTTP", "1")], "server.allowPlainHttp", "true, false"),
+    (&[("SIDECAR__UPSTREAM__MODEL", "")], "upstream.model", "1 to 256 characters"),
+    (&[("SIDECAR__AUTH__MODE", "apiKeys")], "auth.apiKeys", "must have an entry"),
+    (&[("SIDECAR__AUTH__APIKEYS", "a,b")], "SIDECAR__AUTH__APIKEYS",
+     "a list of objects, which the environment cannot set"),
+    (&[("SIDECAR__AUTH__APIKEYS__0__KEY", "a")], "SIDECAR__AUTH__APIKEYS__0__KEY", "keyFile"),
+    (&[("SIDECAR__NETWORK__PRIVATEKEYS", "a")], "SIDECAR__NETWORK__PRIVATEKEYS",
+     "network: this release does not have the 0G network"),
+    (&[("SIDECAR__SERVER__TLS__CERTFILE", "a")], "SIDECAR__SERVER__TLS__CERTFILE",
+     "does not serve TLS itself"),
+    (&[("SIDECAR__INTERVAL__SETTLE", "a")], "SIDECAR__INTERVAL__SETTLE", "does not settle"),
+    (&[("SIDECAR__LOG__FORMAT", "text"), ("sidecar__log__format", "json")], "log.format",
+     "sets it twice"),
+    (&[("SIDECAR__SERVINGURL", "http://a"), ("SIDECAR__SERVICE__SERVINGURL", "http://b")],
+     "service.servingUrl", "sets it twice"),
+];
