@@ -20,13 +20,9 @@ pub(super) fn for_writing(path: &Path) -> Result<(Connection, File), LedgerError
     make_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(plain(path), flags)?;
-    for setting in &SETTINGS {
-        // Whether the file is ours is asked first: the journal mode is written into it.
-        if setting.name == "journal_mode" {
-            schema::create_or_check(&mut connection, &name)?;
-        }
-        setting.set(&connection)?;
-    }
+    // Whether the file is ours is asked first: the journal mode is written into it.
+    schema::create_or_check(&mut connection, &name)?;
+    SETTINGS.iter().try_for_each(|setting| setting.set(&connection))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
     SETTINGS.iter().try_for_each(|setting| setting.check(&connection))?;
     Ok((connection, lock))
@@ -150,5 +146,28 @@ mod tests {
     fn a_library_with_the_wal_reset_bug_is_refused() {
         assert!(check_library_version(3_051_002).is_err());
         assert!(check_library_version(3_051_003).is_ok());
+    }
+
+    #[test]
+    fn every_commit_of_an_open_ledger_is_durable() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, _lock) = for_writing(&folder.path().join("ledger.db")).unwrap();
+        let number = |name: &str| -> i64 {
+            connection.pragma_query_value(None, name, |row| row.get(0)).unwrap()
+        };
+        let mode: String =
+            connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        let numbers = ["synchronous", "foreign_keys", "busy_timeout"].map(number);
+        assert_eq!((mode.as_str(), numbers), ("wal", [2, 1, 5000]));
+    }
+
+    #[test]
+    fn a_setting_that_does_not_take_is_named() {
+        let connection = Connection::open_in_memory().unwrap();
+        let [.., journal_mode] = &SETTINGS;
+        // A database in memory has no write-ahead log, and keeps its own mode without an error.
+        journal_mode.set(&connection).unwrap();
+        let refusal = journal_mode.check(&connection).unwrap_err();
+        assert_eq!(refusal.to_string(), "the ledger's journal_mode is memory, and must be wal");
     }
 }
