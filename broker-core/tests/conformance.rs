@@ -7,9 +7,10 @@ mod books;
 use books::{NOW, capture, hold, key, neuron, receipt, receipt_id, release, user};
 use broker_core::{
     Account, Applied, Command, Cover, Decision, Digest32, Fingerprint, HoldState, Ledger,
-    LedgerReader, MemoryLedger, Receipt, Refusal, ReleaseReason, SqliteLedger, SqliteReader,
-    UserId, recover,
+    LedgerReader, MemoryLedger, Receipt, Refusal, ReleaseReason, UserId, recover,
 };
+#[cfg(feature = "sqlite")]
+use broker_core::{SqliteLedger, SqliteReader};
 
 /// A ledger, and a reader beside it.
 struct Rig {
@@ -24,6 +25,7 @@ impl Rig {
         Self { ledger: Box::new(ledger.clone()), reader: Box::new(ledger), _folder: None }
     }
 
+    #[cfg(feature = "sqlite")]
     fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
@@ -75,6 +77,7 @@ macro_rules! scenarios {
                 super::$name(&mut super::Rig::memory());
             })*
         }
+        #[cfg(feature = "sqlite")]
         mod sqlite {
             $(#[test]
             fn $name() {
@@ -127,13 +130,13 @@ fn a_key_is_used_for_money_once_for_ever(rig: &mut Rig) {
     rig.cover(user(2), 100);
     let first = hold(1, user(1), 10);
     rig.one(Command::Reserve(first.clone())).unwrap();
-    let again = Command::Reserve(broker_core::Hold { receipt: receipt_id(9), ..first.clone() });
+    let again = Command::Reserve(broker_core::Hold { receipt: receipt_id(9), ..first });
     let in_flight = Refusal::InFlight { receipt: receipt_id(1) };
     assert_eq!(rig.one(again.clone()), Err(in_flight));
     let fingerprint = Fingerprint(Digest32([9; 32]));
-    let other = Command::Reserve(broker_core::Hold { fingerprint, ..first.clone() });
+    let other = Command::Reserve(broker_core::Hold { fingerprint, ..first });
     assert_eq!(rig.one(other.clone()), Err(Refusal::KeyReused));
-    let stranger = Command::Reserve(broker_core::Hold { user: user(2), ..first.clone() });
+    let stranger = Command::Reserve(broker_core::Hold { user: user(2), ..first });
     assert_eq!(rig.one(stranger), Err(Refusal::KeyReused));
     rig.one(capture(&first, 10)).unwrap();
     let finished = Refusal::Finished { receipt: receipt_id(1) };

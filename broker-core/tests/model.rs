@@ -1,4 +1,5 @@
 //! Random commands, made to collide: the SQLite ledger decides and ends up as the model does.
+#![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "shared/books.rs"]
