@@ -41,7 +41,9 @@ impl SqliteReader {
     /// # Errors
     /// The database failed. A wrong row is no error: the report names it.
     pub fn audit(&self) -> Result<AuditReport, LedgerError> {
-        self.with(audit)
+        let connection = open::for_reading(&self.path)?;
+        open::remember_pages(&connection)?;
+        audit(&connection)
     }
 
     /// Sums over the whole ledger, as of one moment.
