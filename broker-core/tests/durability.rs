@@ -127,6 +127,27 @@ fn a_copy_taken_while_the_ledger_runs_audits_without_being_changed() {
     assert!(before == after, "an audit changed the ledger");
 }
 
+/// Where the tests run as root the folder can be written to all the same, and little is proven.
+#[cfg(unix)]
+#[test]
+fn a_stopped_ledger_in_a_folder_that_cannot_be_written_to_audits() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("50% of #1?").join("ledger.db");
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    write_exchange(&mut ledger, 1);
+    let expected = ledger.audit().unwrap();
+    drop(ledger);
+    let allow = |mode: u32| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path.parent().unwrap(), permissions).unwrap();
+    };
+    allow(0o500);
+    let report = SqliteReader::open(&path).and_then(|reader| reader.audit());
+    allow(0o700);
+    assert_eq!(report.unwrap(), expected);
+}
+
 #[test]
 fn a_failed_batch_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::ledger::LedgerError;
 
@@ -38,11 +38,34 @@ pub(super) fn for_reading(path: &Path) -> Result<Connection, LedgerError> {
         return Err(LedgerError::Missing { path: name });
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(plain(path), flags)?;
+    let mut connection = Connection::open_with_flags(plain(path), flags)?;
     connection.pragma_update(None, "busy_timeout", "5000")?;
+    if !has_log(path) && lacks_shared_memory(&connection) {
+        let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+        connection = Connection::open_with_flags(unchanging(path), flags)?;
+    }
     connection.pragma_update(None, "query_only", "ON")?;
     schema::check(&connection, &name)?;
     Ok(connection)
+}
+
+/// True where the ledger lies in a folder that cannot be written to, such as a mounted backup, and
+/// SQLite has no place for the memory that readers and a writer share.
+fn lacks_shared_memory(connection: &Connection) -> bool {
+    let read = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+    let code = read.err().and_then(|error| error.sqlite_error_code());
+    matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+fn has_log(path: &Path) -> bool {
+    std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+/// The address under which SQLite takes a file for one that nobody changes, and shares nothing.
+fn unchanging(path: &Path) -> String {
+    let path = plain(path).display().to_string();
+    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{path}?immutable=1")
 }
 
 /// For a connection that goes all over the file: one that writes, or that audits.
@@ -106,9 +129,7 @@ fn check_library_version(found: i32) -> Result<(), LedgerError> {
 /// The lock lies in a file of its own, since SQLite drops its own locks on the ledger's file when
 /// any descriptor of it is closed. The file stays when the ledger is closed; only the lock goes.
 fn lock(path: &Path) -> Result<File, LedgerError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
+    let name = beside(path, ".lock");
     let file = private().create(true).truncate(false).open(&name);
     let file = file.map_err(|error| storage(&name.display(), &error))?;
     match file.try_lock() {
@@ -147,6 +168,12 @@ fn private() -> OpenOptions {
 /// A relative path that starts with `file:` would be taken for a URI; `./file:` is not.
 fn plain(path: &Path) -> PathBuf {
     if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn storage(what: &dyn std::fmt::Display, error: &std::io::Error) -> LedgerError {
