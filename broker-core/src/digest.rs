@@ -70,7 +70,8 @@ impl Framed {
 
 /// What makes a request the same request: account, provider and the client's own name for it.
 ///
-/// A key is used for money once, for ever. A client that sends none gets one that is never repeated.
+/// A key is used for money once, for ever. A client that sends none gets one that is never
+/// repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey(pub Digest32);
 

@@ -15,8 +15,8 @@ pub mod transfer;
 
 /// A ledger of fees. One call of [`Ledger::apply`] is one transaction: all of the batch or nothing.
 ///
-/// Synchronous on purpose: one thread owns a ledger (see [`crate::writer`]), so that the transaction
-/// is visible in the code and many requests share one commit.
+/// Synchronous on purpose: one thread owns a ledger (see [`crate::writer`]), so that the
+/// transaction is visible in the code and many requests share one commit.
 pub trait Ledger: Send {
     /// Carries out the commands in order and makes them durable. A refused command writes nothing
     /// and does not disturb its neighbours.
@@ -51,8 +51,8 @@ pub trait LedgerReader: Send + Sync {
         owner: Option<&UserId>,
     ) -> Result<Option<Receipt>, LedgerError>;
 
-    /// How the hold with this receipt id stands; `None` where no hold has it. Tells an exchange that
-    /// runs or was released from one that never was.
+    /// How the hold with this receipt id stands; `None` where no hold has it. Tells an exchange
+    /// that runs or was released from one that never was.
     fn hold_state(&self, id: &ReceiptId) -> Result<Option<HoldState>, LedgerError>;
 
     /// One user's buckets; an unknown user's are empty.

@@ -1,8 +1,8 @@
 //! Pricing, request hashing, receipts and a durable fee ledger for metered inference.
 //!
 //! The crate is a pure state machine (the rules of the ledger) with thin shells around it (SQLite,
-//! a writer thread). It links no TEE, no HTTP server and no chain. Amounts are [`Neuron`]: integers,
-//! never floats.
+//! a writer thread). It links no TEE, no HTTP server and no chain. Amounts are [`Neuron`]:
+//! integers, never floats.
 //!
 //! ```
 //! use broker_core::{LocalSigner, Signer, recover_text_signer};

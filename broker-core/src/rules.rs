@@ -1,7 +1,7 @@
 //! The rules of the ledger: what a command does, decided from what is known and nothing else.
 //!
-//! Pure: no database, no thread, no clock. Every ledger loads a [`View`], asks [`decide`] and writes
-//! the [`Effects`], so that all of them decide alike.
+//! Pure: no database, no thread, no clock. Every ledger loads a [`View`], asks [`decide`] and
+//! writes the [`Effects`], so that all of them decide alike.
 
 use crate::account::{Account, Bucket, Cover, Movement, UserId};
 use crate::command::{Applied, Command, Hold, HoldState, Refusal, ReleaseReason};

@@ -18,8 +18,8 @@ use super::{open, write};
 /// Reads a ledger through connections of its own that cannot write. Needs no lock: readers and the
 /// writer do not block each other.
 ///
-/// The ledger's file is never changed. SQLite may leave its empty log and its shared memory beside a
-/// stopped one.
+/// The ledger's file is never changed. SQLite may leave its empty log and its shared memory beside
+/// a stopped one.
 pub struct SqliteReader {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
@@ -29,8 +29,8 @@ impl SqliteReader {
     /// Opens the ledger at `path`.
     ///
     /// # Errors
-    /// [`LedgerError::Missing`] where there is no file, [`LedgerError::Foreign`] where it is none of
-    /// ours.
+    /// [`LedgerError::Missing`] where there is no file, [`LedgerError::Foreign`] where it is none
+    /// of ours.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let first = open::for_reading(path)?;
         Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]) })
@@ -41,7 +41,9 @@ impl SqliteReader {
     /// # Errors
     /// The database failed. A wrong row is no error: the report names it.
     pub fn audit(&self) -> Result<AuditReport, LedgerError> {
-        self.with(audit)
+        let connection = open::for_reading(&self.path)?;
+        open::remember_pages(&connection)?;
+        audit(&connection)
     }
 
     /// Sums over the whole ledger, as of one moment.

@@ -1,0 +1,184 @@
+//! What was acknowledged is there after a stop, a crash or a kill, and nothing is there twice.
+#![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[path = "shared/books.rs"]
+mod books;
+
+use std::path::Path;
+
+use books::{NOW, capture, hold, neuron, receipt_id, user};
+use broker_core::{
+    Command, Cover, HoldState, Ledger, LedgerError, LedgerReader, SqliteLedger, SqliteReader,
+};
+
+#[test]
+fn a_ledger_is_the_same_after_it_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new").join("folder").join("ledger.db");
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    write_exchange(&mut ledger, 1);
+    let before = ledger.audit().unwrap();
+    drop(ledger);
+    let ledger = SqliteLedger::open(&path).unwrap();
+    assert_eq!(ledger.audit().unwrap(), before);
+    assert_eq!(before.fault, None);
+    assert_eq!(ledger.account(&user(1)).unwrap().earned, neuron(4));
+}
+
+#[test]
+fn a_ledger_has_one_writer_at_a_time_and_any_number_of_readers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    let second = SqliteLedger::open(&path).err().unwrap();
+    assert!(matches!(second, LedgerError::InUse { .. }), "{second}");
+    let readers = [(); 3].map(|()| SqliteReader::open(&path).unwrap());
+    write_exchange(&mut ledger, 1);
+    for reader in &readers {
+        assert_eq!(reader.hold_state(&receipt_id(1)).unwrap(), Some(HoldState::Finished));
+        assert_eq!(reader.audit().unwrap(), ledger.audit().unwrap());
+        let totals = reader.totals().unwrap();
+        assert_eq!((totals.accounts, totals.receipts, totals.open_holds), (1, 1, 0));
+        assert_eq!((totals.held, totals.earned), (neuron(0), neuron(4)));
+    }
+    drop(ledger);
+    SqliteLedger::open(&path).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_else_can_read_a_new_ledger() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    write_exchange(&mut ledger, 1);
+    let entries: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+    assert!(entries.len() >= 3);
+    for entry in entries {
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", entry.file_name());
+    }
+}
+
+#[test]
+fn a_file_that_is_no_ledger_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "not a database, and longer than the header of one. ".repeat(40))
+        .unwrap();
+    let other = folder.path().join("other.db");
+    let raw = rusqlite::Connection::open(&other).unwrap();
+    raw.execute_batch("CREATE TABLE t (x)").unwrap();
+    drop(raw);
+    let newer = folder.path().join("newer.db");
+    drop(SqliteLedger::open(&newer).unwrap());
+    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 9).unwrap();
+    for path in [text, other, newer] {
+        let before = std::fs::read(&path).unwrap();
+        let writing = SqliteLedger::open(&path).err().unwrap();
+        assert!(matches!(writing, LedgerError::Foreign { .. }), "{writing}");
+        let reading = SqliteReader::open(&path).err().unwrap();
+        assert!(matches!(reading, LedgerError::Foreign { .. }), "{reading}");
+        assert_eq!(std::fs::read(&path).unwrap(), before, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_reader_makes_no_ledger_where_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let missing = SqliteReader::open(&path).err().unwrap();
+    assert!(matches!(missing, LedgerError::Missing { .. }), "{missing}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_first_start_that_was_cut_off_can_be_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    std::fs::write(&path, "").unwrap();
+    drop(SqliteLedger::open(&path).unwrap());
+    let half_made = folder.path().join("half.db");
+    let raw = rusqlite::Connection::open(&half_made).unwrap();
+    raw.pragma_update(None, "journal_mode", "WAL").unwrap();
+    drop(raw);
+    drop(SqliteLedger::open(&half_made).unwrap());
+}
+
+#[test]
+fn a_copy_taken_while_the_ledger_runs_audits_without_being_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    for n in 1..=50 {
+        write_exchange(&mut ledger, n);
+    }
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(&path, &copy).unwrap();
+    std::fs::copy(beside(&path, "-wal"), beside(&copy, "-wal")).unwrap();
+    let before = (std::fs::read(&copy).unwrap(), std::fs::read(beside(&copy, "-wal")).unwrap());
+    assert!(!before.1.is_empty(), "everything is in the file already: the test proves nothing");
+    let report = SqliteReader::open(&copy).unwrap().audit().unwrap();
+    assert_eq!(report, ledger.audit().unwrap());
+    assert_eq!((report.receipts, report.fault), (50, None));
+    let after = (std::fs::read(&copy).unwrap(), std::fs::read(beside(&copy, "-wal")).unwrap());
+    assert!(before == after, "an audit changed the ledger");
+}
+
+/// Where the tests run as root the folder can be written to all the same, and little is proven.
+#[cfg(unix)]
+#[test]
+fn a_stopped_ledger_in_a_folder_that_cannot_be_written_to_audits() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("50% of #1?").join("ledger.db");
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    write_exchange(&mut ledger, 1);
+    let expected = ledger.audit().unwrap();
+    drop(ledger);
+    let allow = |mode: u32| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path.parent().unwrap(), permissions).unwrap();
+    };
+    allow(0o500);
+    let report = SqliteReader::open(&path).and_then(|reader| reader.audit());
+    allow(0o700);
+    assert_eq!(report.unwrap(), expected);
+}
+
+#[test]
+fn a_failed_batch_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    write_exchange(&mut ledger, 1);
+    let before = ledger.audit().unwrap();
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute_batch(
+        "CREATE TRIGGER broken_disk BEFORE INSERT ON receipt \
+         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+    )
+    .unwrap();
+    let held = hold(2, user(1), 5);
+    let error = ledger.apply(&[Command::Reserve(held.clone()), capture(&held, 5)], NOW);
+    assert!(matches!(error.unwrap_err(), LedgerError::Storage(_)));
+    assert_eq!(ledger.audit().unwrap(), before);
+    assert_eq!(ledger.open_holds().unwrap(), []);
+}
+
+fn write_exchange(ledger: &mut SqliteLedger, n: u8) {
+    let held = hold(n, user(1), 10);
+    let cover = Command::Mirror { user: user(1), cover: Cover::UpTo(neuron(1_000_000)) };
+    for decision in ledger.apply(&[cover, Command::Reserve(held.clone())], NOW).unwrap() {
+        decision.unwrap();
+    }
+    ledger.apply(&[capture(&held, 4)], NOW).unwrap()[0].unwrap();
+}
+
+fn beside(path: &Path, suffix: &str) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,73 @@
+//! Small holds and receipts that tests tell apart by a number.
+#![allow(dead_code, reason = "each test binary uses its own part of this file")]
+
+use broker_core::{
+    Address, Command, Digest32, Fingerprint, Hold, Neuron, Outcome, Receipt, ReceiptId,
+    ReleaseReason, RequestKey, Signature, Tariff, Timestamp, Usage, UsageSource, UserId,
+};
+
+pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+pub(crate) fn neuron(amount: u128) -> Neuron {
+    Neuron::new(amount)
+}
+
+pub(crate) fn user(n: u8) -> UserId {
+    UserId::new([n; 20])
+}
+
+pub(crate) fn key(n: u8) -> RequestKey {
+    RequestKey(Digest32([n; 32]))
+}
+
+pub(crate) fn receipt_id(n: u8) -> ReceiptId {
+    id_of([n; 16])
+}
+
+pub(crate) fn id_of(bytes: [u8; 16]) -> ReceiptId {
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    ReceiptId::parse(&parts.join("-")).unwrap()
+}
+
+/// The hold `n` of a user: its key, fingerprint and receipt id all follow from `n`.
+pub(crate) fn hold(n: u8, user: UserId, amount: u128) -> Hold {
+    Hold {
+        key: key(n),
+        fingerprint: Fingerprint(Digest32([n; 32])),
+        receipt: receipt_id(n),
+        user,
+        amount: neuron(amount),
+        tariff: Tariff::per_token(neuron(1), neuron(2)),
+        expires: NOW.plus_millis(60_000),
+    }
+}
+
+/// The receipt that ends a hold with a fee.
+pub(crate) fn receipt(hold: &Hold, fee: u128) -> Receipt {
+    Receipt {
+        id: hold.receipt,
+        user: hold.user,
+        outcome: Outcome::Complete,
+        status: 200,
+        usage: Usage { input: 3, cached_input: 1, output: 4, source: UsageSource::Engine },
+        fee: neuron(fee),
+        request_hash: Digest32::sha256(b"request"),
+        response_hash: Digest32::sha256(b"response"),
+        bytes: 512,
+        events: 6,
+        signature: Signature([0x5a; 65]),
+        signing_address: Address([0xad; 20]),
+        upstream_id: None,
+        drained: false,
+        served_at: NOW,
+    }
+}
+
+pub(crate) fn capture(hold: &Hold, fee: u128) -> Command {
+    Command::Capture { key: hold.key, receipt: Box::new(receipt(hold, fee)) }
+}
+
+pub(crate) fn release(n: u8, why: ReleaseReason) -> Command {
+    Command::Release { key: key(n), why }
+}
