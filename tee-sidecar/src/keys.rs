@@ -1,8 +1,8 @@
 //! Where keys are born.
 //!
-//! One secret is the root of a sidecar's keys, and each purpose has its own key derived from it under
-//! its own name. In the simulation the secret is a file beside the ledger, so that a restart keeps the
-//! signer, as a TEE's key service would.
+//! One secret is the root of a sidecar's keys, and each purpose has its own key derived from it
+//! under its own name. In the simulation the secret is a file beside the ledger, so that a restart
+//! keeps the signer, as a TEE's key service would.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::{AttestError, Attester, Platform};
 use crate::config::{GpuProvider, TeeProvider};
 
-/// The platform that `tee.provider` asks for. Real platforms are looked for, and since none is driven
-/// yet each ends with an error that says what was found; nothing falls through to the simulation.
+/// The platform that `tee.provider` asks for. Real platforms are looked for, and since none is
+/// driven yet each ends with an error that says what was found; nothing falls through to the
+/// simulation.
 pub fn choose(provider: TeeProvider) -> Result<Arc<dyn Attester>, AttestError> {
     choose_under(Path::new("/"), provider)
 }

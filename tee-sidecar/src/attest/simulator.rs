@@ -1,8 +1,8 @@
-//! A TDX platform in software: keys, certificates, collateral and quotes that the production verifier
-//! accepts under this platform's own root, and never under Intel's.
+//! A TDX platform in software: keys, certificates, collateral and quotes that the production
+//! verifier accepts under this platform's own root, and never under Intel's.
 //!
-//! It stands in for hardware in tests and on a developer's machine. Its keys follow from public labels:
-//! anyone can make its quotes, and everything it serves says `simulated`.
+//! It stands in for hardware in tests and on a developer's machine. Its keys follow from public
+//! labels: anyone can make its quotes, and everything it serves says `simulated`.
 
 use dcap_qvl::QuoteCollateralV3;
 use dcap_qvl::quote::QEReportCertificationData;

@@ -28,8 +28,8 @@ pub fn verify_quote(
     let parsed = parse_tdx(quote)?;
     let mut collateral = collateral.clone();
     if parsed.inner_cert_type() == PEM_CHAIN {
-        // The quote's own certificates count. Collateral is shared by all hosts of a family, and the
-        // chain that came with it may be another host's.
+        // The quote's own certificates count. Collateral is shared by all hosts of a family, and
+        // the chain that came with it may be another host's.
         collateral.pck_certificate_chain = None;
     }
     let claims = root

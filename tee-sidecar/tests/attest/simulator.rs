@@ -181,7 +181,8 @@ fn trailing_bytes_are_accepted_as_real_quotes_have_them() {
 fn a_flipped_bit_in_any_signed_byte_is_refused() {
     let (platform, quote) = quote_of(Knobs::default());
     let signature_section = 636;
-    // Signature, attestation key, certification header, enclave report and its signature, auth data.
+    // Signature, attestation key, certification header, enclave report and its signature, auth
+    // data.
     let last_signed = signature_section + 64 + 64 + 6 + 384 + 64 + 2 + 32;
     for position in (0..632).chain(signature_section..last_signed) {
         let mut changed = quote.clone();

@@ -11,8 +11,8 @@ use super::{QuoteFields, TrustRoot, VerifyError};
 /// The version that `tdx-quote` reads. Its signed range for version 5 is wrong.
 pub(super) const VERSION: u16 = 4;
 
-/// Reads the bytes again and compares. The first parser has accepted them, and they are long enough:
-/// `tdx-quote` slices the signed range before it looks at the length.
+/// Reads the bytes again and compares. The first parser has accepted them, and they are long
+/// enough: `tdx-quote` slices the signed range before it looks at the length.
 pub(super) fn compare(
     bytes: &[u8],
     parsed: &Quote,
@@ -39,8 +39,8 @@ pub(super) fn compare(
     }
 }
 
-/// The public key of the platform's certificate in the quote. `tdx-quote` can only follow the chain to
-/// Intel's root; under another root the chain is the first verifier's to judge.
+/// The public key of the platform's certificate in the quote. `tdx-quote` can only follow the
+/// chain to Intel's root; under another root the chain is the first verifier's to judge.
 fn pck_key(parsed: &Quote) -> Result<VerifyingKey, VerifyError> {
     let chain = extract_cert_chain(parsed).map_err(|e| refused(&e))?;
     let leaf = chain.first().ok_or_else(|| refused(&"no platform certificate"))?;
