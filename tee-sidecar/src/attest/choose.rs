@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::{AttestError, Attester, Platform};
 use crate::config::{GpuProvider, TeeProvider};
 
-/// The platform that `tee.provider` asks for. Real platforms are looked for, and since none is driven
-/// yet each ends with an error that says what was found; nothing falls through to the simulation.
+/// The platform that `tee.provider` asks for. Real platforms are looked for, and since none is
+/// driven yet each ends with an error that says what was found; nothing falls through to the
+/// simulation.
 pub fn choose(provider: TeeProvider) -> Result<Arc<dyn Attester>, AttestError> {
     choose_under(Path::new("/"), provider)
 }
@@ -78,3 +79,19 @@ const DSTACK_SOCKETS: [&str; 4] = [
 
 /// Where the kernel makes quotes on a bare TDX machine.
 const CONFIGFS: [&str; 1] = ["/sys/kernel/config/tsm/report"];
+
+#[cfg(all(test, not(feature = "simulator")))]
+mod tests {
+    use super::*;
+
+    /// A14.
+    #[test]
+    fn a_build_without_the_simulator_refuses_the_simulation_by_name() {
+        let refused = choose(TeeProvider::Simulated).err().unwrap();
+        assert_eq!(refused, AttestError::NoSimulator);
+        let path = Path::new("never-made");
+        let refused = crate::keys::for_platform(Platform::Simulated, path).err().unwrap();
+        assert!(matches!(refused, crate::keys::KeyError::NoSimulator(_)));
+        assert!(!path.exists());
+    }
+}

@@ -1,7 +1,8 @@
 //! Answers to clients who ask for evidence.
 //!
-//! A report with the client's nonce is always fresh. Reports without one are made once for everybody
-//! and kept for a while: they say who signs here, not that the TEE is alive at this moment.
+//! A report with the client's nonce is always fresh. Reports without one are made once for
+//! everybody and kept for a while: they say who signs here, not that the TEE is alive at this
+//! moment.
 
 use std::sync::Arc;
 
@@ -104,8 +105,8 @@ impl ReportService {
         body::render(self, nonce, &report_data, &quote)
     }
 
-    /// A quote that was looked at before it is handed on: it carries what was asked to be bound, and
-    /// both parsers read it alike. A quote of another request can never be served.
+    /// A quote that was looked at before it is handed on: it carries what was asked to be bound,
+    /// and both parsers read it alike. A quote of another request can never be served.
     async fn quote(&self, report_data: &ReportData) -> Result<Quote, AttestError> {
         let limit = Duration::from_secs(QUOTE_SECS_MAX);
         let work = async {

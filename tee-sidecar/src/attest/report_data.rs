@@ -31,7 +31,8 @@ impl ReportData {
         Self(bytes)
     }
 
-    /// The layout of the 0G broker: the address as 42 ASCII characters, then zeros. It has no nonce.
+    /// The layout of the 0G broker: the address as 42 ASCII characters, then zeros. It has no
+    /// nonce.
     pub fn ascii_address(address: Address) -> Self {
         let mut bytes = [0; 64];
         for (byte, character) in bytes.iter_mut().zip(address.to_string().bytes()) {

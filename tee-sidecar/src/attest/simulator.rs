@@ -1,10 +1,11 @@
-//! A TDX platform in software: keys, certificates, collateral and quotes that the production verifier
-//! accepts under this platform's own root, and never under Intel's.
+//! A TDX platform in software: keys, certificates, collateral and quotes that the production
+//! verifier accepts under this platform's own root, and never under Intel's.
 //!
-//! It stands in for hardware in tests and on a developer's machine. Its keys follow from public labels:
-//! anyone can make its quotes, and everything it serves says `simulated`.
+//! It stands in for hardware in tests and on a developer's machine. Its keys follow from public
+//! labels: anyone can make its quotes, and everything it serves says `simulated`.
 
 use dcap_qvl::QuoteCollateralV3;
+use dcap_qvl::quote::QEReportCertificationData;
 
 use super::verify::{TcbStatus, TrustRoot};
 use super::{AttestError, AttestFuture, Attester, Platform, Quote, ReportData};
@@ -19,9 +20,10 @@ mod sgx_extension;
 use machine::Machine;
 use pki::Pki;
 
-/// The software platform. Certificates are made once; a quote costs two signatures.
+/// The software platform. Certificates are made once; a quote costs one signature.
 pub struct SoftwarePlatform {
     pki: Pki,
+    certified: QEReportCertificationData,
     machine: Machine,
     collateral: QuoteCollateralV3,
     knobs: Knobs,
@@ -52,7 +54,8 @@ impl SoftwarePlatform {
     pub fn with_knobs(knobs: Knobs) -> Result<Self, AttestError> {
         let pki = Pki::new()?;
         let collateral = collateral::sign(&pki, knobs.tcb_status)?;
-        Ok(Self { pki, machine: Machine::new()?, collateral, knobs })
+        let certified = quote::certify_key(&pki)?;
+        Ok(Self { pki, certified, machine: Machine::new()?, collateral, knobs })
     }
 
     /// The root that this platform's quotes verify under.
@@ -72,7 +75,8 @@ impl SoftwarePlatform {
 
     /// A quote at once.
     pub fn quote_now(&self, report_data: &ReportData) -> Result<Quote, AttestError> {
-        let bytes = quote::build(&self.pki, &self.machine, report_data, self.knobs.debug)?;
+        let (certified, machine) = (&self.certified, &self.machine);
+        let bytes = quote::build(&self.pki, certified, machine, report_data, self.knobs.debug)?;
         Ok(Quote {
             bytes,
             event_log: self.machine.event_log_json.clone(),

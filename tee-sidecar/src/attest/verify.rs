@@ -4,14 +4,16 @@
 //! `dcap-qvl` decides. `tdx-quote` reads every version 4 quote a second time, and a difference
 //! between the two refuses the quote: a mistake in one parser alone cannot pass a forged field.
 
+use std::time::Duration;
+
 use dcap_qvl::configs::RingConfig;
-use dcap_qvl::quote::Quote;
+use dcap_qvl::quote::{Quote, Report};
 use dcap_qvl::verify::QuoteVerifier;
 use dcap_qvl::{QuoteCollateralV3, QuotePolicy};
 
 use super::event_log::{Measurement, REGISTERS};
 
-mod cross_check;
+mod second_reading;
 
 pub use dcap_qvl::TcbStatus;
 
@@ -23,38 +25,36 @@ pub fn verify_quote(
     now_secs: u64,
     policy: &TcbPolicy,
 ) -> Result<VerifiedQuote, VerifyError> {
-    let fields = parse_tdx(quote)?.1;
+    let parsed = parse_tdx(quote)?;
+    let mut collateral = collateral.clone();
+    if parsed.inner_cert_type() == PEM_CHAIN {
+        // The quote's own certificates count. Collateral is shared by all hosts of a family, and
+        // the chain that came with it may be another host's.
+        collateral.pck_certificate_chain = None;
+    }
     let claims = root
         .verifier()
         .verify_with_policy(quote, collateral, now_secs, &policy.at(now_secs))
         .map_err(|e| VerifyError::Refused(format!("{e:#}")))?;
-    if claims.tee_type != TEE_TYPE_TDX {
-        return Err(VerifyError::NotTdx(claims.tee_type));
-    }
-    let inspected = inspect_quote(quote, root)?;
-    if inspected.fields != fields {
-        return Err(VerifyError::Disagreement("the fields between two readings"));
-    }
+    let fields = QuoteFields::of(&claims.report).ok_or(VerifyError::NotTdx(claims.tee_type))?;
+    let cross_checked = cross_check(quote, &parsed, &fields, root)?;
     Ok(VerifiedQuote {
         report_data: fields.report_data,
         mrtd: fields.mrtd,
         rtmrs: fields.rtmrs,
         status: claims.tcb.status,
         advisory_ids: claims.tcb.advisory_ids,
-        cross_checked: inspected.cross_checked,
+        cross_checked,
     })
 }
 
 /// Reads a quote with both parsers and checks its own signatures. That is **no verification**: it
 /// asks for no collateral. It keeps a broken quote from being served.
 pub fn inspect_quote(quote: &[u8], root: &TrustRoot) -> Result<InspectedQuote, VerifyError> {
-    let (parsed, fields) = parse_tdx(quote)?;
-    let cross_checked = parsed.header.version == cross_check::VERSION;
-    if cross_checked {
-        cross_check::read_again(quote, &parsed, &fields, root)?;
-    } else {
-        tracing::debug!(version = parsed.header.version, "cross-check does not apply");
-    }
+    let parsed = parse_tdx(quote)?;
+    let tee_type = parsed.header.tee_type;
+    let fields = QuoteFields::of(&parsed.report).ok_or(VerifyError::NotTdx(tee_type))?;
+    let cross_checked = cross_check(quote, &parsed, &fields, root)?;
     Ok(InspectedQuote { fields, cross_checked })
 }
 
@@ -82,6 +82,9 @@ impl TrustRoot {
 pub struct TcbPolicy {
     /// Accepted beside `UpToDate`. `Revoked` is refused even when named.
     pub also_accepted: Vec<TcbStatus>,
+    /// For how long after the date of its TCB an out-of-date platform is accepted, where
+    /// `also_accepted` names that state at all.
+    pub out_of_date_secs_max: u64,
     /// Accept platforms that can be extended with further packages.
     pub dynamic_platform: bool,
     /// Accept platforms whose root keys Intel's registration service holds.
@@ -92,7 +95,10 @@ pub struct TcbPolicy {
 
 impl TcbPolicy {
     fn at(&self, now_secs: u64) -> QuotePolicy {
+        let grace = Duration::from_secs(self.out_of_date_secs_max);
         let policy = QuotePolicy::strict(now_secs)
+            .platform_grace_period(grace)
+            .qe_grace_period(grace)
             .allow_dynamic_platform(self.dynamic_platform)
             .allow_cached_keys(self.cached_keys)
             .allow_smt(self.smt);
@@ -102,7 +108,13 @@ impl TcbPolicy {
 
 impl Default for TcbPolicy {
     fn default() -> Self {
-        Self { also_accepted: Vec::new(), dynamic_platform: true, cached_keys: true, smt: true }
+        Self {
+            also_accepted: Vec::new(),
+            out_of_date_secs_max: u64::MAX,
+            dynamic_platform: true,
+            cached_keys: true,
+            smt: true,
+        }
     }
 }
 
@@ -143,6 +155,18 @@ pub struct QuoteFields {
     pub rtmrs: [Measurement; REGISTERS],
 }
 
+impl QuoteFields {
+    /// Every TDX body begins with the TD 1.0 report; an SGX body has none of this.
+    fn of(report: &Report) -> Option<Self> {
+        let td = report.as_td10()?;
+        Some(Self {
+            report_data: td.report_data,
+            mrtd: td.mr_td,
+            rtmrs: [td.rt_mr0, td.rt_mr1, td.rt_mr2, td.rt_mr3],
+        })
+    }
+}
+
 /// Why a quote proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -164,18 +188,29 @@ pub enum VerifyError {
     Disagreement(&'static str),
 }
 
-fn parse_tdx(bytes: &[u8]) -> Result<(Quote, QuoteFields), VerifyError> {
+fn parse_tdx(bytes: &[u8]) -> Result<Quote, VerifyError> {
     let quote = Quote::parse(bytes).map_err(|e| VerifyError::Malformed(format!("{e:#}")))?;
-    let tee_type = quote.header.tee_type;
-    let Some(td) = quote.report.as_td10().filter(|_| tee_type == TEE_TYPE_TDX) else {
-        return Err(VerifyError::NotTdx(tee_type));
-    };
-    let fields = QuoteFields {
-        report_data: td.report_data,
-        mrtd: td.mr_td,
-        rtmrs: [td.rt_mr0, td.rt_mr1, td.rt_mr2, td.rt_mr3],
-    };
-    Ok((quote, fields))
+    if quote.header.tee_type != TEE_TYPE_TDX {
+        return Err(VerifyError::NotTdx(quote.header.tee_type));
+    }
+    Ok(quote)
+}
+
+/// True when the second parser agrees, false when it cannot read this version at all.
+fn cross_check(
+    bytes: &[u8],
+    parsed: &Quote,
+    fields: &QuoteFields,
+    root: &TrustRoot,
+) -> Result<bool, VerifyError> {
+    if parsed.header.version != second_reading::VERSION {
+        tracing::debug!(version = parsed.header.version, "the cross-check does not apply");
+        return Ok(false);
+    }
+    second_reading::compare(bytes, parsed, fields, root).map(|()| true)
 }
 
 const TEE_TYPE_TDX: u32 = 0x81;
+
+/// The kind of certification data that is a chain of certificates.
+const PEM_CHAIN: u16 = 5;

@@ -9,15 +9,16 @@ use zeroize::Zeroizing;
 
 use super::KeyError;
 
-/// The 32 bytes in `path`. An absent file is made; any other trouble is an error, since another secret
-/// would be another signer.
+/// The 32 bytes in `path`. An absent file is made; any other trouble is an error, since another
+/// secret would be another signer.
 pub(super) fn read_or_create(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let failed = |cause| KeyError::Io { path: path.to_owned(), cause };
     match File::open(path) {
         Ok(file) => read(file, path),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             create(path)?;
-            // What the file holds counts, not what was written: another process may have been first.
+            // What the file holds counts, not what was written: another process may have been
+            // first.
             read(File::open(path).map_err(failed)?, path)
         }
         Err(e) => Err(failed(e)),

@@ -31,7 +31,7 @@ fn the_simulated_log_replays_to_its_quote_and_proves_the_composition() {
 fn a_log_with_a_missing_swapped_or_added_event_does_not_replay() {
     let (log, rtmrs, _) = simulated();
     let events: Vec<Event> = serde_json::from_str(&log).unwrap();
-    let mut changed = vec![events.clone(); 3];
+    let mut changed = vec![events; 3];
     changed[0].pop();
     changed[1].swap(6, 7);
     changed[2].push(Event::runtime("added", b""));

@@ -2,13 +2,13 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use broker_core::Address;
 use tee_sidecar::attest::Platform;
 use tee_sidecar::keys::{KeyError, SigningKeys, for_platform};
 
-fn address(path: &PathBuf) -> Result<Address, KeyError> {
+fn address(path: &Path) -> Result<Address, KeyError> {
     Ok(for_platform(Platform::Simulated, path)?.address())
 }
 

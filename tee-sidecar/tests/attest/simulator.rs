@@ -45,10 +45,10 @@ fn under_its_own_root_a_simulated_quote_is_up_to_date_and_says_what_was_bound() 
 fn the_strictest_policy_accepts_the_simulated_platform_too() {
     let (platform, quote) = quote_of(Knobs::default());
     let strict = TcbPolicy {
-        also_accepted: Vec::new(),
         dynamic_platform: false,
         cached_keys: false,
         smt: false,
+        ..TcbPolicy::default()
     };
     let root = platform.trust_root();
     verify_quote(&quote, platform.own_collateral(), &root, NOW_SECS, &strict).unwrap();
@@ -64,6 +64,19 @@ fn an_out_of_date_platform_is_refused_unless_the_policy_names_that_state() {
     let verified =
         verify_quote(&quote, platform.own_collateral(), &root, NOW_SECS, &policy).unwrap();
     assert_eq!(verified.status, TcbStatus::OutOfDate);
+
+    let bounded = TcbPolicy { out_of_date_secs_max: 365 * 86_400, ..policy };
+    let refused = verify_quote(&quote, platform.own_collateral(), &root, NOW_SECS, &bounded);
+    assert!(refused.unwrap_err().to_string().contains("too old"));
+}
+
+#[test]
+fn another_hosts_chain_in_the_collateral_changes_nothing() {
+    let (platform, quote) = quote_of(Knobs::default());
+    let mut collateral = platform.own_collateral().clone();
+    collateral.pck_certificate_chain = Some(collateral.tcb_info_issuer_chain.clone());
+    let root = platform.trust_root();
+    verify_quote(&quote, &collateral, &root, NOW_SECS, &TcbPolicy::default()).unwrap();
 }
 
 #[test]
@@ -168,12 +181,27 @@ fn trailing_bytes_are_accepted_as_real_quotes_have_them() {
 fn a_flipped_bit_in_any_signed_byte_is_refused() {
     let (platform, quote) = quote_of(Knobs::default());
     let signature_section = 636;
-    // Signature, attestation key, certification header, enclave report and its signature, auth data.
+    // Signature, attestation key, certification header, enclave report and its signature, auth
+    // data.
     let last_signed = signature_section + 64 + 64 + 6 + 384 + 64 + 2 + 32;
     for position in (0..632).chain(signature_section..last_signed) {
         let mut changed = quote.clone();
         changed[position] ^= 1 << (position % 8);
         assert!(verify(&platform, &changed).is_err(), "byte {position}");
+    }
+}
+
+#[test]
+fn a_changed_byte_anywhere_never_panics_and_never_changes_what_is_read() {
+    let (platform, quote) = quote_of(Knobs::default());
+    let root = platform.trust_root();
+    let right = inspect_quote(&quote, &root).unwrap();
+    for position in 0..quote.len() {
+        let mut changed = quote.clone();
+        changed[position] ^= 1 << (position % 8);
+        if let Ok(inspected) = inspect_quote(&changed, &root) {
+            assert_eq!(inspected, right, "byte {position}");
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! P-256 keys that follow from labels. One implementation signs quotes, certificates and collateral,
-//! and its signatures are deterministic, so two platforms are the same byte for byte.
+//! P-256 keys that follow from labels. One implementation signs quotes, certificates and
+//! collateral, and its signatures are deterministic, so two platforms are the same byte for byte.
 
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};

@@ -16,6 +16,7 @@ use crate::attest::ReportData;
 
 pub(super) fn build(
     pki: &Pki,
+    certified: &QEReportCertificationData,
     machine: &Machine,
     report_data: &ReportData,
     debug: bool,
@@ -31,7 +32,7 @@ pub(super) fn build(
             cert_type: CERTIFIED_BY_QE_REPORT,
             body: Data::new(Vec::new()),
         },
-        qe_report_data: certified_key(pki)?,
+        qe_report_data: certified.clone(),
     };
     let quote = Quote { header, report: Report::TD10(body), auth_data: AuthData::V4(auth_data) };
     Ok(quote.encode())
@@ -70,8 +71,9 @@ const fn body(machine: &Machine, report_data: &ReportData, debug: bool) -> TDRep
     }
 }
 
-/// The quoting enclave's report on the attestation key, signed by the platform's key.
-fn certified_key(pki: &Pki) -> Result<QEReportCertificationData, AttestError> {
+/// The quoting enclave's report on the attestation key, signed by the platform's key: the same in
+/// every quote.
+pub(super) fn certify_key(pki: &Pki) -> Result<QEReportCertificationData, AttestError> {
     let key_hash = Sha256::digest([&pki.attestation.xy()[..], &QE_AUTH_DATA].concat());
     let mut report_data = [0; 64];
     report_data.split_at_mut(32).0.copy_from_slice(&key_hash);

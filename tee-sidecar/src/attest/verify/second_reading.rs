@@ -11,9 +11,9 @@ use super::{QuoteFields, TrustRoot, VerifyError};
 /// The version that `tdx-quote` reads. Its signed range for version 5 is wrong.
 pub(super) const VERSION: u16 = 4;
 
-/// Reads the bytes again and compares. The first parser has accepted them, and they are long enough:
-/// `tdx-quote` slices the signed range before it looks at the length.
-pub(super) fn read_again(
+/// Reads the bytes again and compares. The first parser has accepted them, and they are long
+/// enough: `tdx-quote` slices the signed range before it looks at the length.
+pub(super) fn compare(
     bytes: &[u8],
     parsed: &Quote,
     fields: &QuoteFields,
@@ -39,8 +39,8 @@ pub(super) fn read_again(
     }
 }
 
-/// The public key of the platform's certificate in the quote. `tdx-quote` can only follow the chain to
-/// Intel's root; under another root the chain is the first verifier's to judge.
+/// The public key of the platform's certificate in the quote. `tdx-quote` can only follow the
+/// chain to Intel's root; under another root the chain is the first verifier's to judge.
 fn pck_key(parsed: &Quote) -> Result<VerifyingKey, VerifyError> {
     let chain = extract_cert_chain(parsed).map_err(|e| refused(&e))?;
     let leaf = chain.first().ok_or_else(|| refused(&"no platform certificate"))?;
@@ -55,3 +55,36 @@ fn refused(cause: &dyn std::fmt::Display) -> VerifyError {
 
 /// Header and TD 1.0 body: what the attestation key of a version 4 quote signs.
 const SIGNED_BYTES: usize = 48 + 584;
+
+#[cfg(all(test, feature = "simulator"))]
+mod tests {
+    use broker_core::Address;
+
+    use super::*;
+    use crate::attest::simulator::SoftwarePlatform;
+    use crate::attest::verify::{Report, inspect_quote};
+    use crate::attest::{Attester as _, Nonce32, ReportData};
+
+    #[test]
+    fn a_value_that_the_second_reading_does_not_find_refuses_the_quote() {
+        let platform = SoftwarePlatform::new().unwrap();
+        let nonce = Nonce32::parse(&"5c".repeat(32)).unwrap();
+        let data = ReportData::ecdsa_and_nonce(Address([7; 20]), &nonce);
+        let quote = platform.quote_now(&data).unwrap().bytes;
+        let parsed = Quote::parse(&quote).unwrap();
+        assert!(matches!(parsed.report, Report::TD10(_)));
+        let root = platform.trust_root();
+        let right = inspect_quote(&quote, &root).unwrap().fields;
+        compare(&quote, &parsed, &right, &root).unwrap();
+
+        let mut wrong = [right.clone(), right.clone(), right];
+        wrong[0].report_data[63] ^= 1;
+        wrong[1].mrtd[0] ^= 1;
+        wrong[2].rtmrs[3][47] ^= 1;
+        let named = ["the report data", "MRTD", "RTMR0 to RTMR3"];
+        for (fields, what) in wrong.iter().zip(named) {
+            let refused = compare(&quote, &parsed, fields, &root);
+            assert_eq!(refused, Err(VerifyError::Disagreement(what)));
+        }
+    }
+}
