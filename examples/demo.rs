@@ -15,6 +15,8 @@ mod chat;
 mod events;
 mod refusal;
 mod script;
+#[cfg(test)]
+mod tests;
 mod wish;
 
 pub use script::{Script, prompt_tokens};

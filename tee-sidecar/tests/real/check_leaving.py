@@ -7,7 +7,7 @@ import wire
 from sidecar import CheckFailed, equal, masked, must, sha256
 
 # The engine would need several times as long to come to the end by itself.
-STOP_SECS = 5
+STOP_SECS = 8
 LONG_TOKENS = 4000
 EVENTS_READ = 8
 
