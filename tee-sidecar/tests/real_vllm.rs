@@ -144,6 +144,7 @@ impl Vllm {
             .args(["--served-model-name", MODEL, "--host", "127.0.0.1"])
             .args(["--port", &address.port().to_string(), "--dtype", "float32"])
             .args(["--max-model-len", "4096", "--max-num-seqs", "8", "--enforce-eager"])
+            .args(["--enable-auto-tool-choice", "--tool-call-parser", "hermes"])
             .envs([("HF_HUB_OFFLINE", "1"), ("TRANSFORMERS_OFFLINE", "1")])
             .envs([("VLLM_NO_USAGE_STATS", "1"), ("DO_NOT_TRACK", "1")])
             .envs([("VLLM_CPU_KVCACHE_SPACE", "1"), ("VLLM_CPU_OMP_THREADS_BIND", "nobind")])

@@ -1,10 +1,10 @@
-"""A client that leaves in the middle of its answer, and tools where the engine offers them."""
+"""A client that leaves in the middle of its answer."""
 
 import json
 import time
 
 import wire
-from sidecar import CheckFailed, equal, masked, must, sha256
+from sidecar import CheckFailed, equal, must, sha256
 
 # The engine would need several times as long to come to the end by itself.
 STOP_SECS = 8
@@ -66,20 +66,4 @@ def counted(sidecar, body):
     return sidecar.ask_engine(json.dumps(fields).encode()).json()["usage"]["prompt_tokens"]
 
 
-def check_tools(sidecar, _expected):
-    """A request with tools passes as it is, where the engine was started with a parser."""
-    function = {"name": "weather", "parameters": {"type": "object", "properties": {}}}
-    body = sidecar.body(tools=[{"type": "function", "function": function}], tool_choice="auto")
-    engine = sidecar.ask_engine(body)
-    if engine.status != 200:
-        print("  (the engine runs without a tool parser: its refusal is compared)")
-    answer = sidecar.ask(body)
-    equal(answer.status, engine.status, "the status of a request with tools")
-    equal(masked(answer.body), masked(engine.body), "the engine's answer to a request with tools")
-    if engine.status == 200:
-        usage = engine.json()["usage"]
-        proof = sidecar.check_signed(body, answer)
-        sidecar.check_charged(proof, usage["prompt_tokens"], usage["completion_tokens"])
-
-
-CHECKS = [check_leaving, check_tools]
+CHECKS = [check_leaving]

@@ -13,7 +13,10 @@ import traceback
 import check_bytes
 import check_client
 import check_leaving
+import check_tools
 from sidecar import CheckFailed, Sidecar, must
+
+CHECKS = check_client.CHECKS + check_bytes.CHECKS + check_leaving.CHECKS + check_tools.CHECKS
 
 
 def main():
@@ -28,7 +31,7 @@ def main():
     )
     try:
         expected = expectation(sidecar, options.expected)
-        for check in check_client.CHECKS + check_bytes.CHECKS + check_leaving.CHECKS:
+        for check in CHECKS:
             started = time.monotonic()
             print(check.__name__, flush=True)
             check(sidecar, expected)
@@ -37,7 +40,7 @@ def main():
         print(f"FAILED: {failure}", flush=True)
         return 1
     except Exception:  # a broken answer is a failed check, whatever it broke
-        traceback.print_exc(file=sys.stdout)
+        traceback.print_exc(limit=-6, chain=False, file=sys.stdout)
         return 1
     if options.totals:
         with open(options.totals, "w", encoding="utf-8") as file:
