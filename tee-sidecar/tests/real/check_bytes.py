@@ -57,7 +57,7 @@ def check_streams(sidecar, expected):
 
 
 def check_stream(sidecar, fields, what, expected):
-    """One mode. Under load vLLM may put two tokens into one event: then both sides are asked again."""
+    """One mode. Under load vLLM may put two tokens into one event: then both are asked again."""
     body = sidecar.body(**fields)
     for _ in range(ATTEMPTS):
         mine = signed_events(sidecar, body, what)

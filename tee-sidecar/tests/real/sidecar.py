@@ -1,4 +1,4 @@
-"""The sidecar under test: asks it, checks what it signed, and keeps its own account of the money."""
+"""The sidecar under test: asks it, checks what it signed, and keeps an account of the money."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ class Sidecar:
     _address: str = field(default="", repr=False)
 
     def body(self, **fields):
-        """A chat request as bytes. Blanks and non-ASCII text: a re-serialised body has another hash."""
+        """A chat request as bytes. Blanks and other letters: re-serialised, it has another hash."""
         question = [{"role": "user", "content": "Say hello, café ☕!"}]
         whole = {"model": self.model, "messages": question, **fields}
         return json.dumps(whole, ensure_ascii=False, indent=1).encode()
@@ -54,7 +54,8 @@ class Sidecar:
     def begin(self, body, path="/v1/chat/completions"):
         """Sends a request; the caller reads the answer."""
         self.receipts += 1
-        return wire.Exchange(self.base, "POST", path, body, [("authorization", f"Bearer {self.key}")])
+        key = ("authorization", f"Bearer {self.key}")
+        return wire.Exchange(self.base, "POST", path, body, [key])
 
     def ask(self, body):
         """Sends a request and reads its answer to the end."""
