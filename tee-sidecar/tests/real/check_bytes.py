@@ -131,7 +131,7 @@ def check_refusal(sidecar, body, status):
     equal(answer.status, status, f"the status for {body!r} ({answer.body[:300]!r})")
     error = answer.json()["error"]
     equal(sorted(error), ["code", "message", "param", "type"], "the fields of the error")
-    proof = sidecar.proof(sidecar.receipt_id(answer.headers))
+    proof = sidecar.proof(sidecar.receipt_id(answer.headers), f"the refused {body!r}")
     equal(proof["text"].split(":")[1], sha256(answer.body), "the signed hash of the refusal")
     must(proof["outcome"] in ("complete", "refused", "upstream_error"), f"the outcome: {proof}")
     sidecar.check_signer(proof)

@@ -76,10 +76,10 @@ class Sidecar:
                 return answer
             time.sleep(1)
 
-    def proof(self, name):
-        """The signature object of an exchange."""
+    def proof(self, name, of="an exchange"):
+        """The signature object of an exchange, which a failure describes as `of`."""
         answer = self.get(f"/signature/{name}")
-        equal(answer.status, 200, f"GET /signature/{name} ({answer.body[:200]!r})")
+        equal(answer.status, 200, f"GET /signature/{name} of {of} ({answer.body[:200]!r})")
         return answer.json()
 
     def address(self):
