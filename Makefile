@@ -8,7 +8,7 @@ simulator := --features tee-sidecar/simulator
 .PHONY: help run demo test check bench clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-8s %s\n", $$1, $$2}'
+	@awk -F ':.* ## ' '/^[a-z]+:.* ## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## the sidecar with a software TEE; UPSTREAM=http://host:port for a real model server
 	cargo build --release -p tee-sidecar -p examples $(simulator)

@@ -1,4 +1,4 @@
-//! A small server that answers in the bytes of vLLM, so that a sidecar can be tried without a model.
+//! A small server that answers in the bytes of vLLM, to try a sidecar without a model.
 //!
 //! It is a script: every question gets the same text, one piece per pause. What it does take from
 //! vLLM 0.32 is the wire: order of the fields, the events of a stream in each mode of
@@ -15,6 +15,8 @@ mod chat;
 mod events;
 mod refusal;
 mod script;
+#[cfg(test)]
+mod tests;
 mod wish;
 
 pub use script::{Script, prompt_tokens};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use examples::demo::Demo;
-use examples::launch::{Flags, USAGE_ERROR, stop_requested};
+use examples::launch::{Flags, Stop, USAGE_ERROR};
 
 #[actix_web::main]
 async fn main() -> ExitCode {
@@ -43,7 +43,7 @@ async fn serve(demo: Demo, listen: &str) -> std::io::Result<()> {
     let server = demo.serve(listener)?;
     let handle = server.handle();
     let running = tokio::spawn(server);
-    stop_requested().await?;
+    Stop::listen()?.requested().await;
     handle.stop(true).await;
     running.await?
 }

@@ -1,6 +1,6 @@
 //! Starting a sidecar as a child process, waiting until it serves, and stopping it.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 mod flags;
 mod probe;
@@ -40,15 +40,28 @@ impl From<std::io::Error> for Error {
     }
 }
 
-/// Returns when Ctrl-C is pressed or the process is asked to end.
-pub async fn stop_requested() -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C and the request to end, noticed from the moment this exists.
+pub struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    /// Takes the two signals over from the system's default, which would end the process.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    /// Returns when one of them has come.
+    pub async fn requested(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Exit code of a wrong command line, as the sidecar has it.

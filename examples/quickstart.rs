@@ -1,8 +1,8 @@
 //! `quickstart --sidecar PROGRAM [--upstream URL] [--pause-ms N]`: what `make run` starts.
 //!
 //! Starts the sidecar with the software TEE in front of a model server, or in front of the demo
-//! where none is named, and prints the first three requests to try. Every `SIDECAR__…` variable of
-//! the caller wins over what is set here.
+//! where none is named, and prints the first three requests to try. Every `SIDECAR__…` variable
+//! of the caller wins over what is set here.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use examples::demo::Demo;
-use examples::launch::{Error, Flags, Sidecar, USAGE_ERROR, Wanted, first_requests, settings};
+use examples::launch::{
+    Error, Flags, Sidecar, Stop, USAGE_ERROR, Wanted, first_requests, settings,
+};
 
 #[actix_web::main]
 async fn main() -> ExitCode {
@@ -32,27 +34,27 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<u8, Error> {
-    let caller = std::env::vars();
-    let mut wanted = Wanted::from_caller(caller, options.upstream);
+    let mut stop = Stop::listen()?;
+    let mut wanted = Wanted::from_caller(std::env::vars(), options.upstream);
     if wanted.upstream.is_none() {
         wanted.upstream = Some(start_demo(options.pause)?);
     }
     let settings = settings(wanted)?;
-    if !settings.upstream_answers().await? {
+    if !settings.upstream_answers(&mut stop).await {
         return Ok(0);
     }
     let mut sidecar = Sidecar::start(&options.sidecar, &settings)?;
-    match sidecar.ready(&settings).await {
+    match sidecar.ready(&settings, &mut stop).await {
         Ok(Some(model)) => println!("{}", first_requests(&settings.public, &model)),
-        Ok(None) => return sidecar.stop().await,
+        Ok(None) => return sidecar.stop(&mut stop).await,
         Err(error) => {
             // The sidecar's own words are already on the terminal.
             eprintln!("quickstart: {error}");
-            let code = sidecar.stop().await?;
+            let code = sidecar.stop(&mut stop).await?;
             return Ok(code.max(1));
         }
     }
-    sidecar.run_until_stopped().await
+    sidecar.run_until_stopped(&mut stop).await
 }
 
 /// Starts the demo on a free port and tells where.

@@ -51,7 +51,8 @@ impl Wish {
         }
         if messages.is_empty() {
             return Err(Refusal::bad_request(
-                "Cannot apply chat template to an empty conversation. Provide at least one message.",
+                "Cannot apply chat template to an empty conversation. \
+                 Provide at least one message.",
             ));
         }
         let prompt_tokens = prompt_tokens(messages);

@@ -48,7 +48,7 @@ pub struct Settings {
 /// Fills in what the caller left open.
 pub fn settings(wanted: Wanted) -> Result<Settings, Error> {
     let upstream = match &wanted.upstream {
-        Some(url) => url.trim_end_matches('/').to_owned(),
+        Some(url) => base(url).to_owned(),
         None => return Err(Error::Said("no upstream".to_owned())),
     };
     let public = listen(wanted.callers("SERVER__LISTEN"), PUBLIC_PORT)?;
@@ -70,6 +70,12 @@ pub fn settings(wanted: Wanted) -> Result<Settings, Error> {
         admin: reachable(admin),
         upstream,
     })
+}
+
+/// The address under which `/v1` begins, which is often given with it.
+fn base(url: &str) -> &str {
+    let url = url.trim_end_matches('/');
+    url.strip_suffix("/v1").unwrap_or(url)
 }
 
 /// The caller's address, else the usual port, else a free one.
@@ -135,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_is_left_open_is_filled_in() {
-        let settings = from(&[], Some("http://127.0.0.1:8001"));
+        let settings = from(&[], Some("http://127.0.0.1:8001/v1/"));
         assert_eq!(variable(&settings, "SIDECAR__TEE__PROVIDER"), Some("simulated"));
         assert_eq!(variable(&settings, "SIDECAR__UPSTREAM__URL"), Some("http://127.0.0.1:8001"));
         let listen = settings.public.to_string();

@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use super::settings::Settings;
-use super::{Error, get, stop_requested};
+use super::{Error, Stop, get};
 
 /// A running sidecar.
 pub struct Sidecar {
@@ -18,10 +18,10 @@ pub struct Sidecar {
 
 impl Settings {
     /// Waits for the model server, however long it loads. `false` if Ctrl-C ended the wait.
-    pub async fn upstream_answers(&self) -> Result<bool, Error> {
+    pub async fn upstream_answers(&self, stop: &mut Stop) -> bool {
         let Some(host) = self.upstream.strip_prefix("http://") else {
             // The sidecar itself says what is wrong with a server behind TLS.
-            return Ok(true);
+            return true;
         };
         let (host, base) = host.split_once('/').unwrap_or((host, ""));
         let host = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
@@ -46,8 +46,8 @@ impl Settings {
             }
         };
         tokio::select! {
-            () = wait => Ok(true),
-            stop = stop_requested() => stop.map(|()| false).map_err(Error::from),
+            () = wait => true,
+            () = stop.requested() => false,
         }
     }
 }
@@ -65,11 +65,13 @@ impl Sidecar {
     }
 
     /// Waits until the sidecar serves, and tells the model's name; `None` if Ctrl-C ended the wait.
-    pub async fn ready(&mut self, settings: &Settings) -> Result<Option<String>, Error> {
+    pub async fn ready(
+        &mut self,
+        settings: &Settings,
+        stop: &mut Stop,
+    ) -> Result<Option<String>, Error> {
         let host = settings.public.to_string();
         let deadline = Instant::now() + READY_TIMEOUT;
-        let stop = stop_requested();
-        tokio::pin!(stop);
         loop {
             let last = match get(&host, "/readyz").await {
                 Ok(page) if page.status == 200 => return model(&host).await.map(Some),
@@ -83,9 +85,10 @@ impl Sidecar {
             }
             tokio::select! {
                 status = self.child.wait() => {
-                    return Err(Error::Said(format!("the sidecar ended before it served: {}", status?)));
+                    let why = format!("the sidecar ended before it served: {}", status?);
+                    return Err(Error::Said(why));
                 }
-                requested = &mut stop => return requested.map(|()| None).map_err(Error::from),
+                () = stop.requested() => return Ok(None),
                 () = sleep(POLL) => {}
             }
         }
@@ -93,30 +96,26 @@ impl Sidecar {
 
     /// Waits for the sidecar's end or for Ctrl-C, whichever comes first; the exit code is the
     /// sidecar's.
-    pub async fn run_until_stopped(mut self) -> Result<u8, Error> {
+    pub async fn run_until_stopped(mut self, stop: &mut Stop) -> Result<u8, Error> {
         tokio::select! {
             status = self.child.wait() => {
                 let status = status?;
                 eprintln!("quickstart: the sidecar ended by itself: {status}");
                 Ok(code(status))
             }
-            requested = stop_requested() => {
-                requested?;
-                self.stop().await
-            }
+            () = stop.requested() => self.stop(stop).await,
         }
     }
 
     /// Asks the sidecar to end and waits. A second Ctrl-C ends it at once.
-    pub async fn stop(mut self) -> Result<u8, Error> {
+    pub async fn stop(mut self, stop: &mut Stop) -> Result<u8, Error> {
         if let Some(status) = self.child.try_wait()? {
             return Ok(code(status));
         }
         self.terminate().await?;
         tokio::select! {
             status = self.child.wait() => Ok(code(status?)),
-            requested = stop_requested() => {
-                requested?;
+            () = stop.requested() => {
                 self.child.kill().await?;
                 Ok(code(self.child.wait().await?))
             }

@@ -24,14 +24,30 @@ fn events(choices: usize, include_usage: bool, continuous_usage: bool) -> Vec<St
 }
 
 fn event(rest: &str) -> String {
-    const HEAD: &str = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"tiny","choices":["#;
-    format!("data: {HEAD}{}\n\n", rest.replace("FINGERPRINT", FINGERPRINT))
+    let rest = rest.replace("FINGERPRINT", FINGERPRINT);
+    format!("data: {HEAD}{rest}\n\n")
 }
 
-const ROLE: &str = r#"{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]"#;
-const FIRST: &str = r#"{"index":0,"delta":{"content":"Café"},"logprobs":null,"finish_reason":null,"token_ids":null}]"#;
-const LAST: &str = r#"{"index":0,"delta":{"content":" ☕"},"logprobs":null,"finish_reason":"length","stop_reason":null,"token_ids":null}]"#;
-const USAGE: &str = r#"],"usage":{"prompt_tokens":18,"total_tokens":20,"completion_tokens":2},"system_fingerprint":"FINGERPRINT"}"#;
+const HEAD: &str = concat!(
+    r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"#,
+    r#""model":"tiny","choices":["#,
+);
+const ROLE: &str = concat!(
+    r#"{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"#,
+    r#""finish_reason":null}]"#,
+);
+const FIRST: &str = concat!(
+    r#"{"index":0,"delta":{"content":"Café"},"logprobs":null,"#,
+    r#""finish_reason":null,"token_ids":null}]"#,
+);
+const LAST: &str = concat!(
+    r#"{"index":0,"delta":{"content":" ☕"},"logprobs":null,"#,
+    r#""finish_reason":"length","stop_reason":null,"token_ids":null}]"#,
+);
+const USAGE: &str = concat!(
+    r#"],"usage":{"prompt_tokens":18,"total_tokens":20,"completion_tokens":2},"#,
+    r#""system_fingerprint":"FINGERPRINT"}"#,
+);
 
 #[test]
 fn without_usage_the_last_token_carries_the_fingerprint() {
@@ -60,7 +76,8 @@ fn with_usage_the_usage_event_carries_the_fingerprint() {
 fn running_usage_stands_in_every_event() {
     let usage = |total: usize, completion: usize| {
         format!(
-            r#""usage":{{"prompt_tokens":18,"total_tokens":{total},"completion_tokens":{completion},"completion_tokens_details":null}}"#
+            "\"usage\":{{\"prompt_tokens\":18,\"total_tokens\":{total},\
+             \"completion_tokens\":{completion},\"completion_tokens_details\":null}}"
         )
     };
     let start = usage(18, 0);
