@@ -27,6 +27,7 @@ pub mod admission;
 mod billing;
 mod buffered;
 pub mod event;
+mod finish;
 pub mod handover;
 pub mod meter;
 mod pump;

@@ -19,6 +19,8 @@ pub enum Kind {
     Done,
     /// A piece of the answer.
     Chunk,
+    /// The count of the whole answer, behind its last piece.
+    Total,
     /// The engine says, inside the stream, that it failed.
     Error,
     /// Data that is no JSON object.
@@ -36,8 +38,23 @@ pub struct Event {
     pub usage: Option<EngineUsage>,
     /// Bytes of generated text, counted only where the engine gave no usage.
     pub text_bytes: u64,
+    /// Which of several answers the piece belongs to; looked for only where there are several.
+    pub choice: Option<u64>,
+    /// The event ends an answer and lacks the fingerprint that the engine moved to the total.
+    pub lacks_fingerprint: bool,
+    /// `system_fingerprint` of a total, as JSON text.
+    pub fingerprint: Option<String>,
     /// What the client gets; `None` where it asked for nothing of this event.
     pub bytes: Option<Bytes>,
+}
+
+/// What a stream is read for.
+#[derive(Clone, Copy, Debug)]
+pub struct Purpose {
+    /// The usage that the client asked to see.
+    pub wanted: UsageWanted,
+    /// The client asked for more than one answer.
+    pub several: bool,
 }
 
 /// The members of a chunk, and of a buffered answer, that we look at.
@@ -53,6 +70,13 @@ pub(super) struct Peek<'a> {
     pub(super) usage: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    system_fingerprint: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    index: Option<u64>,
 }
 
 impl Peek<'_> {
@@ -63,7 +87,7 @@ impl Peek<'_> {
 
 impl Event {
     /// Reads a whole event. `id_known` spares looking for what is known.
-    pub fn read(bytes: Bytes, wanted: UsageWanted, id_known: bool) -> Self {
+    pub fn read(bytes: Bytes, purpose: Purpose, id_known: bool) -> Self {
         let joined;
         let (data, in_place): (&[u8], bool) = match Data::of(&bytes) {
             Data::None => return Self::opaque(Kind::Quiet, bytes),
@@ -80,22 +104,60 @@ impl Event {
             return Self::opaque(Kind::Garbage, bytes);
         };
         let usage = peek.usage.and_then(|raw| EngineUsage::read(raw.get()));
-        let text_bytes = if usage.is_some() { 0 } else { peek.choices.map_or(0, text_bytes) };
-        let id = if id_known { None } else { peek.id.as_deref().map(str::to_owned) };
-        let kind = if peek.is_error() { Kind::Error } else { Kind::Chunk };
+        let choices = peek.choices.map_or("", RawValue::get);
+        let kind = match () {
+            () if peek.is_error() => Kind::Error,
+            () if usage.is_some() && is_empty_array(choices) => Kind::Total,
+            () => Kind::Chunk,
+        };
         let shown = match peek.usage {
             Some(raw) if raw.get().starts_with('{') => {
-                let last = peek.choices.is_some_and(|c| is_empty_array(c.get()));
-                shown(&bytes, data, in_place, raw, last, wanted)
+                let last = is_empty_array(choices);
+                shown(&bytes, data, in_place, raw, last, purpose.wanted)
             }
             _ => Some(bytes.clone()),
         };
-        Self { kind, id, usage, text_bytes, bytes: shown }
+        let fingerprint = peek.system_fingerprint.filter(|_| kind == Kind::Total);
+        Self {
+            kind,
+            id: if id_known { None } else { peek.id.as_deref().map(str::to_owned) },
+            usage,
+            text_bytes: if usage.is_some() { 0 } else { peek.choices.map_or(0, text_bytes) },
+            choice: if purpose.several { choice(choices) } else { None },
+            lacks_fingerprint: !purpose.wanted.at_end
+                && peek.system_fingerprint.is_none()
+                && finishes(choices),
+            fingerprint: fingerprint.map(|raw| raw.get().to_owned()),
+            bytes: shown,
+        }
     }
 
     fn opaque(kind: Kind, bytes: Bytes) -> Self {
-        Self { kind, id: None, usage: None, text_bytes: 0, bytes: Some(bytes) }
+        Self {
+            kind,
+            id: None,
+            usage: None,
+            text_bytes: 0,
+            choice: None,
+            lacks_fingerprint: false,
+            fingerprint: None,
+            bytes: Some(bytes),
+        }
     }
+}
+
+fn choice(choices: &str) -> Option<u64> {
+    serde_json::from_str::<Vec<Choice>>(choices).ok()?.first()?.index
+}
+
+/// Whether one of the choices has a `finish_reason` that is a string. Inside generated text the
+/// quotation marks would be escaped, so the name is not found there.
+fn finishes(choices: &str) -> bool {
+    const NAME: &str = "\"finish_reason\"";
+    choices.match_indices(NAME).any(|(at, _)| {
+        let value = choices.get(at + NAME.len()..).unwrap_or_default().trim_start();
+        value.strip_prefix(':').is_some_and(|value| value.trim_start().starts_with('"'))
+    })
 }
 
 fn is_empty_array(text: &str) -> bool {
@@ -165,8 +227,13 @@ mod tests {
     const AT_END: UsageWanted = UsageWanted { at_end: true, running: false };
     const ALL: UsageWanted = UsageWanted { at_end: true, running: true };
 
+    fn read(event: &str, wanted: UsageWanted) -> Event {
+        let purpose = Purpose { wanted, several: true };
+        Event::read(Bytes::copy_from_slice(event.as_bytes()), purpose, false)
+    }
+
     fn shown_as(event: &str, wanted: UsageWanted) -> Option<String> {
-        let read = Event::read(Bytes::copy_from_slice(event.as_bytes()), wanted, false);
+        let read = read(event, wanted);
         read.bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
     }
 
@@ -179,7 +246,7 @@ mod tests {
             ),
             (
                 r#"{"choices":[{}] , "usage" : {"prompt_tokens":1} ,"x":1.50}"#,
-                r#"{"choices":[{}] ,"x":1.50}"#,
+                r#"{"choices":[{}]  ,"x":1.50}"#,
             ),
             (
                 r#"{"usage":{"a":{"b":"}"}}, "choices":[{"t":"\u00e9"}]}"#,
@@ -232,14 +299,34 @@ mod tests {
             ("data: [DONE]\n\n", Kind::Done),
             ("data:[DONE]\n", Kind::Done),
             ("data: {\"choices\":[]}\n\n", Kind::Chunk),
+            ("data: {\"choices\":[ ],\"usage\":{\"prompt_tokens\":1}}\n\n", Kind::Total),
             ("data: {\"error\":{\"message\":\"x\"}}\n\n", Kind::Error),
             ("data: {\"object\":\"error\",\"message\":\"x\"}\n\n", Kind::Error),
             ("data: {\"choices\":[],\"error\":null}\n\n", Kind::Chunk),
             ("data: <html>\n\n", Kind::Garbage),
             (": x\n\n", Kind::Quiet),
         ] {
-            let read = Event::read(Bytes::copy_from_slice(event.as_bytes()), NONE, false);
-            assert_eq!(read.kind, kind, "{event:?}");
+            assert_eq!(read(event, NONE).kind, kind, "{event:?}");
         }
+    }
+
+    #[test]
+    fn the_end_of_an_answer_is_known_by_its_finish_reason() {
+        for (choices, ends) in [
+            (r#"[{"finish_reason":"stop"}]"#, true),
+            (r#"[{"finish_reason" : "length"}]"#, true),
+            (r#"[{"finish_reason":null}]"#, false),
+            (r#"[{"delta":{"content":"\"finish_reason\":\"stop\""},"finish_reason":null}]"#, false),
+            ("[]", false),
+        ] {
+            assert_eq!(finishes(choices), ends, "{choices}");
+        }
+        let own = "data: {\"choices\":[{\"index\":3,\"finish_reason\":\"stop\"}],\
+                   \"system_fingerprint\":\"f\"}\n\n";
+        let event = read(own, NONE);
+        assert_eq!((event.lacks_fingerprint, event.choice), (false, Some(3)));
+        let bare = "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n";
+        assert!(read(bare, NONE).lacks_fingerprint);
+        assert!(!read(bare, AT_END).lacks_fingerprint);
     }
 }

@@ -41,6 +41,16 @@ impl EngineUsage {
     pub fn input(&self) -> u64 {
         self.prompt_tokens.unwrap_or(0)
     }
+
+    /// Generated tokens.
+    pub fn output(&self) -> u64 {
+        self.completion_tokens.unwrap_or(0)
+    }
+
+    /// The same with another count of generated tokens.
+    pub fn with_output(self, tokens: u64) -> Self {
+        Self { completion_tokens: Some(tokens), ..self }
+    }
 }
 
 /// What is known of an exchange's tokens at one point of its answer.
@@ -73,7 +83,7 @@ impl Meter {
             return Usage {
                 input: engine.input(),
                 cached_input: cached.min(engine.input()),
-                output: engine.completion_tokens.unwrap_or(0),
+                output: engine.output(),
                 source: UsageSource::Engine,
             };
         }

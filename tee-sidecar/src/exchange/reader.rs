@@ -1,11 +1,13 @@
 //! Reads an engine's stream: what goes on to the client, what was counted, how it ended. Pure: bytes
 //! in, bytes out.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
-use super::event::{Event, Kind};
-use super::meter::Meter;
-use super::request::UsageWanted;
+use super::event::{Event, Kind, Purpose};
+use super::finish::HeldBack;
+use super::meter::{EngineUsage, Meter};
 use super::sse::{EventTooLong, Framer};
 
 /// What of a read goes on to the client now.
@@ -21,7 +23,10 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Reader {
     framer: Framer,
-    wanted: UsageWanted,
+    purpose: Purpose,
+    /// Tokens of each answer, where the client asked for several.
+    answers: BTreeMap<u64, u64>,
+    held_back: HeldBack,
     /// Tokens up to here.
     pub meter: Meter,
     /// The engine's count of the prompt, from the first event that told it.
@@ -35,11 +40,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader for a client that asked for this usage.
-    pub fn new(wanted: UsageWanted) -> Self {
+    /// A reader for this purpose.
+    pub fn new(purpose: Purpose) -> Self {
         Self {
             framer: Framer::default(),
-            wanted,
+            purpose,
+            answers: BTreeMap::new(),
+            held_back: HeldBack::default(),
             meter: Meter::default(),
             prompt: None,
             upstream_id: None,
@@ -76,49 +83,60 @@ impl Reader {
         if self.done.is_none()
             && let Some(tail) = self.framer.finish()
         {
-            let whole = Event::read(tail.clone(), self.wanted, true).kind != Kind::Garbage;
+            let whole = Event::read(tail.clone(), self.purpose, true).kind != Kind::Garbage;
             if whole {
                 self.take(tail, &mut batch);
-            } else if self.wanted.running {
+            } else if self.purpose.wanted.running {
                 batch.add(tail);
             }
         }
+        self.held_back.release(None, &mut batch);
         batch.into()
     }
 
     fn take(&mut self, bytes: Bytes, batch: &mut Gather) {
-        let event = Event::read(bytes, self.wanted, self.upstream_id.is_some());
+        let event = Event::read(bytes, self.purpose, self.upstream_id.is_some());
         match event.kind {
             Kind::Done => {
+                self.held_back.release(None, batch);
                 self.done = event.bytes;
                 return;
             }
             Kind::Error | Kind::Garbage => self.failed = true,
-            Kind::Chunk | Kind::Quiet => {}
+            Kind::Chunk | Kind::Total | Kind::Quiet => {}
         }
         if event.id.is_some() {
             self.upstream_id = event.id;
         }
-        if let Some(usage) = &event.usage {
-            self.prompt = Some(usage.input());
+        let usage = event.usage.map(|usage| self.count(usage, event.choice));
+        self.meter.take(usage, event.text_bytes);
+        if event.kind == Kind::Total {
+            self.held_back.release(event.fingerprint.as_deref(), batch);
         }
-        self.meter.take(event.usage, event.text_bytes);
         if let Some(bytes) = event.bytes {
-            batch.add(bytes);
+            self.held_back.pass(bytes, event.lacks_fingerprint, batch);
         }
+    }
+
+    /// The count of all answers so far. A running count is of the event's own answer only.
+    fn count(&mut self, usage: EngineUsage, choice: Option<u64>) -> EngineUsage {
+        self.prompt = Some(usage.input());
+        let Some(choice) = choice else { return usage };
+        self.answers.insert(choice, usage.output());
+        usage.with_output(self.answers.values().fold(0, |sum, n| sum.saturating_add(*n)))
     }
 }
 
 /// Joins events into one piece; the usual single one without a copy.
 #[derive(Default)]
-struct Gather {
+pub(super) struct Gather {
     first: Bytes,
     more: Vec<u8>,
     events: u64,
 }
 
 impl Gather {
-    fn add(&mut self, event: Bytes) {
+    pub(super) fn add(&mut self, event: Bytes) {
         if self.events == 0 {
             self.first = event;
         } else {

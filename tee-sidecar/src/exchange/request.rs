@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use memchr::memmem;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Map;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -45,22 +45,42 @@ pub struct UsageWanted {
 
 #[derive(Deserialize)]
 struct Fields<'a> {
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    messages: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stream: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stream_options: Option<&'a RawValue>,
-    #[serde(borrow)]
-    n: Option<&'a RawValue>,
-    #[serde(borrow)]
-    best_of: Option<&'a RawValue>,
-    #[serde(borrow)]
-    max_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    max_completion_tokens: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model: Given<'a>,
+    #[serde(borrow, default)]
+    messages: Given<'a>,
+    #[serde(borrow, default)]
+    stream: Given<'a>,
+    #[serde(borrow, default)]
+    stream_options: Given<'a>,
+    #[serde(borrow, default)]
+    n: Given<'a>,
+    #[serde(borrow, default)]
+    best_of: Given<'a>,
+    #[serde(borrow, default)]
+    max_tokens: Given<'a>,
+    #[serde(borrow, default)]
+    max_completion_tokens: Given<'a>,
+}
+
+/// A member as it was written; unlike an `Option`, `null` is something that was written.
+#[derive(Clone, Copy, Default)]
+struct Given<'a>(Option<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&'a RawValue>::deserialize(deserializer).map(|raw| Self(Some(raw)))
+    }
+}
+
+impl<'a> Given<'a> {
+    fn text(self) -> Option<&'a str> {
+        self.0.map(RawValue::get)
+    }
+
+    fn not_null(self) -> Option<&'a str> {
+        self.text().filter(|text| *text != "null")
+    }
 }
 
 impl ChatRequest {
@@ -71,7 +91,7 @@ impl ChatRequest {
     pub fn parse(received: Bytes) -> Result<Self, Fault> {
         let fields = fields(&received)?;
         let model = string("model", fields.model)?;
-        match fields.messages.map(RawValue::get) {
+        match fields.messages.text() {
             Some(text) if text.starts_with('[') => {}
             Some(_) => return Err(wrong("messages", "an array of messages")),
             None => return Err(wrong("messages", "present: an array of messages")),
@@ -128,30 +148,26 @@ fn wrong(param: &'static str, rule: &str) -> Fault {
     Fault::BadParameter { param, message: format!("'{param}' must be {rule}") }
 }
 
-fn present(raw: Option<&RawValue>) -> Option<&str> {
-    raw.map(RawValue::get).filter(|text| *text != "null")
-}
-
-fn string(param: &'static str, raw: Option<&RawValue>) -> Result<Option<String>, Fault> {
-    let read = present(raw).map(serde_json::from_str).transpose();
+fn string(param: &'static str, given: Given<'_>) -> Result<Option<String>, Fault> {
+    let read = given.not_null().map(serde_json::from_str).transpose();
     read.map_err(|_| wrong(param, "a string"))
 }
 
-fn boolean(param: &'static str, raw: Option<&RawValue>) -> Result<Option<bool>, Fault> {
-    let read = present(raw).map(serde_json::from_str).transpose();
+fn boolean(param: &'static str, given: Given<'_>) -> Result<Option<bool>, Fault> {
+    let read = given.not_null().map(serde_json::from_str).transpose();
     read.map_err(|_| wrong(param, "true or false"))
 }
 
-fn count(param: &'static str, raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
-    let read = present(raw).map(serde_json::from_str::<u32>).transpose();
+fn count(param: &'static str, given: Given<'_>) -> Result<Option<u64>, Fault> {
+    let read = given.not_null().map(serde_json::from_str::<u32>).transpose();
     let read = read.map_err(|_| wrong(param, "a whole number from 0 to 4294967295"))?;
     Ok(read.map(u64::from))
 }
 
 type Options = Map<String, serde_json::Value>;
 
-fn options(raw: Option<&RawValue>) -> Result<Option<Options>, Fault> {
-    let read = present(raw).map(serde_json::from_str).transpose();
+fn options(given: Given<'_>) -> Result<Option<Options>, Fault> {
+    let read = given.not_null().map(serde_json::from_str).transpose();
     read.map_err(|_| wrong("stream_options", "an object"))
 }
 
@@ -167,14 +183,14 @@ fn wanted(options: Option<&Options>) -> Result<UsageWanted, Fault> {
 }
 
 /// The client's bytes with both usage options on.
-fn with_usage(body: &Bytes, raw: Option<&RawValue>, options: Option<Options>) -> Bytes {
+fn with_usage(body: &Bytes, given: Given<'_>, options: Option<Options>) -> Bytes {
     let mut options = options.unwrap_or_default();
     for name in ["include_usage", "continuous_usage_stats"] {
         options.insert(name.into(), true.into());
     }
     let options = serde_json::Value::Object(options).to_string();
     let mut out = Vec::with_capacity(body.len() + options.len() + 32);
-    match raw.and_then(|raw| span(body, raw.get())) {
+    match given.text().and_then(|text| span(body, text)) {
         Some((start, end)) => {
             out.extend_from_slice(body.get(..start).unwrap_or_default());
             out.extend_from_slice(options.as_bytes());

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::billing::Ending;
+use super::event::Purpose;
 use super::handover::{Mark, Sender, hand_over};
 use super::pump::{Head, Held};
 use super::reader::Reader;
@@ -39,7 +40,10 @@ pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
     let answer = Answer { status, content_type, body: AnswerBody::Stream(receiver) };
     // A client that is gone by now dropped the receiver: the loop below sees it.
     let _ = head.send(Ok(answer));
-    let mut reader = Reader::new(held.request.usage_wanted);
+    let mut reader = Reader::new(Purpose {
+        wanted: held.request.usage_wanted,
+        several: held.request.answers > 1,
+    });
     let end = forward(&held, &mut body, &mut reader, &mut sender).await;
     let client_idle = held.exchange.shared.client_idle;
     match end {
@@ -54,7 +58,9 @@ pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
                 let _ = timeout(CLOSING_TIME, rest).await;
             });
             let outcome = if reader.failed { Outcome::UpstreamError } else { Outcome::Complete };
-            let mark = sender.sent().after(&done, 1);
+            let mut mark = sender.sent().after(&done, 1);
+            // The total may have been cut out for the client; it counts all the same.
+            mark.meter = reader.meter;
             if close(held, &reader, &mark, outcome, false).await {
                 sender.finish(done);
             }

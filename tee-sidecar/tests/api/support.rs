@@ -5,5 +5,5 @@ mod engine;
 mod sidecar;
 
 pub(crate) use client::{Conn, Response, get, post, sha256_hex};
-pub(crate) use engine::{Engine, Seen, Step, chunk_event, sse, whole};
-pub(crate) use sidecar::{MODEL, Sidecar, api_key, recover};
+pub(crate) use engine::{Engine, Step, chunk_event, sse, whole};
+pub(crate) use sidecar::{MODEL, Sidecar, api_key};

@@ -151,3 +151,20 @@ pub(crate) fn get(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Res
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     broker_core::Digest32::sha256(bytes).to_string()
 }
+
+impl Conn {
+    /// Reads so many bytes of a body.
+    pub(crate) fn read_exact(&mut self, length: usize) -> Vec<u8> {
+        let mut body = vec![0; length];
+        self.reader.read_exact(&mut body).unwrap();
+        body
+    }
+}
+
+impl Conn {
+    /// Sends a request whose body is already in HTTP's chunks.
+    pub(crate) fn send_chunked(&mut self, path: &str, chunks: &[u8]) {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+        let _ = self.out.write_all(&[head.as_bytes(), chunks].concat());
+    }
+}

@@ -126,10 +126,10 @@ fn serve(
 
 /// Waits at the gate; an error when the other side leaves meanwhile.
 fn wait(stream: &TcpStream, gated: &Mutex<Receiver<()>>) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_millis(5)))?;
+    stream.set_nonblocking(true)?;
     loop {
-        if gated.lock().unwrap().try_recv().is_ok() {
-            return stream.set_read_timeout(None);
+        if gated.lock().unwrap().recv_timeout(Duration::from_millis(2)).is_ok() {
+            return stream.set_nonblocking(false);
         }
         match stream.peek(&mut [0]) {
             Ok(0) => return Err(std::io::ErrorKind::ConnectionAborted.into()),
