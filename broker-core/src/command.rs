@@ -125,8 +125,8 @@ pub enum Refusal {
         /// Its receipt id.
         receipt: ReceiptId,
     },
-    /// The same request was answered before.
-    #[error("the same request was answered before as {receipt}")]
+    /// The same request has ended before, with an answer or without.
+    #[error("the same request has ended before as {receipt}")]
     Finished {
         /// Its receipt id.
         receipt: ReceiptId,

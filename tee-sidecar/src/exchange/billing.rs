@@ -168,7 +168,8 @@ fn refused(refusal: Refusal) -> Fault {
         },
         Refusal::Finished { receipt } => Fault::Conflict {
             message: format!(
-                "the same request was answered before: its signature is at /v1/signature/{receipt}"
+                "a request under this Idempotency-Key has ended before; how, tells \
+                 /v1/signature/{receipt}. Take a new key to ask again"
             ),
             in_flight: false,
         },

@@ -4,9 +4,11 @@
 
 mod billing;
 mod bytes;
+mod crash;
 mod disconnect;
 mod edge;
 mod failures;
+mod process;
 mod retries;
 mod shutdown;
 mod signatures;

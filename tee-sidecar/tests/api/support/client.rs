@@ -85,13 +85,18 @@ impl Conn {
 
     /// Reads status and headers.
     pub(crate) fn head(&mut self) -> Response {
+        self.try_head().expect("closed in the head")
+    }
+
+    fn try_head(&mut self) -> Option<Response> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            let read = self.reader.read_line(&mut head).unwrap();
-            assert_ne!(read, 0, "closed in the head: {head:?}");
+            if self.reader.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
         }
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Response { status, head, body: Vec::new(), complete: false }
+        Some(Response { status, head, body: Vec::new(), complete: false })
     }
 
     /// Reads one HTTP chunk; `None` at the end, an error where the connection broke.
@@ -110,7 +115,11 @@ impl Conn {
 
     /// Reads a whole answer.
     pub(crate) fn response(&mut self) -> Response {
-        let mut response = self.head();
+        let head = self.head();
+        self.body(head)
+    }
+
+    fn body(&mut self, mut response: Response) -> Response {
         if let Some(length) = response.header("content-length") {
             let mut body = vec![0; length.parse().unwrap()];
             response.complete = self.reader.read_exact(&mut body).is_ok();
@@ -166,5 +175,17 @@ impl Conn {
     pub(crate) fn send_chunked(&mut self, path: &str, chunks: &[u8]) {
         let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
         let _ = self.out.write_all(&[head.as_bytes(), chunks].concat());
+    }
+}
+
+impl Conn {
+    /// Asks for a chat on a connection of its own; `None` where the server went away.
+    pub(crate) fn try_ask(addr: SocketAddr, body: &[u8]) -> Option<Response> {
+        let out = TcpStream::connect(addr).ok()?;
+        let reader = BufReader::new(out.try_clone().ok()?);
+        let mut conn = Self { out, reader };
+        conn.send("POST", "/v1/chat/completions", &[], body);
+        let head = conn.try_head()?;
+        Some(conn.body(head))
     }
 }

@@ -1,0 +1,131 @@
+//! What only a process shows: what its log says, how it ends, what its operator can ask.
+
+use std::time::Duration;
+
+use crate::support::{Conn, Engine, MODEL, Process, Step, chunk_event, get, post, sse, whole};
+
+const CHAT: &str = "/v1/chat/completions";
+
+// R15: canaries in prompts, answers, keys, errors and headers, at the finest level of the log.
+#[test]
+fn no_prompt_answer_or_key_reaches_the_log() {
+    let engine = Engine::start(|seen| {
+        let text = seen.text();
+        if text.contains("refuse") {
+            let error = "{\"error\":{\"message\":\"bad: canary-engine-error\"}}";
+            return vec![Step::Raw(whole(400, error.as_bytes()))];
+        }
+        if text.contains("break") {
+            return vec![sse(), Step::Chunk(b"data: canary-half {".to_vec()), Step::Close];
+        }
+        if text.contains("garbage") {
+            return vec![Step::Raw(b"canary-garbage\r\n\r\n".to_vec()), Step::Close];
+        }
+        let event = chunk_event(1, true).replace("é日1", "canary-answer");
+        let done = Step::Chunk(b"data: [DONE]\n\n".to_vec());
+        vec![sse(), Step::Chunk(event.into_bytes()), done, Step::EndChunks]
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let config = "auth: {mode: apiKeys, apiKeys: [{account: a, key: canary-key-0123456789}]}\n\
+                  log: {filter: trace}\n";
+    let mut process = Process::start(folder.path(), &engine, config);
+    let key = ("authorization", "Bearer canary-key-0123456789");
+    let named = ("idempotency-key", "canary-idempotency");
+    for (what, stream) in [("plain", true), ("refuse", false), ("break", true), ("garbage", false)]
+    {
+        let request = format!(
+            "{{\"model\":\"{MODEL}\",\"stream\":{stream},\"messages\":[{{\"role\":\"user\",\
+             \"content\":\"canary-prompt {what}\"}}]}}"
+        );
+        post(process.addr, CHAT, &[key], &request).receipt();
+        post(process.addr, CHAT, &[("authorization", "Bearer canary-wrong")], &request);
+        post(process.addr, CHAT, &[key, named], format!("{request} canary-syntax"));
+    }
+    let other = "{\"model\":\"canary-model\",\"messages\":[]}";
+    assert_eq!(post(process.addr, CHAT, &[key], other).status, 404);
+    get(process.addr, "/v1/signature/canary-id", &[key]);
+    assert!(process.terminate().success());
+    let log = process.log();
+    assert!(log.contains("exchange") && log.contains("SIMULATED TEE"), "{log}");
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("canary")).collect();
+    assert!(told.is_empty(), "{told:#?}");
+}
+
+#[test]
+fn the_operator_sees_the_money_while_it_runs_and_after() {
+    let answer = "{\"choices\":[],\"usage\":{\"prompt_tokens\":13,\"completion_tokens\":30}}";
+    let engine = Engine::start(move |_| vec![Step::Raw(whole(200, answer.as_bytes()))]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(folder.path(), &engine, "");
+    let request = format!("{{\"model\":\"{MODEL}\",\"messages\":[]}}");
+    for _ in 0..3 {
+        assert_eq!(post(process.addr, CHAT, &[], &request).status, 200);
+    }
+    let looks_right = |process: &Process| {
+        let audit = process.run(&["ledger", "audit"]);
+        assert_eq!(audit.status.code(), Some(0));
+        assert!(String::from_utf8(audit.stdout).unwrap().starts_with("audit: clean\n"));
+        let status = String::from_utf8(process.run(&["ledger", "status"]).stdout).unwrap();
+        for line in ["earned_neuron: 21900", "held_neuron: 0", "receipts: 3", "open_holds: 0"] {
+            assert!(status.contains(&format!("{line}\n")), "{status}");
+        }
+    };
+    looks_right(&process);
+    // Two sidecars on one ledger would each forget the other's money.
+    let second = process.run(&["serve"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8(second.stderr).unwrap().contains("in use"));
+    assert_eq!(process.terminate().code(), Some(0));
+    looks_right(&process);
+    std::fs::remove_file(folder.path().join("ledger.db")).unwrap();
+    assert_eq!(process.run(&["ledger", "audit"]).status.code(), Some(20));
+    std::fs::write(folder.path().join("ledger.db"), "no ledger at all").unwrap();
+    assert_eq!(process.run(&["ledger", "audit"]).status.code(), Some(30));
+    assert_eq!(process.run(&["serve"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_build_with_the_simulator_still_needs_to_be_asked_for_it() {
+    let engine = Engine::start(|_| Vec::new());
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path(), &engine, "");
+    for provider in ["auto", "tdx", "dstack"] {
+        let config = folder.path().join("hardware.yaml");
+        let text = format!(
+            "tee: {{provider: {provider}}}\nledger: {{url: 'sqlite://{}'}}\n",
+            folder.path().join("other.db").display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_tee-sidecar"))
+            .args(["serve", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(20), "{provider}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains("tee.provider"));
+    }
+    drop(process);
+}
+
+// The end of the process waits for what runs, and then closes it with a receipt that says so.
+#[test]
+fn a_stream_that_outlives_the_grace_period_ends_as_shutdown() {
+    let engine =
+        Engine::start(|_| vec![sse(), Step::Chunk(chunk_event(1, true).into_bytes()), Step::Gate]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(folder.path(), &engine, "");
+    let request = format!("{{\"model\":\"{MODEL}\",\"messages\":[],\"stream\":true}}");
+    let mut conn = Conn::open(process.addr);
+    conn.send("POST", CHAT, &[], request.as_bytes());
+    let id = conn.head().receipt();
+    let body = conn.chunk().unwrap().unwrap();
+    let began = std::time::Instant::now();
+    assert!(process.terminate().success());
+    assert!(began.elapsed() > Duration::from_secs(20), "the stream got no time to end");
+    assert!(conn.chunk().is_err(), "the client cannot tell");
+    let process = Process::start(folder.path(), &engine, "");
+    let signed = get(process.addr, &format!("/v1/signature/{id}"), &[]).json();
+    assert_eq!((&signed["outcome"], &signed["fee"]), (&"shutdown".into(), &"1500".into()));
+    let response_hash = crate::support::sha256_hex(&body);
+    assert!(signed["text"].as_str().unwrap().ends_with(&response_hash));
+}
