@@ -122,15 +122,27 @@ def check_refusals(sidecar, _expected):
     equal(refused.body, sidecar.ask_engine(engines_own).body, "the engine's refusal")
     check_refusal(sidecar, sidecar.body(max_tokens=0), 400)
     check_refusal(sidecar, sidecar.body(messages=[]), 400)
-    check_refusal(sidecar, b'{"model": ', 400)
-    check_refusal(sidecar, sidecar.body(model="no-such-model"), 404)
+    refused_by_us(sidecar, b'{"model": ', 400)
+    refused_by_us(sidecar, sidecar.body(model="no-such-model"), 404)
 
 
-def check_refusal(sidecar, body, status):
+def ask_badly(sidecar, body, status):
     answer = sidecar.ask(body)
     equal(answer.status, status, f"the status for {body!r} ({answer.body[:300]!r})")
     error = answer.json()["error"]
     equal(sorted(error), ["code", "message", "param", "type"], "the fields of the error")
+    must(sidecar.receipt_id(answer.headers), "the id of the refusal")
+    return answer
+
+
+def refused_by_us(sidecar, body, status):
+    """What the sidecar refuses itself never reaches the engine or the ledger."""
+    ask_badly(sidecar, body, status)
+    sidecar.receipts -= 1
+
+
+def check_refusal(sidecar, body, status):
+    answer = ask_badly(sidecar, body, status)
     proof = sidecar.proof(sidecar.receipt_id(answer.headers), f"the refused {body!r}")
     equal(proof["text"].split(":")[1], sha256(answer.body), "the signed hash of the refusal")
     must(proof["outcome"] in ("complete", "refused", "upstream_error"), f"the outcome: {proof}")
