@@ -10,7 +10,7 @@ use actix_web::dev::Server;
 use actix_web::{HttpServer, rt};
 use broker_core::{
     Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, Signer, SqliteLedger, SqliteReader,
-    SystemClock, UserId,
+    SystemClock,
 };
 use tokio::time::timeout;
 
@@ -19,7 +19,7 @@ use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Shared};
-use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
+use crate::http::auth::{Authenticator, OPEN_ACCOUNT, account_id};
 use crate::http::{AppState, admin_app, public_app};
 use crate::keys::{self, KeyError};
 use crate::upstream::{Catalog, UpstreamError, Vllm};
@@ -252,7 +252,7 @@ async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartE
         Auth::ApiKeys(keys) => keys.iter().map(|key| (key.account.as_str(), key.cover)).collect(),
     };
     for (account, cover) in covers {
-        let command = Command::Mirror { user: UserId::named(account), cover };
+        let command = Command::Mirror { user: account_id(account), cover };
         let decided = ledger.apply(command).await?;
         decided.map_err(|why| StartError::Credit { account: account.to_owned(), why })?;
     }

@@ -1,6 +1,8 @@
 //! The reader of streams under arbitrary reads: what goes out is what was promised, its hash is of
 //! exactly that, the id and the usage are found, and no count is seen by who did not ask for it.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use tee_sidecar::exchange::event::Purpose;

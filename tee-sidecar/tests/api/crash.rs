@@ -50,7 +50,7 @@ fn client(addr: SocketAddr, number: u64, stop: &AtomicBool) -> Vec<Acknowledged>
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let stream = (turn + number) % 2 == 0;
+        let stream = (turn + number).is_multiple_of(2);
         let pad = "x".repeat((turn % 11) as usize);
         let request = format!(
             "{{\"model\":\"{MODEL}\",\"messages\":[],\"stream\":{stream},\"user\":\"{pad}\"}}"
@@ -109,7 +109,7 @@ fn a_killed_sidecar_loses_and_doubles_nothing_it_acknowledged() {
             let receipt = receipt.unwrap_or_else(|| panic!("kill {kill}: {} is lost", one.id));
             assert_eq!((receipt.fee.get(), receipt.text()), (one.fee, one.text.clone()));
             assert!(seen.insert(one.id.clone(), one.fee).is_none(), "{} twice", one.id);
-            if seen.len() % 16 == 0 {
+            if seen.len().is_multiple_of(16) {
                 let signed = get(process.addr, &format!("/v1/signature/{}", one.id), &[]).json();
                 assert_eq!(signed["text"], one.text.as_str());
             }

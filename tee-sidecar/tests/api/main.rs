@@ -1,6 +1,13 @@
 //! The sidecar as its clients see it: black box over HTTP, a scripted engine behind it. Names of
 //! tests are sentences; the letters in their comments are the pitfalls they cover.
 #![cfg(feature = "simulator")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
 
 mod billing;
 mod bytes;

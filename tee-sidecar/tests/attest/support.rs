@@ -43,7 +43,7 @@ pub(crate) fn service() -> ReportService {
 }
 
 pub(crate) fn service_of(attester: Arc<dyn Attester>) -> ReportService {
-    let model = "test/model:7b".to_owned();
+    let model = Box::new(|| Some("test/model:7b".to_owned()));
     ReportService::new(attester, signer(), model, GpuEvidence::None, Arc::new(FixedClock))
 }
 
