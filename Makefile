@@ -18,7 +18,7 @@ run: ## the sidecar with a software TEE; UPSTREAM=http://host:port for a real mo
 demo: run ## the same as run
 
 test: ## every test; those that need a real vLLM say so and pass where there is none
-	cargo test --workspace $(simulator)
+	cargo test --workspace --no-fail-fast $(simulator)
 
 check: ## format, lints and documentation, with and without the software TEE
 	cargo fmt --all --check

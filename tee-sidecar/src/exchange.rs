@@ -4,10 +4,10 @@
 //! parse → admit → hold (durable) → forward → hand over → sign + charge (durable) → the last bytes
 //! ```
 //!
-//! A task of its own, the pump, owns the exchange from the hold to the charge. The HTTP handler only
-//! waits for the answer's head and passes bytes on, so it may be dropped at any time: the pump sees
-//! that, charges what was handed over and ends the hold. No token is generated without a durable
-//! hold; no client gets the end of an answer before fee and signature are durable.
+//! A task of its own, the pump, owns the exchange from the hold to the charge. The HTTP handler
+//! only waits for the answer's head and passes bytes on, so it may be dropped at any time: the pump
+//! sees that, charges what was handed over and ends the hold. No token is generated without a
+//! durable hold; no client gets the end of an answer before fee and signature are durable.
 
 use std::sync::Arc;
 use std::time::Duration;

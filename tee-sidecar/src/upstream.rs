@@ -31,8 +31,8 @@ pub struct Reply {
     pub body: UpstreamBody,
 }
 
-/// Why an engine gave no answer, or only a part of one. The text is for the operator's log; it comes
-/// from the HTTP client and holds no body.
+/// Why an engine gave no answer, or only a part of one. The text is for the operator's log; it
+/// comes from the HTTP client and holds no body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamError {

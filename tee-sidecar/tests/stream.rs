@@ -89,6 +89,9 @@ fn reader(wanted: UsageWanted) -> Reader {
     Reader::new(Purpose { wanted, several: false })
 }
 
+/// What a client may ask to see: the total, and with it the running count.
+const WANTED: [(bool, bool); 3] = [(false, false), (true, false), (true, true)];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -98,7 +101,7 @@ proptest! {
         parts in parts(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
         line_end in prop::sample::select(vec!["\n", "\r\n"]),
-        (at_end, running) in prop::sample::select(vec![(false, false), (true, false), (true, true)]),
+        (at_end, running) in prop::sample::select(&WANTED[..]),
         done in any::<bool>(),
     ) {
         let wanted = UsageWanted { at_end, running };

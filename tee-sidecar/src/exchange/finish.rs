@@ -1,9 +1,9 @@
 //! The engine's fingerprint, put back where the client would have found it.
 //!
 //! vLLM writes `system_fingerprint` into each event that ends an answer; asked for usage, it writes
-//! it into the total instead. A client that did not ask for usage never sees the total, so the event
-//! that ends an answer waits for it and takes the fingerprint over. With one answer the total comes
-//! right behind. With several, what the others still generate waits as well: order is kept.
+//! it into the total instead. A client that did not ask for usage never sees the total, so the
+//! event that ends an answer waits for it and takes the fingerprint over. With one answer the total
+//! comes right behind. With several, what the others still generate waits as well: order is kept.
 
 use bytes::Bytes;
 use memchr::memrchr;

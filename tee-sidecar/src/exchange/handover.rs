@@ -3,7 +3,7 @@
 //!
 //! The pump's end hashes what it sends and remembers, for each piece still on its way, how matters
 //! stood after it. The other end tells which piece it has handed on last. When a client leaves, the
-//! pump goes back to that piece: hash, bytes and count are then of what the client's side was given.
+//! pump goes back to that piece: hash, bytes and count are of what the client's side was given.
 
 use std::collections::VecDeque;
 use std::pin::Pin;

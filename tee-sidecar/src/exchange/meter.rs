@@ -75,8 +75,8 @@ impl Meter {
 
     /// The usage to charge for what was handed over up to here.
     ///
-    /// `prompt` is the engine's count of the prompt, if any event told it; `bound` the most that the
-    /// request can use. Without any count of the engine's the usage is an estimate, and says so.
+    /// `prompt` is the engine's count of the prompt, if any event told it; `bound` the most that
+    /// the request can use. Without any count of the engine's it is an estimate, and says so.
     pub fn usage(&self, prompt: Option<u64>, request_bytes: usize, bound: TokenBound) -> Usage {
         if let Some(engine) = self.last {
             let cached = engine.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0);
@@ -156,7 +156,8 @@ mod tests {
         let mut meter = Meter::default();
         for n in [1, 2, 3] {
             let text = format!(
-                "{{\"prompt_tokens\":13,\"completion_tokens\":{n},\"prompt_tokens_details\":{{\"cached_tokens\":5}}}}"
+                "{{\"prompt_tokens\":13,\"completion_tokens\":{n},\
+                 \"prompt_tokens_details\":{{\"cached_tokens\":5}}}}"
             );
             meter.take(EngineUsage::read(&text), 0);
         }
@@ -178,7 +179,9 @@ mod tests {
     #[test]
     fn cjk_text_counts_by_its_bytes() {
         let raw = RawValue::from_string(
-            "[{\"delta\":{\"role\":\"assistant\",\"content\":\"日本語\",\"tool_calls\":[{\"function\":{\"arguments\":\"{}\"}}]}}]".into(),
+            "[{\"delta\":{\"role\":\"assistant\",\"content\":\"日本語\",\
+             \"tool_calls\":[{\"function\":{\"arguments\":\"{}\"}}]}}]"
+                .into(),
         );
         assert_eq!(text_bytes(&raw.unwrap()), 11);
     }

@@ -1,5 +1,5 @@
-//! Reads an engine's stream: what goes on to the client, what was counted, how it ended. Pure: bytes
-//! in, bytes out.
+//! Reads an engine's stream: what goes on to the client, what was counted, how it ended. Pure:
+//! bytes in, bytes out.
 
 use std::collections::BTreeMap;
 

@@ -253,22 +253,30 @@ mod tests {
 
     #[test]
     fn usage_is_asked_for_within_the_clients_own_bytes() {
-        assert_eq!(
-            forwarded(r#"{"messages":[],"stream":true}"#),
-            r#"{"stream_options":{"include_usage":true,"continuous_usage_stats":true},"messages":[],"stream":true}"#
-        );
-        assert_eq!(
-            forwarded(
-                r#"{"messages":[],"stream_options": {"x":1,"include_usage":false} ,"stream":true}"#
+        let both = r#"{"include_usage":true,"continuous_usage_stats":true}"#;
+        for (body, want) in [
+            (
+                r#"{"messages":[],"stream":true}"#,
+                format!(r#"{{"stream_options":{both},"messages":[],"stream":true}}"#),
             ),
-            r#"{"messages":[],"stream_options": {"x":1,"include_usage":true,"continuous_usage_stats":true} ,"stream":true}"#
-        );
-        assert_eq!(
-            forwarded(r#"{"stream_options":null,"messages":[],"stream":true}"#),
-            r#"{"stream_options":{"include_usage":true,"continuous_usage_stats":true},"messages":[],"stream":true}"#
-        );
-        let both = r#"{"messages":[],"stream":true,"stream_options":{"continuous_usage_stats":true,"include_usage":true}}"#;
-        assert_eq!(forwarded(both), both);
+            (
+                r#"{"stream_options": {"include_usage":false} ,"messages":[],"stream":true}"#,
+                format!(r#"{{"stream_options": {both} ,"messages":[],"stream":true}}"#),
+            ),
+            (
+                r#"{"stream_options":null,"messages":[],"stream":true}"#,
+                format!(r#"{{"stream_options":{both},"messages":[],"stream":true}}"#),
+            ),
+            (
+                r#"{"stream":true,"messages":[],"stream_options":{"x":[1]}}"#,
+                r#"{"stream":true,"messages":[],"stream_options":{"x":[1],"#.to_owned()
+                    + &both[1..]
+                    + "}",
+            ),
+        ] {
+            assert_eq!(forwarded(body), want);
+            assert_eq!(forwarded(&want), want, "asked for already");
+        }
     }
 
     #[test]

@@ -205,7 +205,8 @@ mod tests {
             let pieces = all(&reads);
             let whole = all(&[&stream]);
             prop_assert_eq!(&pieces, &whole);
-            let mut text = String::from_utf8(stream).unwrap().replace("\r\n", "\n").replace('\r', "\n");
+            let text = String::from_utf8(stream).unwrap();
+            let mut text = text.replace("\r\n", "\n").replace('\r', "\n");
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }
