@@ -9,7 +9,7 @@
 //! sees that, charges what was handed over and ends the hold. No token is generated without a
 //! durable hold; no client gets the end of an answer before fee and signature are durable.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use broker_core::{
@@ -37,11 +37,13 @@ pub mod sse;
 pub mod stop;
 mod streamed;
 
-use admission::Admission;
+use admission::{Admission, Permit};
 use handover::Receiver;
 use request::ChatRequest;
 use stop::Stop;
 
+/// No answer takes longer: it is cut and charged as far as it came.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 /// A hold that nobody ended may be swept after this time: longer than any answer takes.
 const HOLD_EXPIRY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 /// Tokens that a chat template may put around a prompt beyond one for each byte of the body.
@@ -67,6 +69,25 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Tells when the sidecar is stopping.
     pub stop: Stop,
+    /// What the engine was last known by.
+    pub fingerprint: Fingerprints,
+}
+
+/// The engine's `system_fingerprint`, as its last total told it.
+#[derive(Debug, Default)]
+pub struct Fingerprints(RwLock<Option<String>>);
+
+impl Fingerprints {
+    fn last(&self) -> Option<String> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell(&self, fingerprint: String) {
+        let same = |known: &Option<String>| known.as_deref() == Some(fingerprint.as_str());
+        if !same(&self.0.read().unwrap_or_else(PoisonError::into_inner)) {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
+        }
+    }
 }
 
 /// Runs exchanges against one connection pool to the engine.
@@ -86,6 +107,8 @@ pub struct Ask {
     pub user: UserId,
     /// The body's bytes as they arrived.
     pub body: Bytes,
+    /// The place of the exchange, taken before its body was read.
+    pub permit: Permit,
     /// The client's own name for the request, so that a retry is known as one.
     pub client_key: Option<Vec<u8>>,
     /// The id that goes through the logs.
@@ -111,24 +134,33 @@ pub enum AnswerBody {
 }
 
 impl Exchange {
+    /// A place for an exchange of `user`'s.
+    ///
+    /// # Errors
+    /// The sidecar is stopping or a limit is reached.
+    pub fn enter(&self, user: UserId) -> Result<Permit, Fault> {
+        let permit = self.shared.admission.enter(user, self.shared.clock.now())?;
+        // Looked at after the place was taken: whoever stops the sidecar waits for taken places.
+        self.shared.stop.accepting()?;
+        Ok(permit)
+    }
+
     /// Answers a chat completion.
     ///
     /// # Errors
     /// What the client is to be told instead. May be dropped at any point.
     pub async fn chat(&self, ask: Ask) -> Result<Answer, Fault> {
         let shared = &self.shared;
-        shared.stop.accepting()?;
         let request = ChatRequest::parse(ask.body.clone())?;
         let model = shared.catalog.model(&*self.engine).await.map_err(|error| {
             tracing::warn!(request_id = ask.request_id, %error, "engine not ready");
             Fault::BadGateway("the model server cannot be reached; try again")
         })?;
         check_model(&request, &model)?;
-        let permit = shared.admission.enter(ask.user, shared.clock.now())?;
         let bound = bound(&request, &model);
         let hold = self.hold(&ask, &request, bound)?;
         let (answer, head) = oneshot::channel();
-        let pump = pump::Pump { exchange: self.clone(), ask, request, bound, permit, answer };
+        let pump = pump::Pump { exchange: self.clone(), ask, request, bound, answer };
         tokio::spawn(pump.run(hold));
         head.await.unwrap_or(Err(Fault::Internal))
     }

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HOST, ORIGIN};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, web};
+use actix_web::{App, HttpRequest, web};
 use std::sync::Arc;
 
 use broker_core::LedgerReader;
@@ -24,7 +25,7 @@ mod models;
 mod signature;
 
 use auth::Authenticator;
-use error::ApiError;
+use error::{ApiError, Ids};
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -45,7 +46,12 @@ pub struct AppState {
 pub fn public(config: &mut web::ServiceConfig) {
     for base in ["/v1", "/v1/proxy", "/v1/proxy/v1"] {
         let chat = web::resource(format!("{base}/chat/completions"));
-        config.service(only(chat.route(web::post().to(chat::completions)), "POST"));
+        config.service(chat.route(web::post().to(chat::completions)).default_service(web::to(
+            |request: HttpRequest| async move {
+                let fault = Fault::MethodNotAllowed { allowed: "POST" };
+                Err::<String, _>(ApiError::new(Ids::of_exchange(&request), fault))
+            },
+        )));
     }
     for base in ["", "/v1", "/v1/proxy", "/v1/proxy/v1"] {
         let report = web::resource(format!("{base}/attestation/report"));
@@ -57,14 +63,14 @@ pub fn public(config: &mut web::ServiceConfig) {
     config.service(only(models.route(web::get().to(models::list)), "GET"));
     config.service(only(web::resource("/healthz").route(web::get().to(health::live)), "GET"));
     config.service(only(web::resource("/readyz").route(web::get().to(health::ready)), "GET"));
-    config.default_service(web::to(|request: actix_web::HttpRequest| async move {
+    config.default_service(web::to(|request: HttpRequest| async move {
         let fault = Fault::NotFound("there is no such route".into());
         Err::<String, _>(ApiError::of(&request, fault))
     }));
 }
 
 fn only(resource: actix_web::Resource, allowed: &'static str) -> actix_web::Resource {
-    resource.default_service(web::to(move |request: actix_web::HttpRequest| async move {
+    resource.default_service(web::to(move |request: HttpRequest| async move {
         Err::<String, _>(ApiError::of(&request, Fault::MethodNotAllowed { allowed }))
     }))
 }
@@ -105,11 +111,12 @@ async fn no_browsers(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let local = request.app_config().local_addr().ip().is_loopback();
+    let local = request.app_config().local_addr().ip().to_canonical().is_loopback();
     if local {
-        let origin = request.headers().contains_key(actix_web::http::header::ORIGIN);
-        let host = request.connection_info().host().to_owned();
-        if origin || !is_loopback_host(&host) {
+        let headers = request.headers();
+        // Only what the browser itself writes: a page can set `Forwarded` as it likes.
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        if headers.contains_key(ORIGIN) || !is_loopback_host(host) {
             let why = "the operator's port takes no requests of web pages; ask 127.0.0.1 directly";
             return Err(ApiError::of(request.request(), Fault::Forbidden(why)).into());
         }

@@ -12,13 +12,14 @@ use broker_core::{
     Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, Signer, SqliteLedger, SqliteReader,
     SystemClock,
 };
+use socket2::SockRef;
 use tokio::time::timeout;
 
 use crate::attest::{self, AttestError, ReportService};
 use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::stop::StopSwitch;
-use crate::exchange::{Exchange, Shared};
+use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT, account_id};
 use crate::http::{AppState, admin_app, public_app};
 use crate::keys::{self, KeyError};
@@ -32,6 +33,9 @@ const CLOSING_TIME: Duration = Duration::from_secs(10);
 const SERVER_STOP_SECS: u64 = 2;
 /// An idle connection of a client's is kept this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Bytes that a client does not take for so long end its connection, when all waits of our own have
+/// passed.
+const CLIENT_SILENCE: Duration = Duration::from_secs(120);
 /// A client gets this long for the head of a request.
 const REQUEST_HEAD_TIME: Duration = Duration::from_secs(10);
 /// The simulation's secret, beside the ledger.
@@ -85,6 +89,8 @@ pub struct Application {
     switch: StopSwitch,
     admission: Arc<Admission>,
     ledger: LedgerHandle,
+    catalog: Arc<Catalog>,
+    engine: Arc<Vllm>,
 }
 
 impl Application {
@@ -95,10 +101,9 @@ impl Application {
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let LedgerUrl::Sqlite(path) = &settings.ledger;
-        let ledger = open_ledger(path, &*clock)?;
         let attester = attest::choose(settings.tee)?;
-        let signer = keys::for_platform(attester.platform(), &beside(path, SECRET_FILE))?;
         let gpu = attest::choose_gpu(settings.gpu, attester.platform())?;
+        let signer = keys::for_platform(attester.platform(), &beside(path, SECRET_FILE))?;
         let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
         let told = catalog.clone();
         let advertised = settings.service.model.clone();
@@ -106,6 +111,7 @@ impl Application {
         let reports =
             ReportService::new(attester, signer.clone(), Box::new(model), gpu, clock.clone());
         reports.self_check().await?;
+        let ledger = open_ledger(path, &*clock)?;
         let ledger = broker_core::spawn_writer(Box::new(ledger), clock.clone());
         cover_accounts(&ledger, &settings.auth).await?;
         if reports.is_simulated() {
@@ -121,22 +127,24 @@ impl Application {
     fn bind(settings: &Settings, parts: Parts, reader: SqliteReader) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
+        let catalog = parts.catalog;
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
-            catalog: parts.catalog,
+            catalog: catalog.clone(),
             tariff: settings.service.tariff,
             admission: admission.clone(),
             on_disconnect: settings.upstream.on_disconnect,
             client_idle: Duration::from_secs(settings.limits.client_idle_secs),
             clock: parts.clock,
             stop: switch.watch(),
+            fingerprint: Fingerprints::default(),
         });
         // Connections belong to the thread that made them: each server thread has its own client.
         // This one shows at start that the next ones can be built.
         let engine = Arc::new(Vllm::new(&settings.upstream, &settings.limits)?);
         let state = AppState {
-            exchange: Exchange { shared, engine },
+            exchange: Exchange { shared, engine: engine.clone() },
             auth: Arc::new(Authenticator::new(&settings.auth)),
             reader: Arc::new(reader),
             reports: parts.reports,
@@ -170,6 +178,7 @@ impl Application {
                     .shutdown_timeout(SERVER_STOP_SECS)
                     .backlog(4096)
                     .disable_signals()
+                    .on_connect(give_up_on_silence)
             };
         }
         let public = server!(move || public_app(of_thread())).listen(public_listener);
@@ -182,6 +191,8 @@ impl Application {
             switch,
             admission,
             ledger: parts.ledger,
+            catalog,
+            engine,
         })
     }
 
@@ -204,11 +215,17 @@ impl Application {
         let (public_handle, admin_handle) = (self.public.handle(), self.admin.handle());
         let mut public = rt::spawn(self.public);
         let mut admin = rt::spawn(self.admin);
+        let watch = rt::spawn(async move { self.catalog.watch(&*self.engine).await });
         let failed = tokio::select! {
             () = stop => Ok(()),
             ended = &mut public => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
             ended = &mut admin => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
+            () = ledger_failed(&self.ledger) => {
+                tracing::error!("the ledger has failed: nothing more can be answered");
+                Err(std::io::Error::other("the ledger has failed; mend the disk and start again"))
+            }
         };
+        watch.abort();
         tracing::info!(in_flight = self.admission.in_flight(), "stopping");
         self.switch.drain();
         if timeout(DRAIN_TIME, self.admission.idle()).await.is_err() {
@@ -245,6 +262,15 @@ fn open_ledger(path: &Path, clock: &dyn Clock) -> Result<SqliteLedger, LedgerErr
     Ok(ledger)
 }
 
+/// Closes connections whose client takes no bytes: the server never stops writing by itself.
+fn give_up_on_silence(connection: &dyn std::any::Any, _: &mut actix_web::dev::Extensions) {
+    if let Some(stream) = connection.downcast_ref::<rt::net::TcpStream>()
+        && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(CLIENT_SILENCE))
+    {
+        tracing::debug!(%error, "TCP_USER_TIMEOUT");
+    }
+}
+
 /// Gives every account of the settings the cover it has there.
 async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartError> {
     let covers: Vec<(&str, Cover)> = match auth {
@@ -265,4 +291,10 @@ fn beside(ledger: &Path, name: &str) -> std::path::PathBuf {
 
 fn bind(key: &'static str, addr: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(addr).map_err(|cause| StartError::Listen { key, addr, cause })
+}
+
+async fn ledger_failed(ledger: &LedgerHandle) {
+    while ledger.is_healthy() {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }

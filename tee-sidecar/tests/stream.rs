@@ -86,7 +86,7 @@ fn read(reader: &mut Reader, reads: &[Vec<u8>]) -> (Vec<u8>, u64, Option<Bytes>)
 }
 
 fn reader(wanted: UsageWanted) -> Reader {
-    Reader::new(Purpose { wanted, several: false })
+    Reader::new(Purpose { wanted, several: false }, None)
 }
 
 /// What a client may ask to see: the total, and with it the running count.
@@ -132,6 +132,7 @@ proptest! {
         let usage = reader.meter.usage(None, 0, bound);
         prop_assert_eq!((usage.input, usage.output), (7, tokens));
         prop_assert!(!reader.failed);
+        prop_assert_eq!(reader.answered, tokens > 0);
     }
 
     // B11: wherever the stream breaks off, whole events and nothing of a half one.
@@ -215,16 +216,25 @@ fn the_fingerprint_is_put_back_where_the_client_would_have_found_it() {
     let mut asked = reader(UsageWanted { at_end: true, running: true });
     let (out, ..) = read(&mut asked, &[stream.clone().into_bytes()]);
     assert_eq!(String::from_utf8(out).unwrap() + "data: [DONE]\n\n", stream);
-    // Several answers: each end gets it, and their tokens are added up.
-    let stream = end(0, usage, "") + &chunk(2, "x").with.replace(":0,", ":1,") + &end(1, usage, "");
-    let purpose = Purpose { wanted: UsageWanted::default(), several: true };
-    let mut several = Reader::new(purpose);
-    several.read(stream.as_bytes()).unwrap();
-    let bound = broker_core::TokenBound { input: 9, output: 99 };
-    assert_eq!(several.meter.usage(None, 0, bound).output, 6);
-    let batch = several.read(total(6).as_bytes()).unwrap();
-    let want = end(0, "", mark) + &chunk(2, "x").without.replace(":0,", ":1,") + &end(1, "", mark);
-    assert_eq!(String::from_utf8(batch.piece.to_vec()).unwrap(), want);
+    // Several answers: nothing waits, and each end takes what earlier answers told.
+    let other = chunk(2, "x").with.replace(":0,", ":1,");
+    let bare = chunk(2, "x").without.replace(":0,", ":1,");
+    for known in [None, Some("\"vllm-1\"".to_owned())] {
+        let shown = if known.is_some() { mark } else { "" };
+        let purpose = Purpose { wanted: UsageWanted::default(), several: true };
+        let mut several = Reader::new(purpose, known);
+        let mut out = String::new();
+        for event in [end(0, usage, ""), other.clone(), end(1, usage, "")] {
+            let batch = several.read(event.as_bytes()).unwrap();
+            assert_eq!(batch.events, 1, "an event waits");
+            out.push_str(std::str::from_utf8(&batch.piece).unwrap());
+        }
+        assert_eq!(out, end(0, "", shown) + &bare + &end(1, "", shown));
+        let bound = broker_core::TokenBound { input: 9, output: 99 };
+        assert_eq!(several.meter.usage(None, 0, bound).output, 6);
+        assert_eq!(several.read(total(6).as_bytes()).unwrap().events, 0);
+        assert_eq!(several.fingerprint.as_deref(), Some("\"vllm-1\""));
+    }
     // Without a total nothing is lost.
     let mut cut_short = reader(UsageWanted::default());
     let (out, ..) = read(&mut cut_short, &[end(0, usage, "").into_bytes()]);

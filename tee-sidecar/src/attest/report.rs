@@ -90,10 +90,8 @@ impl ReportService {
             Ok(nonce) => self.fresh(&nonce).await,
             Err(e) => Err(e.into()),
         };
-        // A report without its model's name is not kept: the engine may tell it any moment.
-        if (self.model)().is_some() {
-            *slot = Some(Kept { made: Instant::now(), outcome: outcome.clone() });
-        }
+        let lasting = outcome.is_ok() && (self.model)().is_some();
+        *slot = Some(Kept { made: Instant::now(), lasting, outcome: outcome.clone() });
         outcome
     }
 
@@ -162,12 +160,14 @@ pub enum ReportError {
 /// The last report without a client's nonce, or why there was none.
 struct Kept {
     made: Instant,
+    /// It is whole: no failure, and not before the engine told its model's name.
+    lasting: bool,
     outcome: Result<Rendered, ReportError>,
 }
 
 impl Kept {
     fn holds(&self) -> bool {
-        let secs = if self.outcome.is_ok() { KEPT_SECS_MAX } else { FAILURE_KEPT_SECS };
+        let secs = if self.lasting { KEPT_SECS_MAX } else { FAILURE_KEPT_SECS };
         self.made.elapsed() < Duration::from_secs(secs)
     }
 }

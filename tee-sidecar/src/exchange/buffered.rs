@@ -3,12 +3,14 @@
 use broker_core::{Outcome, Usage};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use tokio::time::sleep;
 
 use super::billing::Ending;
 use super::event::Peek;
 use super::meter::{EngineUsage, Meter, text_bytes};
-use super::pump::{Head, Held, stopping, unbilled};
-use super::{Answer, AnswerBody};
+use super::pump::{Head, Held, LEFT, unbilled};
+use super::stop::stopping;
+use super::{ANSWER_TIME_MAX, Answer, AnswerBody};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
 use crate::upstream::{Reply, UpstreamBody, UpstreamError};
@@ -29,6 +31,14 @@ pub(super) async fn collect(held: Held, reply: Reply, mut head: Head) {
     let collected = read_all(&held, &mut body, &mut head).await;
     drop(body);
     match collected {
+        Collected::Whole(bytes) if head.is_closed() => {
+            // The host let the engine finish; the client was handed nothing of it.
+            let mut ending = Ending::with_body(&[], Outcome::ClientGone, LEFT);
+            let told = read(&held, &bytes, status);
+            (ending.usage, ending.upstream_id) = (told.usage, told.upstream_id);
+            ending.drained = true;
+            let _ = held.close(ending).await;
+        }
         Collected::Whole(bytes) => {
             let ending = read(&held, &bytes, status);
             let answer = Answer { status, content_type, body: AnswerBody::Whole(bytes) };
@@ -53,7 +63,8 @@ async fn read_all(held: &Held, body: &mut UpstreamBody, head: &mut Head) -> Coll
     let shared = &held.exchange.shared;
     let abort = shared.on_disconnect == OnDisconnect::Abort;
     let closing = shared.stop.closing();
-    tokio::pin!(closing);
+    let late = sleep(ANSWER_TIME_MAX);
+    tokio::pin!(closing, late);
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     loop {
@@ -61,6 +72,7 @@ async fn read_all(held: &Held, body: &mut UpstreamBody, head: &mut Head) -> Coll
             biased;
             () = &mut closing => return Collected::Closing,
             () = head.closed(), if abort => return Collected::ClientGone,
+            () = &mut late => return Collected::TooLong,
             read = body.next() => read,
         };
         match read {
@@ -92,6 +104,9 @@ fn read(held: &Held, body: &[u8], status: u16) -> Ending {
     let outcome = if answered { Outcome::Complete } else { Outcome::UpstreamError };
     let mut ending = Ending::with_body(body, outcome, status);
     let Some(peek) = peek else { return ending };
+    if let Some(fingerprint) = peek.system_fingerprint.filter(|_| answered) {
+        held.exchange.shared.fingerprint.tell(fingerprint.get().to_owned());
+    }
     let usage = peek.usage.and_then(|raw| EngineUsage::read(raw.get()));
     let mut meter = Meter::default();
     let text = if usage.is_some() { 0 } else { peek.choices.map_or(0, text_bytes) };
@@ -100,6 +115,6 @@ fn read(held: &Held, body: &[u8], status: u16) -> Ending {
         (false, None) => Usage::default(),
         _ => held.usage(&meter, None),
     };
-    ending.upstream_id = peek.id.map(std::borrow::Cow::into_owned);
+    ending.upstream_id = peek.usable_id();
     ending
 }

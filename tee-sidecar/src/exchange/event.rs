@@ -71,7 +71,7 @@ pub(super) struct Peek<'a> {
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
     #[serde(borrow)]
-    system_fingerprint: Option<&'a RawValue>,
+    pub(super) system_fingerprint: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +79,15 @@ struct Choice {
     index: Option<u64>,
 }
 
+/// The longest engine's id that is kept: the ledger is no place for what an engine likes to write.
+const ID_BYTES_MAX: usize = 256;
+
 impl Peek<'_> {
+    pub(super) fn usable_id(&self) -> Option<String> {
+        let id = self.id.as_deref().filter(|id| (1..=ID_BYTES_MAX).contains(&id.len()));
+        id.map(str::to_owned)
+    }
+
     pub(super) fn is_error(&self) -> bool {
         self.error.is_some_and(|e| e.get() != "null") || self.object.as_deref() == Some("error")
     }
@@ -120,7 +128,7 @@ impl Event {
         let fingerprint = peek.system_fingerprint.filter(|_| kind == Kind::Total);
         Self {
             kind,
-            id: if id_known { None } else { peek.id.as_deref().map(str::to_owned) },
+            id: if id_known { None } else { peek.usable_id() },
             usage,
             text_bytes: if usage.is_some() { 0 } else { peek.choices.map_or(0, text_bytes) },
             choice: if purpose.several { choice(choices) } else { None },

@@ -37,9 +37,9 @@ impl EngineUsage {
         (usage.prompt_tokens.is_some() || usage.completion_tokens.is_some()).then_some(usage)
     }
 
-    /// Prompt tokens.
-    pub fn input(&self) -> u64 {
-        self.prompt_tokens.unwrap_or(0)
+    /// Prompt tokens, if they were told.
+    pub fn input(&self) -> Option<u64> {
+        self.prompt_tokens
     }
 
     /// Generated tokens.
@@ -78,29 +78,21 @@ impl Meter {
     /// `prompt` is the engine's count of the prompt, if any event told it; `bound` the most that
     /// the request can use. Without any count of the engine's it is an estimate, and says so.
     pub fn usage(&self, prompt: Option<u64>, request_bytes: usize, bound: TokenBound) -> Usage {
-        if let Some(engine) = self.last {
-            let cached = engine.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0);
-            return Usage {
-                input: engine.input(),
-                cached_input: cached.min(engine.input()),
-                output: engine.output(),
-                source: UsageSource::Engine,
-            };
-        }
-        let estimated_input = || estimate(request_bytes as u64).min(bound.input);
-        let output = if self.uncounted_bytes == 0 {
-            0
-        } else {
-            estimate(self.uncounted_bytes).min(bound.output)
+        let engine = self.last.unwrap_or_default();
+        let told_input = engine.prompt_tokens.or(prompt);
+        let input = told_input.unwrap_or_else(|| estimate(request_bytes as u64).min(bound.input));
+        // Text that came after the last count, or without any.
+        let uncounted = match self.uncounted_bytes {
+            0 => 0,
+            bytes => estimate(bytes).min(bound.output.saturating_sub(engine.output())),
         };
+        let cached = engine.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0);
+        let counted = told_input.is_some() && uncounted == 0;
         Usage {
-            input: prompt.unwrap_or_else(estimated_input),
-            cached_input: 0,
-            output,
-            source: match prompt {
-                Some(_) if output == 0 => UsageSource::Engine,
-                _ => UsageSource::Estimate,
-            },
+            input,
+            cached_input: cached.min(input),
+            output: engine.output().saturating_add(uncounted),
+            source: if counted { UsageSource::Engine } else { UsageSource::Estimate },
         }
     }
 }
@@ -174,6 +166,19 @@ mod tests {
         meter.take(None, 1_000_000);
         let usage = meter.usage(None, 1 << 40, BOUND);
         assert_eq!((usage.input, usage.output), (1_000, 50));
+    }
+
+    #[test]
+    fn text_behind_the_last_count_is_estimated() {
+        let mut meter = Meter::default();
+        meter.take(EngineUsage::read("{\"prompt_tokens\":13,\"completion_tokens\":2}"), 0);
+        meter.take(None, 30);
+        let usage = meter.usage(None, 10, BOUND);
+        assert_eq!((usage.input, usage.output, usage.source), (13, 16, UsageSource::Estimate));
+        let mut half = Meter::default();
+        half.take(EngineUsage::read("{\"completion_tokens\":2}"), 0);
+        let usage = half.usage(None, 300, BOUND);
+        assert_eq!((usage.input, usage.output, usage.source), (104, 2, UsageSource::Estimate));
     }
 
     #[test]

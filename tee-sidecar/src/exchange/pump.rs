@@ -1,12 +1,13 @@
 //! The task that owns an exchange from its hold to its end.
 
-use broker_core::{Hold, Outcome, TokenBound, Usage};
+use broker_core::{Hold, Outcome, TokenBound, Usage, UsageSource};
 use tokio::sync::oneshot;
 
 use super::billing::{Ending, OpenHold, Unbilled};
 use super::meter::Meter;
 use super::request::ChatRequest;
-use super::{Answer, Ask, Exchange, admission::Permit, buffered, streamed};
+use super::stop::stopping;
+use super::{Answer, Ask, Exchange, buffered, streamed};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
 use crate::upstream::{Reply, UpstreamError};
@@ -17,7 +18,6 @@ pub(super) struct Pump {
     pub(super) ask: Ask,
     pub(super) request: ChatRequest,
     pub(super) bound: TokenBound,
-    pub(super) permit: Permit,
     pub(super) answer: oneshot::Sender<Result<Answer, Fault>>,
 }
 
@@ -27,21 +27,23 @@ pub(super) struct Held {
     pub(super) ask: Ask,
     pub(super) request: ChatRequest,
     pub(super) bound: TokenBound,
-    pub(super) permit: Permit,
     pub(super) hold: OpenHold,
 }
+
+/// The status in the receipt of a client that left before there was one: nginx's word for it.
+pub(super) const LEFT: u16 = 499;
 
 /// Where the head of the answer is waited for.
 pub(super) type Head = oneshot::Sender<Result<Answer, Fault>>;
 
 impl Pump {
     pub(super) async fn run(self, hold: Hold) {
-        let Self { exchange, ask, request, bound, permit, mut answer } = self;
+        let Self { exchange, ask, request, bound, mut answer } = self;
         let hold = match OpenHold::reserve(&exchange.shared.ledger, hold).await {
             Ok(hold) => hold,
             Err(fault) => return drop(answer.send(Err(fault))),
         };
-        let held = Held { exchange, ask, request, bound, permit, hold };
+        let held = Held { exchange, ask, request, bound, hold };
         match held.forward(&mut answer).await {
             Forwarded::Answered(reply) => {
                 if held.request.stream && reply.status == 200 && is_event_stream(&reply) {
@@ -110,7 +112,7 @@ impl Held {
 
     /// The client left before it was handed anything: it pays its prompt.
     pub(super) async fn left_early(self) {
-        let mut ending = Ending::with_body(&[], Outcome::ClientGone, 200);
+        let mut ending = Ending::with_body(&[], Outcome::ClientGone, LEFT);
         ending.usage = self.usage(&Meter::default(), None);
         let _ = self.close(ending).await;
     }
@@ -122,15 +124,19 @@ impl Held {
 
     /// Signs and charges, durably. On an error the end of the answer must not leave.
     pub(super) async fn close(self, ending: Ending) -> Result<(), Unbilled> {
-        let Self { exchange, ask, permit, hold, bound, .. } = self;
+        let Self { exchange, ask, hold, bound, .. } = self;
         let (outcome, usage) = (ending.outcome, ending.usage);
         if usage.output > bound.output {
             tracing::warn!(receipt = %ask.id, tokens = usage.output, bound = bound.output,
                 "the engine counts more tokens than were asked for");
         }
+        if usage.source == UsageSource::Engine && usage.output == 0 && ending.events > 2 {
+            tracing::warn!(receipt = %ask.id, events = ending.events,
+                "the engine sends text and counts no tokens");
+        }
         match hold.close(ending, &exchange.shared).await {
             Ok(receipt) => {
-                permit.used(usage.input.saturating_add(usage.output));
+                ask.permit.used(usage.input.saturating_add(usage.output));
                 tracing::info!(
                     request_id = ask.request_id, receipt = %receipt.id, user = %receipt.user,
                     outcome = outcome.as_str(), status = receipt.status, input = usage.input,
@@ -149,11 +155,6 @@ impl Held {
 fn is_event_stream(reply: &Reply) -> bool {
     let media_type = reply.content_type.as_deref().and_then(|text| text.split(';').next());
     media_type.is_some_and(|t| t.trim().eq_ignore_ascii_case("text/event-stream"))
-}
-
-pub(super) fn stopping() -> Fault {
-    let retry_after = std::time::Duration::from_secs(5);
-    Fault::Unavailable { message: "this server is stopping; try again", retry_after }
 }
 
 /// Told instead of an answer that could not be charged.

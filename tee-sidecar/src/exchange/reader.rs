@@ -11,12 +11,14 @@ use super::meter::{EngineUsage, Meter};
 use super::sse::{EventTooLong, Framer};
 
 /// What of a read goes on to the client now.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Batch {
     /// Whole events, as the client asked for them. May be empty.
     pub piece: Bytes,
     /// How many.
     pub events: u64,
+    /// Tokens up to the last of them.
+    pub meter: Meter,
 }
 
 /// Reads one stream.
@@ -29,28 +31,34 @@ pub struct Reader {
     held_back: HeldBack,
     /// Tokens up to here.
     pub meter: Meter,
-    /// The engine's count of the prompt, from the first event that told it.
+    /// The engine's count of the prompt, from the last event that told it.
     pub prompt: Option<u64>,
     /// The engine's id of the answer.
     pub upstream_id: Option<String>,
     /// The engine said that it failed, or sent what is no event of a chat.
     pub failed: bool,
+    /// A piece of an answer came.
+    pub answered: bool,
+    /// The engine's fingerprint, from a total.
+    pub fingerprint: Option<String>,
     /// The event that ends a whole answer; held back until fee and signature are durable.
     pub done: Option<Bytes>,
 }
 
 impl Reader {
-    /// A reader for this purpose.
-    pub fn new(purpose: Purpose) -> Self {
+    /// A reader for this purpose. `fingerprint` is what the engine was last known by.
+    pub fn new(purpose: Purpose, fingerprint: Option<String>) -> Self {
         Self {
             framer: Framer::default(),
             purpose,
             answers: BTreeMap::new(),
-            held_back: HeldBack::default(),
+            held_back: HeldBack::new(purpose.several, fingerprint),
             meter: Meter::default(),
             prompt: None,
             upstream_id: None,
             failed: false,
+            answered: false,
+            fingerprint: None,
             done: None,
         }
     }
@@ -87,7 +95,7 @@ impl Reader {
             if whole {
                 self.take(tail, &mut batch);
             } else if self.purpose.wanted.running {
-                batch.add(tail);
+                batch.add(Counted { bytes: tail, meter: self.meter });
             }
         }
         self.held_back.release(None, &mut batch);
@@ -103,7 +111,8 @@ impl Reader {
                 return;
             }
             Kind::Error | Kind::Garbage => self.failed = true,
-            Kind::Chunk | Kind::Total | Kind::Quiet => {}
+            Kind::Chunk => self.answered = true,
+            Kind::Total | Kind::Quiet => {}
         }
         if event.id.is_some() {
             self.upstream_id = event.id;
@@ -112,15 +121,17 @@ impl Reader {
         self.meter.take(usage, event.text_bytes);
         if event.kind == Kind::Total {
             self.held_back.release(event.fingerprint.as_deref(), batch);
+            self.fingerprint = event.fingerprint;
         }
         if let Some(bytes) = event.bytes {
-            self.held_back.pass(bytes, event.lacks_fingerprint, batch);
+            let lacks = event.lacks_fingerprint;
+            self.held_back.pass(Counted { bytes, meter: self.meter }, lacks, batch);
         }
     }
 
     /// The count of all answers so far. A running count is of the event's own answer only.
     fn count(&mut self, usage: EngineUsage, choice: Option<u64>) -> EngineUsage {
-        self.prompt = Some(usage.input());
+        self.prompt = usage.input().or(self.prompt);
         let Some(choice) = choice else { return usage };
         self.answers.insert(choice, usage.output());
         usage.with_output(self.answers.values().fold(0, |sum, n| sum.saturating_add(*n)))
@@ -133,10 +144,20 @@ pub(super) struct Gather {
     first: Bytes,
     more: Vec<u8>,
     events: u64,
+    meter: Meter,
+}
+
+/// An event for the client, and the tokens up to it.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) bytes: Bytes,
+    pub(super) meter: Meter,
 }
 
 impl Gather {
-    pub(super) fn add(&mut self, event: Bytes) {
+    pub(super) fn add(&mut self, event: Counted) {
+        self.meter = event.meter;
+        let event = event.bytes;
         if self.events == 0 {
             self.first = event;
         } else {
@@ -152,6 +173,6 @@ impl Gather {
 impl From<Gather> for Batch {
     fn from(gather: Gather) -> Self {
         let piece = if gather.more.is_empty() { gather.first } else { gather.more.into() };
-        Self { piece, events: gather.events }
+        Self { piece, events: gather.events, meter: gather.meter }
     }
 }

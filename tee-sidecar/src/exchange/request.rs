@@ -216,17 +216,23 @@ pub(super) fn span(whole: &[u8], part: &str) -> Option<(usize, usize)> {
     (end <= whole.len()).then_some((start, end))
 }
 
-/// Whether the bytes of the body bound the tokens of the prompt. Spelled-out ASCII letters
-/// (`\u0069mage_url`) could hide a key, so they count as unbounded too.
+/// Whether the bytes of the body may not bound the tokens of the prompt: media are counted by their
+/// content, templates repeat, and tools are written anew with indentation. Spelled-out ASCII
+/// (`image\u005furl`) could hide each of them, so it counts as unbounded too.
 fn unbounded_prompt(body: &[u8]) -> bool {
-    const HINTS: [&[u8]; 9] = [
+    const HINTS: [&[u8]; 14] = [
         b"image_url",
         b"input_audio",
         b"audio_url",
         b"video_url",
         b"_embeds",
         b"chat_template",
-        b"documents",
+        b"\"documents\"",
+        b"\"tools\"",
+        b"\\u002",
+        b"\\u003",
+        b"\\u004",
+        b"\\u005",
         b"\\u006",
         b"\\u007",
     ];
@@ -324,7 +330,9 @@ mod tests {
         assert!(!request.unbounded_prompt);
         let image = r#"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#;
         assert!(parse(image).unwrap().unbounded_prompt);
-        let hidden = r#"{"messages":[{"content":[{"type":"\u0069mage_url"}]}]}"#;
-        assert!(parse(hidden).unwrap().unbounded_prompt);
+        for hidden in ["\\u0069mage_url", "image\\u005furl"] {
+            let body = format!("{{\"messages\":[{{\"content\":[{{\"type\":\"{hidden}\"}}]}}]}}");
+            assert!(parse(&body).unwrap().unbounded_prompt);
+        }
     }
 }

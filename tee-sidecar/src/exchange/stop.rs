@@ -60,8 +60,7 @@ impl Stop {
         if self.is_running() {
             return Ok(());
         }
-        let retry_after = Duration::from_secs(5);
-        Err(Fault::Unavailable { message: "this server is stopping; try again", retry_after })
+        Err(stopping())
     }
 
     /// Resolves when running exchanges have to end.
@@ -72,4 +71,10 @@ impl Stop {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Told to whom comes too late.
+pub(super) fn stopping() -> Fault {
+    let retry_after = Duration::from_secs(5);
+    Fault::Unavailable { message: "this server is stopping; try again", retry_after }
 }

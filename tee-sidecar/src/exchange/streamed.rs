@@ -5,14 +5,14 @@ use std::time::Duration;
 use broker_core::{Outcome, Usage};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::billing::Ending;
 use super::event::Purpose;
 use super::handover::{Mark, Sender, hand_over};
 use super::pump::{Head, Held};
 use super::reader::Reader;
-use super::{Answer, AnswerBody};
+use super::{ANSWER_TIME_MAX, Answer, AnswerBody};
 use crate::config::OnDisconnect;
 use crate::upstream::{Reply, UpstreamBody};
 
@@ -40,24 +40,30 @@ pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
     let answer = Answer { status, content_type, body: AnswerBody::Stream(receiver) };
     // A client that is gone by now dropped the receiver: the loop below sees it.
     let _ = head.send(Ok(answer));
-    let mut reader = Reader::new(Purpose {
-        wanted: held.request.usage_wanted,
-        several: held.request.answers > 1,
-    });
+    let purpose = Purpose { wanted: held.request.usage_wanted, several: held.request.answers > 1 };
+    let fingerprint = &held.exchange.shared.fingerprint;
+    let mut reader = Reader::new(purpose, fingerprint.last());
     let end = forward(&held, &mut body, &mut reader, &mut sender).await;
-    let client_idle = held.exchange.shared.client_idle;
+    if let Some(told) = reader.fingerprint.take() {
+        fingerprint.tell(told);
+    }
+    let end = match end {
+        End::Whole(done) => match drained(&held, &sender).await {
+            Handed::All => End::Whole(done),
+            Handed::ClientGone => End::ClientGone,
+            Handed::Closing => End::Closing,
+        },
+        other => other,
+    };
     match end {
         End::Whole(done) => {
-            let drained = timeout(client_idle, sender.drained()).await;
-            if !matches!(drained, Ok(Ok(()))) {
-                return gone(held, body, reader, &sender).await;
-            }
             let mut tail = body;
             tokio::spawn(async move {
                 let rest = async { while let Some(Ok(_)) = tail.next().await {} };
                 let _ = timeout(CLOSING_TIME, rest).await;
             });
-            let outcome = if reader.failed { Outcome::UpstreamError } else { Outcome::Complete };
+            let success = reader.answered && !reader.failed;
+            let outcome = if success { Outcome::Complete } else { Outcome::UpstreamError };
             let mut mark = sender.sent().after(&done, 1);
             // The total may have been cut out for the client; it counts all the same.
             mark.meter = reader.meter;
@@ -68,7 +74,7 @@ pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
         End::Truncated => {
             drop(body);
             // What is on its way may still arrive; then the connection is closed.
-            let _ = timeout(client_idle, sender.drained()).await;
+            drained(&held, &sender).await;
             let mark = sender.halt();
             close(held, &reader, &mark, Outcome::TruncatedUpstream, false).await;
         }
@@ -81,6 +87,26 @@ pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
     }
 }
 
+/// Whether everything sent was handed on.
+enum Handed {
+    All,
+    ClientGone,
+    Closing,
+}
+
+/// Waits until everything sent has been handed on, as long as the client may take for it.
+async fn drained(held: &Held, sender: &Sender) -> Handed {
+    let shared = &held.exchange.shared;
+    tokio::select! {
+        biased;
+        drained = timeout(shared.client_idle, sender.drained()) => match drained {
+            Ok(Ok(())) => Handed::All,
+            Ok(Err(_)) | Err(_) => Handed::ClientGone,
+        },
+        () = shared.stop.closing() => Handed::Closing,
+    }
+}
+
 /// Moves events until the stream ends in one of its ways.
 async fn forward(
     held: &Held,
@@ -90,12 +116,14 @@ async fn forward(
 ) -> End {
     let shared = &held.exchange.shared;
     let closing = shared.stop.closing();
-    tokio::pin!(closing);
+    let late = sleep(ANSWER_TIME_MAX);
+    tokio::pin!(closing, late);
     loop {
         let read = tokio::select! {
             biased;
             () = &mut closing => return End::Closing,
             () = sender.gone() => return End::ClientGone,
+            () = &mut late => return End::Truncated,
             read = body.next() => read,
         };
         let ended = !matches!(read, Some(Ok(_)));
@@ -114,10 +142,14 @@ async fn forward(
             None => reader.finish(),
         };
         if batch.events > 0 {
-            let sent = sender.send(batch.piece, batch.events, reader.meter);
-            match timeout(shared.client_idle, sent).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return End::ClientGone,
+            let sent = sender.send(batch.piece, batch.events, batch.meter);
+            tokio::select! {
+                biased;
+                sent = timeout(shared.client_idle, sent) => match sent {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(_) => return End::ClientGone,
+                },
+                () = &mut closing => return End::Closing,
             }
         }
         match reader.done.take() {
@@ -142,12 +174,14 @@ async fn gone(held: Held, mut body: UpstreamBody, mut reader: Reader, sender: &S
 
 async fn read_on(held: &Held, body: &mut UpstreamBody, reader: &mut Reader) {
     let closing = held.exchange.shared.stop.closing();
-    tokio::pin!(closing);
+    let late = sleep(ANSWER_TIME_MAX);
+    tokio::pin!(closing, late);
     let mut bytes_read: u64 = 0;
     while reader.done.is_none() && bytes_read < DRAIN_BYTES_MAX {
         let read = tokio::select! {
             biased;
             () = &mut closing => return,
+            () = &mut late => return,
             read = body.next() => read,
         };
         let Some(Ok(bytes)) = read else { return };

@@ -13,6 +13,8 @@ use crate::fault::Fault;
 
 /// A client may pause this long while it sends its body.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// And take this long in all.
+const BODY_TIME_MAX: Duration = Duration::from_secs(300);
 /// Set aside before anything has arrived, whatever the client announces.
 const RESERVED_MAX: usize = 64 * 1024;
 
@@ -22,9 +24,14 @@ const RESERVED_MAX: usize = 64 * 1024;
 /// It is too long, encoded, late or cut short.
 pub(super) async fn read(
     request: &HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
     max: usize,
 ) -> Result<Bytes, Fault> {
+    let read = timeout(BODY_TIME_MAX, read_all(request, payload, max));
+    read.await.unwrap_or(Err(Fault::RequestTimeout))
+}
+
+async fn read_all(request: &HttpRequest, mut payload: Payload, max: usize) -> Result<Bytes, Fault> {
     if let Some(encoding) = request.headers().get(CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
     {

@@ -31,9 +31,11 @@ async fn answer(
 ) -> Result<Answer, Fault> {
     let user = state.auth.account(request)?;
     let client_key = client_key(request)?;
+    // Before the body is read: what is in memory is bounded by the places.
+    let permit = state.exchange.enter(user)?;
     let body = body::read(request, payload, state.request_bytes_max).await?;
     let id = ids.receipt.ok_or(Fault::Internal)?;
-    let ask = Ask { id, user, body, client_key, request_id: ids.request.clone() };
+    let ask = Ask { id, user, body, permit, client_key, request_id: ids.request.clone() };
     state.exchange.chat(ask).await
 }
 

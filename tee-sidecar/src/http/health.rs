@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use super::AppState;
 
+const NO_LEDGER: &str = "the ledger's writer has stopped: see the log, mend the disk, restart";
+
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
@@ -12,9 +14,12 @@ struct Health {
     reasons: Vec<&'static str>,
 }
 
-/// The process runs.
-pub(super) async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(Health { status: "ok", reasons: Vec::new() })
+/// The process runs; a restart would not help.
+pub(super) async fn live(state: web::Data<AppState>) -> HttpResponse {
+    if state.exchange.shared.ledger.is_healthy() {
+        return HttpResponse::Ok().json(Health { status: "ok", reasons: Vec::new() });
+    }
+    HttpResponse::ServiceUnavailable().json(Health { status: "failed", reasons: vec![NO_LEDGER] })
 }
 
 /// The process can answer; if not, why.
@@ -25,9 +30,9 @@ pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
         reasons.push("stopping");
     }
     if !shared.ledger.is_healthy() {
-        reasons.push("the ledger's writer has stopped: see the log, mend the disk, restart");
+        reasons.push(NO_LEDGER);
     }
-    if shared.catalog.model(&*state.exchange.engine).await.is_err() {
+    if !shared.catalog.is_up(&*state.exchange.engine).await {
         reasons.push("the model server does not say which model it serves");
     }
     if reasons.is_empty() {

@@ -1,7 +1,9 @@
 //! `GET /signature/{id}`
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use broker_core::{HoldState, LedgerError, LedgerReader, Outcome, Receipt, ReceiptId, UserId};
+use broker_core::{
+    HoldState, LedgerError, LedgerReader, Outcome, Receipt, ReceiptId, ReleaseReason, UserId,
+};
 use serde::Serialize;
 
 use super::AppState;
@@ -68,7 +70,8 @@ pub(super) async fn by_id(
 
 async fn find(request: &HttpRequest, id: String, state: &AppState) -> Result<Receipt, Fault> {
     algorithm(request)?;
-    let owner = state.auth.optional_account(request)?;
+    // Whoever knows our id may have the hashes; only an engine's id needs to be told apart.
+    let owner = state.auth.optional_account(request);
     let reader = state.reader.clone();
     let found = web::block(move || look_up(&*reader, &id, owner)).await;
     match found {
@@ -101,7 +104,7 @@ struct Algorithm {
 fn look_up(
     reader: &dyn LedgerReader,
     id: &str,
-    owner: Option<UserId>,
+    owner: Result<Option<UserId>, Fault>,
 ) -> Result<Result<Receipt, Fault>, LedgerError> {
     let ours = ReceiptId::parse(id).or_else(|| ReceiptId::parse(id.strip_prefix("chatcmpl-")?));
     if let Some(ours) = ours {
@@ -113,14 +116,22 @@ fn look_up(
                 let text = "the answer is not finished; ask for its signature afterwards";
                 return Ok(Err(Fault::NotFound(text.into())));
             }
-            Some(HoldState::Released(_)) => {
-                let text = "the exchange has no signature: its outcome is 'crashed', and nothing \
-                            was charged";
-                return Ok(Err(Fault::NotFound(text.into())));
+            Some(HoldState::Released(why)) => {
+                let how = match why {
+                    ReleaseReason::Crashed => "its outcome is 'crashed'",
+                    ReleaseReason::Expired => "it was given up",
+                    ReleaseReason::NotForwarded => "it was not forwarded",
+                };
+                let text = format!("the exchange has no signature: {how}, and nothing was charged");
+                return Ok(Err(Fault::NotFound(text)));
             }
             _ => {}
         }
     }
+    let owner = match owner {
+        Ok(owner) => owner,
+        Err(fault) => return Ok(Err(fault)),
+    };
     let by_engine = reader.receipt_by_upstream_id(id, owner.as_ref())?;
     Ok(by_engine.ok_or_else(|| Fault::NotFound("no signature has this id".into())))
 }

@@ -1,14 +1,21 @@
-//! Which model the engine serves, and how long its context is: asked once, as soon as it answers.
+//! Which model the engine serves, how long its context is, and whether it is there at all.
+//!
+//! Asked when first needed, and then every few seconds by [`Catalog::watch`]: an engine may start
+//! after us, restart, or come back with another model.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
 
 use super::{Upstream, UpstreamError};
 
 /// The context assumed of an engine that does not tell, in tokens.
 const CONTEXT_TOKENS_DEFAULT: u64 = 131_072;
+/// How often the engine is asked again.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
 
 /// The served model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,12 +26,20 @@ pub struct Model {
     pub context_tokens: u64,
 }
 
-/// The served model, once known.
+/// The served model, as the engine last told it.
 #[derive(Debug, Default)]
 pub struct Catalog {
     configured: Option<String>,
-    known: OnceCell<Arc<Model>>,
-    asking: Mutex<()>,
+    state: RwLock<State>,
+    /// Held while the engine is asked; the last failure, for those who waited for the answer.
+    asking: Mutex<Option<(Instant, UpstreamError)>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    known: Option<Arc<Model>>,
+    /// The last question was answered.
+    up: bool,
 }
 
 #[derive(Deserialize)]
@@ -45,25 +60,76 @@ impl Catalog {
         Self { configured, ..Self::default() }
     }
 
-    /// The model, if the engine has told.
+    /// The model, if the engine has ever told.
     pub fn known(&self) -> Option<Arc<Model>> {
-        self.known.get().cloned()
+        self.state().known
     }
 
-    /// The model; asks the engine if need be. Callers wait for one question.
+    /// Whether the engine answered when it was last asked; asks it where it never was.
+    pub async fn is_up(&self, engine: &dyn Upstream) -> bool {
+        let state = self.state();
+        match state.known {
+            Some(_) => state.up,
+            None => self.model(engine).await.is_ok(),
+        }
+    }
+
+    /// The model; asks the engine if it is not known.
+    ///
+    /// # Errors
+    /// The engine did not tell. Those who waited for the question share its failure.
     pub async fn model(&self, engine: &dyn Upstream) -> Result<Arc<Model>, UpstreamError> {
         if let Some(model) = self.known() {
             return Ok(model);
         }
-        let _one_question = self.asking.lock().await;
+        let since = Instant::now();
+        let mut last_failure = self.asking.lock().await;
         if let Some(model) = self.known() {
             return Ok(model);
         }
-        let model = Arc::new(self.read(&engine.models().await?)?);
-        tracing::info!(model = model.name, context_tokens = model.context_tokens, "engine ready");
-        // Nobody else sets it while the question is locked.
-        let _ = self.known.set(model.clone());
-        Ok(model)
+        match &*last_failure {
+            Some((when, error)) if *when >= since => return Err(error.clone()),
+            _ => {}
+        }
+        let asked = self.ask(engine).await;
+        *last_failure = asked.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        asked
+    }
+
+    /// Asks the engine again and again, for ever.
+    pub async fn watch(&self, engine: &dyn Upstream) {
+        loop {
+            sleep(ASKED_EVERY).await;
+            // What is wrong has been logged when it began.
+            let _ = self.ask(engine).await;
+        }
+    }
+
+    async fn ask(&self, engine: &dyn Upstream) -> Result<Arc<Model>, UpstreamError> {
+        let told = match engine.models().await {
+            Ok(body) => self.read(&body),
+            Err(error) => Err(error),
+        };
+        let before = self.state();
+        let after = match &told {
+            Ok(model) => State { known: Some(Arc::new(model.clone())), up: true },
+            Err(_) => State { known: before.known.clone(), up: false },
+        };
+        match &told {
+            Ok(model) if before.known.as_deref() != Some(model) || !before.up => {
+                let context_tokens = model.context_tokens;
+                tracing::info!(model = model.name, context_tokens, "engine ready");
+            }
+            Err(error) if before.up => tracing::warn!(%error, "engine gone"),
+            _ => {}
+        }
+        let known = after.known.clone();
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = after;
+        told.map(|model| known.unwrap_or_else(|| Arc::new(model)))
+    }
+
+    fn state(&self) -> State {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn read(&self, body: &[u8]) -> Result<Model, UpstreamError> {

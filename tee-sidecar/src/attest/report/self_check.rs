@@ -38,6 +38,9 @@ impl ReportService {
         if self.is_simulated() && under(&TrustRoot::Intel).is_ok() {
             return Err(wrong("a simulated quote passes under Intel's root"));
         }
+        if !self.is_simulated() && !matches!(self.root, TrustRoot::Intel) {
+            return Err(wrong("only a simulated platform may have another root than Intel's"));
+        }
         under(&self.root).map_err(wrong)
     }
 }
