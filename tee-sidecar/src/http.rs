@@ -1,13 +1,13 @@
 //! The HTTP edge: every route on one screen. A handler extracts, calls one function and answers.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HOST, ORIGIN};
-use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, HttpRequest, web};
-use std::sync::Arc;
+use actix_web::middleware::Next;
+use actix_web::{HttpRequest, web};
 
 use broker_core::LedgerReader;
 
@@ -42,8 +42,8 @@ pub struct AppState {
     pub request_bytes_max: usize,
 }
 
-/// The routes that everyone may reach.
-pub fn public(config: &mut web::ServiceConfig) {
+/// The routes that everyone may reach, on every listener.
+pub fn routes(config: &mut web::ServiceConfig) {
     for base in ["/v1", "/v1/proxy", "/v1/proxy/v1"] {
         let chat = web::resource(format!("{base}/chat/completions"));
         config.service(chat.route(web::post().to(chat::completions)).default_service(web::to(
@@ -75,39 +75,9 @@ fn only(resource: actix_web::Resource, allowed: &'static str) -> actix_web::Reso
     }))
 }
 
-/// The public server.
-pub fn public_app(
-    state: AppState,
-) -> App<
-    impl actix_web::dev::ServiceFactory<
-        ServiceRequest,
-        Config = (),
-        Response = ServiceResponse<impl MessageBody>,
-        Error = actix_web::Error,
-        InitError = (),
-    >,
-> {
-    App::new().app_data(web::Data::new(state)).configure(public)
-}
-
-/// The operator's server: every public route too, out of the reach of browsers.
-pub fn admin_app(
-    state: AppState,
-) -> App<
-    impl actix_web::dev::ServiceFactory<
-        ServiceRequest,
-        Config = (),
-        Response = ServiceResponse<impl MessageBody>,
-        Error = actix_web::Error,
-        InitError = (),
-    >,
-> {
-    App::new().app_data(web::Data::new(state)).configure(public).wrap(from_fn(no_browsers))
-}
-
 /// A page in the operator's browser can reach a loopback port. It cannot hide its `Origin`, and a
 /// name that it rebinds to loopback shows in `Host`.
-async fn no_browsers(
+pub async fn no_browsers(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {

@@ -1,18 +1,16 @@
 //! From settings to a running server: evidence first, then the ledger, then the ports.
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
-use actix_web::{HttpServer, rt};
+use actix_web::rt;
 use broker_core::{
     Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, Signer, SqliteLedger, SqliteReader,
     SystemClock,
 };
-use socket2::SockRef;
 use tokio::time::timeout;
 
 use crate::attest::{self, AttestError, ReportService};
@@ -20,24 +18,19 @@ use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
+use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT, account_id};
-use crate::http::{AppState, admin_app, public_app};
 use crate::keys::{self, KeyError};
 use crate::upstream::{Catalog, UpstreamError, Vllm};
+
+mod servers;
+
+use servers::Listening;
 
 /// Running answers get this long to end by themselves when the sidecar is stopped.
 const DRAIN_TIME: Duration = Duration::from_secs(25);
 /// After that they are ended as `shutdown`, and get this long for it.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
-/// Connections still open after that are cut.
-const SERVER_STOP_SECS: u64 = 2;
-/// An idle connection of a client's is kept this long.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Bytes that a client does not take for so long end its connection, when all waits of our own have
-/// passed.
-const CLIENT_SILENCE: Duration = Duration::from_secs(120);
-/// A client gets this long for the head of a request.
-const REQUEST_HEAD_TIME: Duration = Duration::from_secs(10);
 /// The simulation's secret, beside the ledger.
 const SECRET_FILE: &str = "simulated-tee.secret";
 
@@ -82,10 +75,8 @@ pub enum StartError {
 
 /// A sidecar that has its ports and is ready to run.
 pub struct Application {
-    public: Server,
-    admin: Server,
-    public_addr: SocketAddr,
-    admin_addr: SocketAddr,
+    public: Listening,
+    admin: Listening,
     switch: StopSwitch,
     admission: Arc<Admission>,
     ledger: LedgerHandle,
@@ -160,50 +151,19 @@ impl Application {
                 state
             }
         };
-        let (listen, admin) = (settings.server.listen, settings.server.admin_listen);
-        let public_listener = bind("server.listen", listen)?;
-        let admin_listener = bind("server.adminListen", admin)?;
-        let public_addr = public_listener.local_addr().map_err(StartError::Server)?;
-        let admin_addr = admin_listener.local_addr().map_err(StartError::Server)?;
-        let for_admin = of_thread.clone();
-        macro_rules! server {
-            ($app:expr) => {
-                HttpServer::new($app)
-                    .tcp_nodelay(true)
-                    // A client that closes its side has left: nobody pays for an answer it cannot
-                    // read, and the engine stops at once.
-                    .h1_allow_half_closed(false)
-                    .keep_alive(KEEP_ALIVE)
-                    .client_request_timeout(REQUEST_HEAD_TIME)
-                    .shutdown_timeout(SERVER_STOP_SECS)
-                    .backlog(4096)
-                    .disable_signals()
-                    .on_connect(give_up_on_silence)
-            };
-        }
-        let public = server!(move || public_app(of_thread())).listen(public_listener);
-        let admin = server!(move || admin_app(for_admin())).workers(1).listen(admin_listener);
-        Ok(Self {
-            public: public.map_err(StartError::Server)?.run(),
-            admin: admin.map_err(StartError::Server)?.run(),
-            public_addr,
-            admin_addr,
-            switch,
-            admission,
-            ledger: parts.ledger,
-            catalog,
-            engine,
-        })
+        let public = servers::public("server.listen", settings.server.listen, of_thread.clone())?;
+        let admin = servers::admin("server.adminListen", settings.server.admin_listen, of_thread)?;
+        Ok(Self { public, admin, switch, admission, ledger: parts.ledger, catalog, engine })
     }
 
     /// Where the public routes are.
     pub const fn public_addr(&self) -> SocketAddr {
-        self.public_addr
+        self.public.addr
     }
 
     /// Where the operator's routes are.
     pub const fn admin_addr(&self) -> SocketAddr {
-        self.admin_addr
+        self.admin.addr
     }
 
     /// Serves until `stop` resolves, then ends in order: nothing new begins, running answers end or
@@ -212,9 +172,10 @@ impl Application {
     /// # Errors
     /// A server failed. What was running has been ended all the same.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let (public_handle, admin_handle) = (self.public.handle(), self.admin.handle());
-        let mut public = rt::spawn(self.public);
-        let mut admin = rt::spawn(self.admin);
+        let (public_handle, admin_handle) =
+            (self.public.server.handle(), self.admin.server.handle());
+        let mut public = rt::spawn(self.public.server);
+        let mut admin = rt::spawn(self.admin.server);
         let watch = rt::spawn(async move { self.catalog.watch(&*self.engine).await });
         let failed = tokio::select! {
             () = stop => Ok(()),
@@ -262,15 +223,6 @@ fn open_ledger(path: &Path, clock: &dyn Clock) -> Result<SqliteLedger, LedgerErr
     Ok(ledger)
 }
 
-/// Closes connections whose client takes no bytes: the server never stops writing by itself.
-fn give_up_on_silence(connection: &dyn std::any::Any, _: &mut actix_web::dev::Extensions) {
-    if let Some(stream) = connection.downcast_ref::<rt::net::TcpStream>()
-        && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(CLIENT_SILENCE))
-    {
-        tracing::debug!(%error, "TCP_USER_TIMEOUT");
-    }
-}
-
 /// Gives every account of the settings the cover it has there.
 async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartError> {
     let covers: Vec<(&str, Cover)> = match auth {
@@ -287,10 +239,6 @@ async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartE
 
 fn beside(ledger: &Path, name: &str) -> std::path::PathBuf {
     ledger.parent().unwrap_or(Path::new(".")).join(name)
-}
-
-fn bind(key: &'static str, addr: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(addr).map_err(|cause| StartError::Listen { key, addr, cause })
 }
 
 async fn ledger_failed(ledger: &LedgerHandle) {

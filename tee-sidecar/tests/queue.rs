@@ -1,0 +1,82 @@
+//! A ledger that can take no more: clients are told to come back before anything is held or asked.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use broker_core::{
+    LocalSigner, MemoryLedger, ReceiptId, SystemClock, Tariff, UserId, WriterLimits,
+    spawn_writer_with,
+};
+use bytes::Bytes;
+use tee_sidecar::config::{Limits, OnDisconnect};
+use tee_sidecar::exchange::admission::Admission;
+use tee_sidecar::exchange::stop::StopSwitch;
+use tee_sidecar::exchange::{Ask, Exchange, Fingerprints, Shared};
+use tee_sidecar::fault::Fault;
+use tee_sidecar::upstream::{Catalog, Reply, Upstream, UpstreamError, UpstreamFuture};
+
+/// Counts what it is asked.
+#[derive(Default)]
+struct Engine(AtomicUsize);
+
+impl Upstream for Engine {
+    fn chat(&self, _: Bytes, _: &str, _: bool) -> UpstreamFuture<'_, Reply> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Err(UpstreamError::Broken("asked".into())) })
+    }
+
+    fn models(&self) -> UpstreamFuture<'_, Bytes> {
+        Box::pin(async { Ok(Bytes::from_static(b"{\"data\":[{\"id\":\"tiny\"}]}")) })
+    }
+}
+
+#[tokio::test]
+async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
+    let clock = Arc::new(SystemClock);
+    let full = WriterLimits { queue_commands_max: 0, batch_commands_max: 1 };
+    let ledger = spawn_writer_with(Box::new(MemoryLedger::default()), clock.clone(), full);
+    let engine = Arc::new(Engine::default());
+    let switch = StopSwitch::default();
+    let limits = Limits {
+        request_bytes_max: 1024,
+        concurrent_max: 8,
+        concurrent_per_account_max: 8,
+        requests_per_minute: None,
+        tokens_per_minute: None,
+        upstream_connect_secs: 1,
+        upstream_idle_secs: 1,
+        client_idle_secs: 1,
+    };
+    let shared = Shared {
+        ledger: ledger.clone(),
+        signer: Arc::new(LocalSigner::from_secret(&[7; 32]).unwrap()),
+        catalog: Arc::new(Catalog::new(None)),
+        tariff: Tariff::default(),
+        admission: Admission::new(limits),
+        on_disconnect: OnDisconnect::Abort,
+        client_idle: Duration::from_secs(1),
+        clock,
+        stop: switch.watch(),
+        fingerprint: Fingerprints::default(),
+    };
+    let exchange = Exchange { shared: Arc::new(shared), engine: engine.clone() };
+    let user = UserId::named("open");
+    let ask = Ask {
+        id: ReceiptId::mint(),
+        user,
+        body: Bytes::from_static(b"{\"model\":\"tiny\",\"messages\":[]}"),
+        permit: exchange.enter(user).unwrap(),
+        client_key: None,
+        request_id: "r".into(),
+    };
+    let fault = exchange.chat(ask).await.map(drop).unwrap_err();
+    assert!(matches!(fault, Fault::Unavailable { .. }), "{fault:?}");
+    assert_eq!((fault.status(), fault.retry_after_secs()), (503, Some(1)));
+    assert!(fault.to_string().contains("busy"));
+    assert_eq!(engine.0.load(Ordering::Relaxed), 0);
+    // The place is given back.
+    exchange.shared.admission.idle().await;
+    ledger.stop();
+}
