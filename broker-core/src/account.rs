@@ -29,6 +29,12 @@ impl UserId {
         Self(bytes)
     }
 
+    /// The account that a configured name stands for: a chain address is that account, and any
+    /// other name its hash, see [`Self::named`].
+    pub fn of_account(name: &str) -> Self {
+        name.parse().unwrap_or_else(|_| Self::named(name))
+    }
+
     /// The account's bytes.
     pub const fn as_bytes(&self) -> &[u8; 20] {
         &self.0
@@ -180,6 +186,16 @@ mod tests {
             "0x+2908400098527886e0f7030069857d2e4169ee7",
         ] {
             assert_eq!(bad.parse::<UserId>(), Err(ParseUserIdError), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_named_by_an_address_is_that_address_and_any_other_its_hash() {
+        let address = "0x52908400098527886E0F7030069857D2E4169EE7";
+        assert_eq!(UserId::of_account(address), address.parse().unwrap());
+        assert_eq!(UserId::of_account("open"), UserId::named("open"));
+        for near in [&address[2..], &address[..41], "0x", ""] {
+            assert_eq!(UserId::of_account(near), UserId::named(near), "{near:?}");
         }
     }
 
