@@ -6,7 +6,7 @@ mod books;
 
 use books::{NOW, hold, key, neuron, receipt, user};
 use broker_core::{
-    Bucket, Digest32, Movement, Receipt, SignError, Signature, Transfer, TransferKind,
+    Bucket, Digest32, Movement, Receipt, RequestKey, SignError, Signature, Transfer, TransferKind,
     recover_text_signer, signed_text,
 };
 
@@ -83,6 +83,15 @@ fn a_receipt_s_digest_never_changes() {
     assert_eq!(
         aliased.digest().to_string(),
         "7e741a259697aa18731e192216c7afe92373715030ffeaac992e225ecfb15e16"
+    );
+}
+
+/// Computed like the receipt's.
+#[test]
+fn a_request_s_key_never_changes() {
+    assert_eq!(
+        RequestKey::derive(&user(1), b"retry-1").0.to_string(),
+        "da4f94fcffe0124ae5d8dede8e65bd3cd13c3dd04775ae72687605b83b0b245f"
     );
 }
 
