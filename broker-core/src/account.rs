@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::digest::{Digest32, write_hex};
+use crate::digest::{Digest32, Framed, write_hex};
 use crate::money::Neuron;
 
 /// An account: 20 bytes, whatever spelling the outside used.
@@ -122,6 +122,17 @@ pub enum Cover {
     UpTo(Neuron),
     /// Without limit: the user pays later, or pays nothing.
     Unlimited,
+}
+
+impl Cover {
+    /// A hash over the cover, which the ledger chains.
+    pub fn digest(&self) -> Digest32 {
+        let framed = Framed::new("broker-core.cover.v1");
+        match self {
+            Self::UpTo(total) => framed.part(&total.to_be_bytes()).finish(),
+            Self::Unlimited => framed.part(b"unlimited").finish(),
+        }
+    }
 }
 
 /// What the ledger knows of one user.
