@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::digest::{Digest32, write_hex};
+use crate::digest::{Digest32, Framed, write_hex};
 use crate::money::Neuron;
 
 /// An account: 20 bytes, whatever spelling the outside used.
@@ -27,6 +27,12 @@ impl UserId {
         let mut bytes = [0; 20];
         bytes.copy_from_slice(hash.split_at(12).1);
         Self(bytes)
+    }
+
+    /// The account that a configured name stands for: a chain address is that account, and any
+    /// other name its hash, see [`Self::named`].
+    pub fn of_account(name: &str) -> Self {
+        name.parse().unwrap_or_else(|_| Self::named(name))
     }
 
     /// The account's bytes.
@@ -118,6 +124,17 @@ pub enum Cover {
     Unlimited,
 }
 
+impl Cover {
+    /// A hash over the cover, which the ledger chains.
+    pub fn digest(&self) -> Digest32 {
+        let framed = Framed::new("broker-core.cover.v1");
+        match self {
+            Self::UpTo(total) => framed.part(&total.to_be_bytes()).finish(),
+            Self::Unlimited => framed.part(b"unlimited").finish(),
+        }
+    }
+}
+
 /// What the ledger knows of one user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -180,6 +197,16 @@ mod tests {
             "0x+2908400098527886e0f7030069857d2e4169ee7",
         ] {
             assert_eq!(bad.parse::<UserId>(), Err(ParseUserIdError), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_named_by_an_address_is_that_address_and_any_other_its_hash() {
+        let address = "0x52908400098527886E0F7030069857D2E4169EE7";
+        assert_eq!(UserId::of_account(address), address.parse().unwrap());
+        assert_eq!(UserId::of_account("open"), UserId::named("open"));
+        for near in [&address[2..], &address[..41], "0x", ""] {
+            assert_eq!(UserId::of_account(near), UserId::named(near), "{near:?}");
         }
     }
 

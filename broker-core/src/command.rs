@@ -2,10 +2,10 @@
 
 use crate::account::{Cover, UserId};
 use crate::clock::Timestamp;
-use crate::digest::{Fingerprint, RequestKey};
+use crate::digest::{Digest32, Fingerprint, Framed, RequestKey};
 use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
-use crate::tariff::Tariff;
+use crate::tariff::{Tariff, Usage};
 
 /// Something the ledger is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,29 @@ pub struct Hold {
     pub expires: Timestamp,
 }
 
+impl Hold {
+    /// What an exchange with this usage is charged: its fee, and the whole hold where that is
+    /// dearer than the hold or leaves the range of money.
+    pub fn fee(&self, usage: &Usage) -> Neuron {
+        self.tariff.fee(usage).map_or(self.amount, |fee| fee.min(self.amount))
+    }
+
+    /// A hash over every field and the time it was opened, which the ledger chains.
+    pub fn digest(&self, opened_at: Timestamp) -> Digest32 {
+        Framed::new("broker-core.hold.v1")
+            .part(&self.key.0.0)
+            .part(&self.fingerprint.0.0)
+            .part(self.receipt.0.as_bytes())
+            .part(self.user.as_bytes())
+            .part(&self.amount.to_be_bytes())
+            .part(&self.tariff.input_price.to_be_bytes())
+            .part(&self.tariff.output_price.to_be_bytes())
+            .part(&self.expires.0.to_be_bytes())
+            .part(&opened_at.0.to_be_bytes())
+            .finish()
+    }
+}
+
 /// Why a hold ends without a fee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -76,6 +99,15 @@ impl ReleaseReason {
             3 => Self::NotForwarded,
             _ => return None,
         })
+    }
+
+    /// A hash over the release of a hold, which the ledger chains.
+    pub fn digest(self, key: &RequestKey, at: Timestamp) -> Digest32 {
+        Framed::new("broker-core.release.v1")
+            .part(&key.0.0)
+            .part(&[self as u8])
+            .part(&at.0.to_be_bytes())
+            .finish()
     }
 }
 
@@ -145,6 +177,12 @@ pub enum Refusal {
     FeeAboveHold {
         /// What is set aside.
         held: Neuron,
+    },
+    /// The fee does not follow from the usage and the hold's prices.
+    #[error("the fee for this usage is {due} neuron")]
+    WrongFee {
+        /// What it would be.
+        due: Neuron,
     },
     /// The receipt names another exchange or another user than the hold.
     #[error("the receipt does not belong to this hold")]

@@ -68,19 +68,19 @@ impl Framed {
     }
 }
 
-/// What makes a request the same request: account, provider and the client's own name for it.
+/// What makes a request the same request: the account and the client's own name for it.
 ///
 /// A key is used for money once, for ever. A client that sends none gets one that is never
-/// repeated.
+/// repeated. A ledger belongs to one provider, so the provider is no part of it: a signing key that
+/// changes must not make a retry look new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey(pub Digest32);
 
 impl RequestKey {
-    /// The key of the request that `user` calls `client_name` at the provider with this signing
-    /// address.
-    pub fn derive(user: &UserId, provider: &[u8; 20], client_name: &[u8]) -> Self {
+    /// The key of the request that `user` calls `client_name`.
+    pub fn derive(user: &UserId, client_name: &[u8]) -> Self {
         let framed = Framed::new("broker-core.request-key.v1");
-        Self(framed.part(user.as_bytes()).part(provider).part(client_name).finish())
+        Self(framed.part(user.as_bytes()).part(client_name).finish())
     }
 }
 

@@ -7,11 +7,11 @@ use crate::digest::Digest32;
 use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
 
+pub mod entry;
 mod fold;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-pub mod transfer;
 
 /// A ledger of fees. One call of [`Ledger::apply`] is one transaction: all of the batch or nothing.
 ///
@@ -79,6 +79,8 @@ pub struct Totals {
 /// What an audit found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditReport {
+    /// Commands that were carried out: the entries of the chain.
+    pub entries: u64,
     /// Movements re-added.
     pub transfers: u64,
     /// Accounts compared.
@@ -87,7 +89,7 @@ pub struct AuditReport {
     pub receipts: u64,
     /// Holds that have not ended.
     pub open_holds: u64,
-    /// The last link of the chain over all movements; zeros for an empty ledger.
+    /// The last link of the chain over all entries; zeros for an empty ledger.
     pub head: Digest32,
     /// The first wrong row, if any.
     pub fault: Option<Fault>,

@@ -30,10 +30,10 @@ pub use account::{Account, Bucket, Cover, Movement, UserId};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use command::{Applied, Command, Decision, Hold, HoldState, Refusal, ReleaseReason};
 pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
+pub use ledger::entry::{Entry, EntryKind};
 pub use ledger::memory::MemoryLedger;
 #[cfg(feature = "sqlite")]
 pub use ledger::sqlite::{SqliteLedger, SqliteReader};
-pub use ledger::transfer::{Transfer, TransferKind};
 pub use ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader, Totals};
 pub use money::{Neuron, ParseNeuronError};
 pub use receipt::{Outcome, Receipt, ReceiptId, signed_text};

@@ -47,8 +47,8 @@ pub struct Effects<'a> {
 /// The row a command writes beside its movements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
-    /// None: only the account changed.
-    Cover,
+    /// None but the account's: this is its cover from now on.
+    Cover(Cover),
     /// A hold, open from now on.
     Hold(&'a Hold),
     /// The receipt that ends a hold.
@@ -135,7 +135,7 @@ fn mirror(account: &Account, user: UserId, cover: Cover) -> Plan<'static> {
         user,
         steps: [step, NO_STEP],
         unlimited: cover == Cover::Unlimited,
-        record: Record::Cover,
+        record: Record::Cover(cover),
         applied: Applied::Mirrored,
     }
 }
@@ -189,6 +189,11 @@ fn capture<'a>(view: &View, key: RequestKey, receipt: &'a Receipt) -> Result<Pla
     }
     let rest = hold.amount.checked_sub(receipt.fee);
     let rest = rest.ok_or(Refusal::FeeAboveHold { held: hold.amount })?;
+    // The audit works it out again, so nothing is written that it would refute.
+    let due = hold.fee(&receipt.usage);
+    if receipt.fee != due {
+        return Err(Refusal::WrongFee { due });
+    }
     Ok(Plan {
         user: hold.user,
         steps: [
@@ -241,7 +246,7 @@ fn check(view: &View, effects: &Effects<'_>) -> Result<(), Broken> {
     }
     let sum = |a: Neuron, b: Neuron| a.checked_add(b).ok_or(Broken("a sum leaves its range"));
     match effects.record {
-        Record::Cover if committed != spent_before => Err(Broken("a cover touches a hold")),
+        Record::Cover(_) if committed != spent_before => Err(Broken("a cover touches a hold")),
         Record::Hold(_) if committed > after.cover => Err(Broken("a hold is not covered")),
         Record::Hold(hold) if after.held != sum(before.held, hold.amount)? => {
             Err(Broken("a hold sets another amount aside"))
@@ -259,6 +264,6 @@ fn check(view: &View, effects: &Effects<'_>) -> Result<(), Broken> {
             };
             if fee == charged { Ok(()) } else { Err(Broken("another fee than the receipt's")) }
         }
-        Record::Cover | Record::Hold(_) => Ok(()),
+        Record::Cover(_) | Record::Hold(_) => Ok(()),
     }
 }

@@ -5,11 +5,10 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::clock::{Clock, Timestamp};
 use crate::command::{Command, Decision, ReleaseReason};
@@ -33,17 +32,17 @@ pub fn spawn_writer_with(
     limits: WriterLimits,
 ) -> LedgerHandle {
     let (queue, jobs) = mpsc::unbounded_channel();
-    let healthy = Arc::new(AtomicBool::new(true));
-    let writer = Writer::new(ledger, clock, jobs, limits.batch_commands_max, healthy.clone());
+    let (tell, health) = watch::channel(Health::Running);
+    let writer = Writer::new(ledger, clock, jobs, limits.batch_commands_max, tell);
     let thread = std::thread::Builder::new().name("ledger-writer".to_owned());
     let thread = thread.spawn(move || writer.run());
     if let Err(error) = &thread {
+        // The writer that was not started says that it is gone when it is dropped.
         tracing::error!(%error, "the ledger's writer could not be started");
-        healthy.store(false, Ordering::Release);
     }
     let places = Arc::new(Semaphore::new(limits.queue_commands_max));
     let thread = Arc::new(Mutex::new(thread.ok()));
-    LedgerHandle { queue, places, healthy, thread }
+    LedgerHandle { queue, places, health, thread }
 }
 
 /// How much may wait, and how much shares a commit.
@@ -68,7 +67,7 @@ impl Default for WriterLimits {
 pub struct LedgerHandle {
     queue: mpsc::UnboundedSender<Message>,
     places: Arc<Semaphore>,
-    healthy: Arc<AtomicBool>,
+    health: watch::Receiver<Health>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -105,7 +104,20 @@ impl LedgerHandle {
 
     /// False once the writer has stopped, for whatever reason.
     pub fn is_healthy(&self) -> bool {
-        self.healthy.load(Ordering::Acquire)
+        *self.health.borrow() == Health::Running
+    }
+
+    /// Resolves once the writer has stopped for any other reason than [`Self::stop`]: from then on
+    /// nothing is written, and the process had better end and recover. After a stop that was asked
+    /// for it never resolves. The future does not keep the writer running.
+    pub fn failed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut health = self.health.clone();
+        async move {
+            if health.wait_for(|health| *health == Health::Failed).await.is_err() {
+                // The writer is gone, and had said before that it was asked to go.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Finishes what is queued, refuses what comes later, and waits for the thread to end. Blocks:
@@ -152,6 +164,16 @@ pub fn recover(ledger: &mut dyn Ledger, now: Timestamp) -> Result<u64, LedgerErr
         }
     }
     Ok(released)
+}
+
+/// What the writer last said of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Running,
+    /// It was asked to stop, or every handle is gone.
+    Stopped,
+    /// The ledger failed, or the thread died.
+    Failed,
 }
 
 enum Message {

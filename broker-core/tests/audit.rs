@@ -1,6 +1,11 @@
 //! An audit names the row that was changed behind the ledger's back.
 #![cfg(feature = "sqlite")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "shared/books.rs"]
 mod books;
@@ -9,57 +14,102 @@ use std::path::{Path, PathBuf};
 
 use books::{NOW, capture, hold, key, neuron, receipt, release, user};
 use broker_core::{
-    Command, Cover, Fault, Ledger, Receipt, ReleaseReason, SqliteLedger, SqliteReader,
+    Bucket, Command, Cover, Digest32, Entry, EntryKind, Fault, Ledger, Movement, Receipt,
+    ReleaseReason, SqliteLedger, SqliteReader, Usage,
 };
 use rusqlite::Connection;
 
 /// SQL that changes the books, the table at fault, and how the row's name begins.
 type Tampering = (&'static str, &'static str, &'static str);
 
-/// The books hold ten transfers: 1 and 2 cover and hold 1, 3 and 4 its fee and rest, 5 and 6 hold 2
-/// and its release, 7 to 9 the hold, topped up, and the fee of the unlimited account, 10 the open
-/// hold 4. Hold 5 was free.
+/// The books hold thirteen transfers in these entries: 1 and 2 the covers of both accounts, 3 and 4
+/// hold 1 and its fee and rest, 5 and 6 hold 2 and its release, 7 and 8 hold 3 of the unlimited
+/// account, topped up, and its fee, 9 the open hold 4, 10 and 11 the free exchange 5, 12 and 13
+/// exchange 6, whose engine repeated the id of exchange 3.
 const TAMPERINGS: &[Tampering] = &[
-    ("UPDATE transfer SET amount = x'0000000000000000000000000000ffff' WHERE seq = 3", T, "3"),
-    ("UPDATE transfer SET amount = zeroblob(16) WHERE seq = 3", T, "3"),
-    ("UPDATE transfer SET amount = x'01' WHERE seq = 4", T, "4"),
-    ("UPDATE transfer SET debit = credit WHERE seq = 2", T, "2"),
-    ("UPDATE transfer SET credit = 9 WHERE seq = 2", T, "2"),
-    ("UPDATE transfer SET kind = 4 WHERE seq = 4", T, "4"),
-    ("UPDATE transfer SET user = zeroblob(20) WHERE seq = 5", T, "5"),
-    ("UPDATE transfer SET key = NULL WHERE seq = 6", T, "6"),
-    ("UPDATE transfer SET memo = zeroblob(32) WHERE seq = 3", T, "3"),
-    ("UPDATE transfer SET at = at + 1 WHERE seq = 7", T, "7"),
-    ("UPDATE transfer SET digest = zeroblob(32) WHERE seq = 8", T, "8"),
-    ("UPDATE transfer SET seq = 99 WHERE seq = 10", T, "99"),
-    ("DELETE FROM transfer WHERE seq = 2", T, "3"),
-    ("DELETE FROM transfer WHERE seq = 10", "hold", "04040404"),
-    ("UPDATE hold SET amount = x'000000000000000000000000000000ff' WHERE n = 4", "hold", "0404"),
-    ("UPDATE hold SET user = zeroblob(20) WHERE n = 4", "hold", "0404"),
-    ("UPDATE hold SET receipt = zeroblob(16) WHERE n = 1", "receipt", "01010101-0101"),
-    ("DELETE FROM hold WHERE n = 2", "released", "0202"),
-    ("DELETE FROM hold WHERE n = 5", "receipt", "05050505-"),
+    ("UPDATE entry SET kind = 4 WHERE seq = 4", E, "4"),
+    ("UPDATE entry SET kind = 9 WHERE seq = 4", E, "4"),
+    ("UPDATE entry SET user = zeroblob(20) WHERE seq = 5", E, "5"),
+    ("UPDATE entry SET key = NULL WHERE seq = 6", E, "6"),
+    ("UPDATE entry SET memo = zeroblob(32) WHERE seq = 3", E, "3"),
+    ("UPDATE entry SET at = at + 1 WHERE seq = 7", E, "7"),
+    ("UPDATE entry SET digest = zeroblob(32) WHERE seq = 8", E, "8"),
+    (
+        "UPDATE transfer SET entry = 99 WHERE entry = 13; UPDATE entry SET seq = 99 WHERE seq = 13",
+        E,
+        "99",
+    ),
+    ("DELETE FROM entry WHERE seq = 2", E, "3"),
+    ("DELETE FROM entry WHERE seq = 3", "transfer", "3"),
+    ("DELETE FROM entry WHERE seq = 11", E, "12"),
+    ("DELETE FROM entry WHERE seq = 13; DELETE FROM transfer WHERE entry = 13", R, "0606"),
+    ("UPDATE transfer SET amount = x'0000000000000000000000000000ffff' WHERE entry = 4", E, "4"),
+    ("UPDATE transfer SET amount = zeroblob(16) WHERE entry = 3", E, "3"),
+    ("UPDATE transfer SET amount = x'01' WHERE entry = 4", E, "4"),
+    ("UPDATE transfer SET debit = credit WHERE entry = 3", E, "3"),
+    ("UPDATE transfer SET credit = 9 WHERE entry = 3", E, "3"),
+    ("UPDATE transfer SET n = 2 WHERE entry = 3", "transfer", "3"),
+    ("UPDATE transfer SET n = 3 WHERE entry = 4 AND n = 2", "transfer", "4"),
+    ("UPDATE transfer SET entry = 10 WHERE entry = 9", E, "9"),
+    ("DELETE FROM transfer WHERE entry = 4 AND n = 1", "transfer", "4"),
+    ("DELETE FROM transfer WHERE entry = 4 AND n = 2", E, "4"),
+    ("DELETE FROM transfer WHERE entry = 9", E, "9"),
+    ("UPDATE hold SET key = zeroblob(32) WHERE entry = 9", "hold", "0000"),
+    ("UPDATE hold SET fingerprint = zeroblob(32) WHERE entry = 3", "hold", "0101"),
+    ("UPDATE hold SET receipt = zeroblob(16) WHERE entry = 3", "hold", "0101"),
+    ("UPDATE hold SET receipt = zeroblob(16) WHERE entry = 5", "hold", "0202"),
+    ("UPDATE hold SET receipt = zeroblob(16) WHERE entry = 9", "hold", "0404"),
+    ("UPDATE hold SET user = zeroblob(20) WHERE entry = 9", "hold", "0404"),
+    ("UPDATE hold SET amount = x'000000000000000000000000000000ff' WHERE entry = 9", "hold", "04"),
+    ("UPDATE hold SET input_price = zeroblob(16) WHERE entry = 3", "hold", "0101"),
+    ("UPDATE hold SET output_price = zeroblob(16) WHERE entry = 9", "hold", "0404"),
+    ("UPDATE hold SET expires = expires + 1 WHERE entry = 9", "hold", "0404"),
+    ("UPDATE hold SET opened_at = opened_at + 1 WHERE entry = 3", "hold", "0101"),
+    ("UPDATE hold SET entry = 99 WHERE entry = 9", "hold", "0404"),
+    ("DELETE FROM hold WHERE entry = 5", "released", "0202"),
+    ("DELETE FROM hold WHERE entry = 9; DELETE FROM open_hold", E, "9"),
+    ("DELETE FROM hold WHERE entry = 10", R, "05050505-"),
     ("DELETE FROM open_hold", "hold", "0404"),
-    ("INSERT INTO open_hold SELECT key FROM hold WHERE n = 1", "hold", "0101"),
+    ("INSERT INTO open_hold SELECT key FROM hold WHERE entry = 3", "hold", "0101"),
     ("INSERT INTO open_hold VALUES (zeroblob(32))", "open_hold", "0000"),
-    ("UPDATE receipt SET fee = zeroblob(16) WHERE status = 201", "receipt", "01010101-"),
-    ("UPDATE receipt SET output = 5 WHERE status = 205", "receipt", "05050505-"),
-    ("UPDATE receipt SET outcome = 77 WHERE status = 203", "receipt", "03030303-"),
-    ("UPDATE receipt SET signature = x'00' WHERE status = 203", "receipt", "03030303-"),
-    ("UPDATE receipt SET upstream_id = NULL WHERE status = 203", "receipt", "03030303-"),
-    ("UPDATE receipt SET key = zeroblob(32) WHERE status = 201", "receipt", "01010101-"),
+    ("UPDATE receipt SET fee = zeroblob(16) WHERE status = 201", R, "01010101-"),
+    ("UPDATE receipt SET output = 5 WHERE status = 205", R, "05050505-"),
+    ("UPDATE receipt SET outcome = 77 WHERE status = 203", R, "03030303-"),
+    ("UPDATE receipt SET signature = x'00' WHERE status = 203", R, "03030303-"),
+    ("UPDATE receipt SET upstream_id = NULL WHERE status = 203", R, "03030303-"),
+    ("UPDATE receipt SET upstream_id = CAST(x'ff' AS TEXT) WHERE status = 203", R, "03030303-"),
+    ("UPDATE receipt SET key = zeroblob(32) WHERE status = 201", R, "01010101-"),
+    ("UPDATE receipt SET entry = 99 WHERE status = 201", R, "01010101-"),
     ("DELETE FROM receipt WHERE status = 201", "hold", "0101"),
     ("DELETE FROM receipt WHERE status = 205", "hold", "0505"),
+    (
+        "DELETE FROM hold WHERE entry = 10; DELETE FROM receipt WHERE status = 205; \
+         DELETE FROM upstream_alias WHERE alias = 'free'",
+        E,
+        "10",
+    ),
     ("UPDATE released SET why = 9", "released", "0202"),
-    ("UPDATE released SET key = (SELECT key FROM hold WHERE n = 4)", "released", "0404"),
+    ("UPDATE released SET why = 1", "released", "0202"),
+    ("UPDATE released SET at = at + 1", "released", "0202"),
+    ("UPDATE released SET entry = 99", "released", "0202"),
+    ("UPDATE released SET key = (SELECT key FROM hold WHERE entry = 9)", "released", "0404"),
     ("DELETE FROM released", "hold", "0202"),
-    ("INSERT INTO released SELECT key, 1, 1 FROM hold WHERE n = 5", "hold", "0505"),
-    ("UPDATE upstream_alias SET alias = 'other'", "upstream_alias", "other"),
-    ("DELETE FROM upstream_alias", "receipt", "03030303-"),
+    ("INSERT INTO released SELECT 99, key, 1, 1 FROM hold WHERE entry = 10", "released", "0505"),
+    ("UPDATE upstream_alias SET alias = 'other' WHERE alias = 'engine'", ALIAS, "other"),
+    ("UPDATE upstream_alias SET alias = CAST(x'ff' AS TEXT)", ALIAS, "\u{fffd}"),
+    (
+        "UPDATE upstream_alias SET receipt = (SELECT id FROM receipt WHERE status = 206) \
+         WHERE alias = 'engine'",
+        ALIAS,
+        "engine",
+    ),
+    ("DELETE FROM upstream_alias WHERE alias = 'engine'", R, "03030303-"),
     ("UPDATE account SET earned = zeroblob(16) WHERE NOT unlimited", "account", "0x0101"),
     ("UPDATE account SET cover = held WHERE unlimited", "account", "0x0202"),
     ("UPDATE account SET held = cover WHERE NOT unlimited", "account", "0x0101"),
     ("UPDATE account SET vouchered = earned WHERE unlimited", "account", "0x0202"),
+    ("UPDATE account SET unlimited = 1 WHERE NOT unlimited", "account", "0x0101"),
+    ("UPDATE account SET unlimited = 0 WHERE unlimited", "account", "0x0202"),
     ("DELETE FROM account WHERE unlimited", "account", "0x0202"),
     (
         "INSERT INTO account SELECT zeroblob(20), cover, held, earned, vouchered, 0 FROM account \
@@ -69,14 +119,17 @@ const TAMPERINGS: &[Tampering] = &[
     ),
 ];
 
-const T: &str = "transfer";
+const E: &str = "entry";
+const R: &str = "receipt";
+const ALIAS: &str = "upstream_alias";
 
 #[test]
 fn the_books_are_sound_before_anything_is_changed() {
     let folder = tempfile::tempdir().unwrap();
     let report = SqliteReader::open(&books(folder.path())).unwrap().audit().unwrap();
-    let counts = (report.transfers, report.accounts, report.receipts, report.open_holds);
-    assert_eq!((counts, report.fault), ((10, 2, 3, 1), None));
+    let counts = (report.accounts, report.receipts, report.open_holds);
+    assert_eq!((report.entries, report.transfers, counts), (13, 13, (2, 4, 1)));
+    assert_eq!(report.fault, None);
 }
 
 #[test]
@@ -93,28 +146,76 @@ fn every_tampering_is_found_and_its_row_is_named() {
     }
 }
 
+/// Somebody who writes the whole chain anew is refuted by the prices; nothing but a head that was
+/// told to others refutes what fits.
 #[test]
-fn a_forged_receipt_with_a_digest_of_its_own_does_not_fit_the_chain() {
+fn a_fee_that_does_not_follow_from_the_usage_is_found_even_in_a_chain_that_fits() {
     let folder = tempfile::tempdir().unwrap();
-    let path = books(folder.path());
-    let forged = Receipt { status: 599, ..receipt(&hold(1, user(1), 60), 25) };
-    let hex = forged.digest().to_string();
-    change(&path, "UPDATE receipt SET status = 599 WHERE status = 201");
-    change(&path, &format!("UPDATE receipt SET digest = x'{hex}' WHERE status = 599"));
+    let path = folder.path().join("ledger.db");
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    let held = hold(1, user(1), 60);
+    let cover = Command::Mirror { user: user(1), cover: Cover::UpTo(neuron(100)) };
+    ledger.apply(&[cover, Command::Reserve(held.clone()), capture(&held, 25)], NOW).unwrap();
+    drop(ledger);
+    let honest = receipt(&held, 25);
+    let forged = Receipt { usage: Usage { input: 24, ..honest.usage }, ..honest };
+    change(&path, "UPDATE receipt SET input = 24");
+    let raw = Connection::open(&path).unwrap();
+    let before: Vec<u8> =
+        raw.query_row("SELECT digest FROM entry WHERE seq = 2", [], |row| row.get(0)).unwrap();
+    let (earned, available) = (Bucket::Earned, Bucket::Available);
+    let movements = [(earned, 25), (available, 35)].map(|(credit, amount)| Movement {
+        user: user(1),
+        debit: Bucket::Held,
+        credit,
+        amount: neuron(amount),
+    });
+    let entry = Entry {
+        seq: 3,
+        kind: EntryKind::Capture,
+        user: user(1),
+        key: Some(key(1)),
+        memo: forged.digest(),
+        at: NOW,
+        movements: movements.to_vec(),
+    };
+    let (memo, digest) = (entry.memo, entry.digest(&Digest32(before.try_into().unwrap())));
+    let sql = format!("UPDATE entry SET memo = x'{memo}', digest = x'{digest}' WHERE seq = 3");
+    change(&path, &sql);
     let fault = audit(&path).unwrap();
     assert_eq!(fault.table, "receipt");
-    assert!(fault.what.contains("the chain has another receipt"), "{fault}");
+    assert!(fault.what.contains("its fee is 25, and its usage costs 24"), "{fault}");
+}
+
+#[test]
+fn a_file_whose_pages_were_overwritten_is_refuted() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = books(folder.path());
+    let raw = Connection::open(&original).unwrap();
+    let tables = ["account", "entry", "transfer", "hold", "receipt", "upstream_alias"];
+    for table in tables {
+        let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+        let page: u32 = raw.query_row(sql, [table], |row| row.get(0)).unwrap();
+        let page = usize::try_from(page).unwrap();
+        let mut bytes = std::fs::read(&original).unwrap();
+        bytes[(page - 1) * 4096..page * 4096].fill(0xff);
+        let copy = folder.path().join(format!("{table}.db"));
+        std::fs::write(&copy, bytes).unwrap();
+        let fault = audit(&copy).unwrap();
+        assert_eq!((fault.table, fault.row.as_str()), ("database", "image"), "{table}: {fault}");
+    }
 }
 
 #[test]
 fn the_tables_refuse_to_be_changed_without_tampering() {
     let folder = tempfile::tempdir().unwrap();
     let raw = Connection::open(books(folder.path())).unwrap();
-    for table in ["transfer", "hold", "receipt", "released", "upstream_alias"] {
+    for table in ["entry", "transfer", "hold", "receipt", "released", ALIAS] {
         let deleted = raw.execute(&format!("DELETE FROM {table}"), []);
         assert!(deleted.unwrap_err().to_string().contains("append-only"), "{table}");
     }
-    for sql in ["UPDATE transfer SET at = 1", "UPDATE hold SET n = n", "UPDATE released SET at = 1"]
+    for sql in
+        ["UPDATE entry SET at = 1", "UPDATE hold SET expires = 1", "UPDATE released SET at = 1"]
     {
         assert!(raw.execute(sql, []).unwrap_err().to_string().contains("append-only"), "{sql}");
     }
@@ -130,7 +231,8 @@ fn books(folder: &Path) -> PathBuf {
     };
     let finish =
         |receipt: Receipt, n: u8| Command::Capture { key: key(n), receipt: Box::new(receipt) };
-    let aliased = Receipt { upstream_id: Some("engine".to_owned()), ..with_status(3, 2, 30, 30) };
+    let aliased =
+        |alias: &str, plain: Receipt| Receipt { upstream_id: Some(alias.to_owned()), ..plain };
     let commands = [
         Command::Mirror { user: user(1), cover: Cover::UpTo(neuron(100)) },
         Command::Mirror { user: user(2), cover: Cover::Unlimited },
@@ -139,12 +241,14 @@ fn books(folder: &Path) -> PathBuf {
         Command::Reserve(hold(2, user(1), 5)),
         release(2, ReleaseReason::NotForwarded),
         Command::Reserve(hold(3, user(2), 30)),
-        finish(aliased, 3),
+        finish(aliased("engine", with_status(3, 2, 30, 30)), 3),
         Command::Reserve(hold(4, user(1), 7)),
         Command::Reserve(hold(5, user(1), 0)),
-        finish(with_status(5, 1, 0, 0), 5),
+        finish(aliased("free", with_status(5, 1, 0, 0)), 5),
+        Command::Reserve(hold(6, user(2), 8)),
+        finish(aliased("engine", with_status(6, 2, 8, 8)), 6),
         // Refused, so it leaves no trace.
-        capture(&hold(6, user(1), 1), 1),
+        capture(&hold(7, user(1), 1), 1),
     ];
     let decisions = ledger.apply(&commands, NOW).unwrap();
     assert_eq!(decisions.iter().filter(|decision| decision.is_err()).count(), 1);
@@ -162,8 +266,11 @@ fn change(path: &Path, sql: &str) {
     for name in names {
         raw.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
     }
-    let changed = raw.execute(sql, []).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    assert!(changed > 0, "{sql} changes nothing");
+    for statement in sql.split(';') {
+        let changed = raw.execute(statement, []);
+        let changed = changed.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        assert!(changed > 0, "{statement} changes nothing");
+    }
 }
 
 fn audit(path: &Path) -> Option<Fault> {

@@ -7,7 +7,7 @@ mod books;
 use books::{NOW, capture, hold, key, neuron, receipt, receipt_id, release, user};
 use broker_core::{
     Account, Applied, Command, Cover, Decision, Digest32, Fingerprint, HoldState, Ledger,
-    LedgerReader, MemoryLedger, Receipt, Refusal, ReleaseReason, UserId, recover,
+    LedgerReader, MemoryLedger, Receipt, Refusal, ReleaseReason, Tariff, Usage, UserId, recover,
 };
 #[cfg(feature = "sqlite")]
 use broker_core::{SqliteLedger, SqliteReader};
@@ -96,6 +96,8 @@ scenarios! {
     an_unlimited_account_is_topped_up_by_exactly_what_lacks
     a_cover_below_what_is_spent_leaves_nothing_available
     a_capture_has_to_fit_its_hold
+    a_fee_follows_from_the_usage_and_is_the_hold_at_most
+    every_command_that_is_carried_out_leaves_one_entry
     a_hold_ends_once
     a_refusal_does_not_disturb_its_neighbours
     free_requests_move_nothing_and_are_recorded
@@ -110,7 +112,7 @@ fn an_empty_ledger_is_sound(rig: &mut Rig) {
     assert_eq!(rig.account(user(1)), Account::default());
     assert_eq!(rig.run(&[]), []);
     let report = rig.ledger.audit().unwrap();
-    assert_eq!((report.transfers, report.head, report.fault), (0, Digest32::default(), None));
+    assert_eq!((report.entries, report.head, report.fault), (0, Digest32::default(), None));
 }
 
 fn a_hold_sets_money_aside_and_a_capture_earns_the_fee(rig: &mut Rig) {
@@ -224,6 +226,41 @@ fn a_capture_has_to_fit_its_hold(rig: &mut Rig) {
     rig.assert_clean();
 }
 
+fn a_fee_follows_from_the_usage_and_is_the_hold_at_most(rig: &mut Rig) {
+    rig.unlimited(user(1));
+    let finish = |rig: &mut Rig, n: u8, prices: [u128; 2], input: u64, fee: u128| {
+        let tariff = Tariff::per_token(neuron(prices[0]), neuron(prices[1]));
+        let held = broker_core::Hold { tariff, ..hold(n, user(1), 10) };
+        rig.run(&[Command::Reserve(held.clone())]);
+        let usage = Usage { input, output: 2, ..Usage::default() };
+        let receipt = Box::new(Receipt { usage, ..receipt(&held, fee) });
+        rig.one(Command::Capture { key: key(n), receipt })
+    };
+    let due = |fee: u128| Refusal::WrongFee { due: neuron(fee) };
+    let captured = |fee: u128| Ok(Applied::Captured { fee: neuron(fee) });
+    assert_eq!(finish(rig, 1, [1, 2], 3, 8), Err(due(7)));
+    assert_eq!(finish(rig, 1, [1, 2], 3, 7), captured(7));
+    assert_eq!(finish(rig, 2, [1, 2], 50, 10), captured(10));
+    assert_eq!(finish(rig, 3, [u128::MAX, 2], 2, 0), Err(due(10)));
+    assert_eq!(finish(rig, 3, [u128::MAX, 2], 2, 10), captured(10));
+    assert_eq!(finish(rig, 4, [0, 0], 50, 0), captured(0));
+    rig.assert_clean();
+}
+
+fn every_command_that_is_carried_out_leaves_one_entry(rig: &mut Rig) {
+    let covers = [Cover::UpTo(neuron(0)), Cover::Unlimited, Cover::Unlimited];
+    let mut heads = vec![rig.ledger.audit().unwrap().head];
+    for (n, cover) in (1..).zip(covers) {
+        rig.run(&[Command::Mirror { user: user(1), cover }]);
+        let report = rig.ledger.audit().unwrap();
+        assert_eq!((report.entries, report.transfers, &report.fault), (n, 0, &None));
+        assert!(!heads.contains(&report.head));
+        heads.push(report.head);
+    }
+    assert_eq!(rig.one(capture(&hold(1, user(1), 0), 0)), Err(Refusal::UnknownHold));
+    assert_eq!(rig.ledger.audit().unwrap().entries, 3);
+}
+
 fn a_hold_ends_once(rig: &mut Rig) {
     rig.cover(user(1), 100);
     let (first, second) = (hold(1, user(1), 10), hold(2, user(1), 10));
@@ -271,16 +308,18 @@ fn free_requests_move_nothing_and_are_recorded(rig: &mut Rig) {
     assert_eq!(rig.one(release(2, ReleaseReason::NotForwarded)), Ok(Applied::Released));
     assert_eq!(rig.account(user(1)), Account::default());
     let report = rig.ledger.audit().unwrap();
-    assert_eq!((report.transfers, report.receipts, report.fault), (0, 1, None));
+    assert_eq!((report.entries, report.transfers, report.receipts, report.fault), (4, 0, 1, None));
 }
 
 fn amounts_beyond_64_bits_are_exact(rig: &mut Rig) {
     let most = u128::MAX;
     rig.cover(user(1), most);
-    let held = hold(1, user(1), most);
+    let tariff = Tariff::per_token(neuron(most - 1), neuron(1));
+    let held = broker_core::Hold { tariff, ..hold(1, user(1), most) };
     rig.one(Command::Reserve(held.clone())).unwrap();
     assert_eq!(rig.buckets(user(1)), [most, most, 0]);
-    rig.one(capture(&held, most - 1)).unwrap();
+    let dear = Receipt { fee: neuron(most - 1), ..receipt(&held, 1) };
+    rig.one(Command::Capture { key: key(1), receipt: Box::new(dear) }).unwrap();
     assert_eq!(rig.buckets(user(1)), [most, 0, most - 1]);
     rig.unlimited(user(1));
     let beyond = Command::Reserve(hold(2, user(1), 2));

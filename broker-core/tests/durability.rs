@@ -120,32 +120,73 @@ fn a_copy_taken_while_the_ledger_runs_audits_without_being_changed() {
     std::fs::copy(beside(&path, "-wal"), beside(&copy, "-wal")).unwrap();
     let before = (std::fs::read(&copy).unwrap(), std::fs::read(beside(&copy, "-wal")).unwrap());
     assert!(!before.1.is_empty(), "everything is in the file already: the test proves nothing");
+    // As after a crash: the log lies there, and nothing says what of it counts.
     let report = SqliteReader::open(&copy).unwrap().audit().unwrap();
     assert_eq!(report, ledger.audit().unwrap());
+    let operator = SqliteReader::open_for_operator(&copy).unwrap();
+    assert_eq!(operator.audit().unwrap(), report);
     assert_eq!((report.receipts, report.fault), (50, None));
     let after = (std::fs::read(&copy).unwrap(), std::fs::read(beside(&copy, "-wal")).unwrap());
     assert!(before == after, "an audit changed the ledger");
 }
 
-/// Where the tests run as root the folder can be written to all the same, and little is proven.
+/// Where a folder cannot be written to, SQLite cannot make its shared memory. Root can write
+/// everywhere, so a link to nowhere lies in its place here.
 #[cfg(unix)]
 #[test]
-fn a_stopped_ledger_in_a_folder_that_cannot_be_written_to_audits() {
-    use std::os::unix::fs::PermissionsExt;
+fn only_an_operator_reads_a_stopped_ledger_that_has_no_place_for_shared_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("50% of #1?").join("ledger.db");
     let mut ledger = SqliteLedger::open(&path).unwrap();
     write_exchange(&mut ledger, 1);
     let expected = ledger.audit().unwrap();
     drop(ledger);
-    let allow = |mode: u32| {
-        let permissions = std::fs::Permissions::from_mode(mode);
-        std::fs::set_permissions(path.parent().unwrap(), permissions).unwrap();
-    };
-    allow(0o500);
-    let report = SqliteReader::open(&path).and_then(|reader| reader.audit());
-    allow(0o700);
-    assert_eq!(report.unwrap(), expected);
+    std::os::unix::fs::symlink("nowhere/at/all", beside(&path, "-shm")).unwrap();
+    let refused = SqliteReader::open(&path).err().unwrap();
+    assert!(matches!(refused, LedgerError::Storage(_)), "{refused}");
+
+    let operator = SqliteReader::open_for_operator(&path).unwrap();
+    assert_eq!(operator.audit().unwrap(), expected);
+    assert_eq!(operator.totals().unwrap().receipts, 1);
+    let writing = SqliteLedger::open(&path).err().unwrap();
+    assert!(matches!(writing, LedgerError::InUse { .. }), "{writing}");
+    drop(operator);
+
+    // What is in a log is not in the file yet.
+    std::fs::write(beside(&path, "-wal"), "a log").unwrap();
+    assert!(SqliteReader::open_for_operator(&path).is_err());
+    std::fs::remove_file(beside(&path, "-wal")).unwrap();
+    let writer = std::fs::File::open(beside(&path, ".lock")).unwrap();
+    writer.lock().unwrap();
+    assert!(SqliteReader::open_for_operator(&path).is_err());
+    drop(writer);
+    std::fs::remove_file(beside(&path, ".lock")).unwrap();
+    assert_eq!(SqliteReader::open_for_operator(&path).unwrap().audit().unwrap(), expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_ledger_is_one_ledger_by_whatever_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("ledger.db"), folder.path().join("link"));
+    std::os::unix::fs::symlink("ledger.db", &link).unwrap();
+    std::os::unix::fs::symlink(".", folder.path().join("same")).unwrap();
+    let dangling = SqliteLedger::open(&link).err().unwrap();
+    assert!(matches!(dangling, LedgerError::Storage(_)), "{dangling}");
+    let by_folder = folder.path().join("same").join("ledger.db");
+    let mut ledger = SqliteLedger::open(&by_folder).unwrap();
+    write_exchange(&mut ledger, 1);
+    for name in [&path, &link, &by_folder] {
+        let second = SqliteLedger::open(name).err().unwrap();
+        assert!(matches!(second, LedgerError::InUse { .. }), "{second}");
+        let reader = SqliteReader::open(name).unwrap();
+        assert_eq!(reader.audit().unwrap(), ledger.audit().unwrap());
+    }
+    drop(ledger);
+    let by_link = SqliteLedger::open(&link).unwrap();
+    assert!(matches!(SqliteLedger::open(&path), Err(LedgerError::InUse { .. })));
+    drop(by_link);
+    assert!(!beside(&link, ".lock").exists());
 }
 
 #[test]

@@ -6,8 +6,8 @@ mod books;
 
 use books::{NOW, hold, key, neuron, receipt, user};
 use broker_core::{
-    Bucket, Digest32, Movement, Receipt, SignError, Signature, Transfer, TransferKind,
-    recover_text_signer, signed_text,
+    Bucket, Cover, Digest32, Entry, EntryKind, Movement, Receipt, ReleaseReason, RequestKey,
+    SignError, Signature, Usage, UsageSource, recover_text_signer, signed_text,
 };
 
 /// The request and the answer's tokens of a signed exchange that was published in 2024.
@@ -74,7 +74,7 @@ fn the_second_encoding_of_the_same_signature_is_refused() {
 /// The constants were computed with another program from the written description of the format.
 #[test]
 fn a_receipt_s_digest_never_changes() {
-    let plain = receipt(&hold(1, user(1), 60), 25);
+    let plain = receipt_25();
     assert_eq!(
         plain.digest().to_string(),
         "6f78fae3873210ec03ec0511d026aee944ac9587cd339b6436719b071f19c8d6"
@@ -86,32 +86,70 @@ fn a_receipt_s_digest_never_changes() {
     );
 }
 
-/// A cover, a hold, its fee and its rest; computed like the receipt's.
+/// Computed like the receipt's.
+#[test]
+fn a_request_s_key_never_changes() {
+    assert_eq!(
+        RequestKey::derive(&user(1), b"retry-1").0.to_string(),
+        "da4f94fcffe0124ae5d8dede8e65bd3cd13c3dd04775ae72687605b83b0b245f"
+    );
+}
+
+/// Computed like the receipt's.
+#[test]
+fn the_digests_of_covers_holds_and_releases_never_change() {
+    let digests = [
+        Cover::UpTo(neuron(100)).digest(),
+        Cover::Unlimited.digest(),
+        hold(1, user(1), 60).digest(NOW),
+        ReleaseReason::Crashed.digest(&key(1), NOW),
+    ];
+    let expected = [
+        "d43d66e4705a0779a9b2759773e077d19b03944e713be1c7deac1ff63d3622be",
+        "0072add6dab21009abfeb392fda3a8d1ff4be3ac98772b3b9051e2935080e228",
+        "27a751fb658d21fbd3f7c90b74cada8e908bd6055c9488ee2a9bb94ab0ae07b9",
+        "553e6ff1b7bf74710d92e73359fea0b174791d5c48bebc91704b39e8dd00c093",
+    ];
+    assert_eq!(digests.map(|digest| digest.to_string()), expected);
+}
+
+/// A cover, a hold, its fee and rest, and an exchange that moved nothing; computed like the
+/// receipt's.
 #[test]
 fn the_links_of_the_chain_never_change() {
     use Bucket::{Available, Earned, Held, World};
-    let memo = receipt(&hold(1, user(1), 60), 25).digest();
-    let zeros = Digest32::default();
+    let memo = receipt_25().digest();
     let links = [
-        (TransferKind::Mirror, World, Available, 100, None, zeros),
-        (TransferKind::Reserve, Available, Held, 60, Some(key(1)), zeros),
-        (TransferKind::Capture, Held, Earned, 25, Some(key(1)), memo),
-        (TransferKind::Capture, Held, Available, 35, Some(key(1)), zeros),
+        (EntryKind::Mirror, None, vec![(World, Available, 100)]),
+        (EntryKind::Reserve, Some(key(1)), vec![(Available, Held, 60)]),
+        (EntryKind::Capture, Some(key(1)), vec![(Held, Earned, 25), (Held, Available, 35)]),
+        (EntryKind::Release, Some(key(2)), vec![]),
     ];
     let expected = [
-        "65ec66bbd67e920e45d004aafed78dde3eb9c64f92914e618ba2638f15b7714b",
-        "1cefebeda56c8a3d2eca9cbaf5c5acfc0e3a6839d9e37e61a87585c3f3b805d2",
-        "ca60457cb7140c18af48a32c0dfab3c15a9501ce3709fd68fe8ef6ce9656a50a",
-        "343f748185dd3a67dff35c056bf926c061f22c3e870047c412b6e585bc6a2c2a",
+        "ac7137b32709cf250800d696f3689ae19591267f154023f868c715560ca27b01",
+        "5d6a1176f55e4eaec865dbfa0df1ede35d573ff09914c2e716fe0e1405db001a",
+        "53df2c574758b01ba21e9797c1e3c5b402d51a9dd873df2c4184a63114448a03",
+        "7f07987d78cd5fbd646932c41dbb743bcd36361f87f0d1c45b9ad0aa3b3048a3",
     ];
     let mut head = Digest32::default();
-    for (seq, ((kind, debit, credit, amount, key, memo), expected)) in
-        (1..).zip(links.into_iter().zip(expected))
-    {
-        let movement = Movement { user: user(1), debit, credit, amount: neuron(amount) };
-        head = Transfer { seq, kind, movement, key, memo, at: NOW }.digest(&head);
-        assert_eq!(head.to_string(), expected, "transfer {seq}");
+    for (seq, ((kind, key, moves), expected)) in (1..).zip(links.into_iter().zip(expected)) {
+        let movements = moves.into_iter().map(|(debit, credit, amount)| Movement {
+            user: user(1),
+            debit,
+            credit,
+            amount: neuron(amount),
+        });
+        let movements = movements.collect();
+        let entry = Entry { seq, kind, user: user(1), key, memo, at: NOW, movements };
+        head = entry.digest(&head);
+        assert_eq!(head.to_string(), expected, "entry {seq}");
     }
+}
+
+/// The receipt whose digest is written down above.
+fn receipt_25() -> Receipt {
+    let usage = Usage { input: 3, cached_input: 1, output: 4, source: UsageSource::Engine };
+    Receipt { usage, ..receipt(&hold(1, user(1), 60), 25) }
 }
 
 fn hashes() -> (Digest32, Digest32) {

@@ -8,7 +8,7 @@ mod books;
 use books::{NOW, hold, key, neuron, receipt, receipt_id, user};
 use broker_core::{
     Command, Cover, Digest32, Fingerprint, Hold, Ledger, LedgerReader, MemoryLedger, Receipt,
-    ReleaseReason, SqliteLedger, SqliteReader,
+    ReleaseReason, SqliteLedger, SqliteReader, Usage,
 };
 use proptest::prelude::*;
 
@@ -119,7 +119,8 @@ fn capture() -> impl Strategy<Value = Command> {
         let receipt = Box::new(match twist {
             0 => Receipt { id: receipt_id(id), ..plain },
             1 => Receipt { user: user(id % USERS), ..plain },
-            2..=8 => Receipt { upstream_id: Some("engine".to_owned()), ..plain },
+            2 => Receipt { usage: Usage { input: 7, ..plain.usage }, ..plain },
+            3..=9 => Receipt { upstream_id: Some("engine".to_owned()), ..plain },
             _ => plain,
         });
         Command::Capture { key: key(n), receipt }

@@ -153,11 +153,43 @@ async fn a_panic_in_the_ledger_poisons_the_writer_too() {
     let bench = Bench::new(WriterLimits::default());
     let lost = bench.handle.apply(mirror(1));
     assert_eq!(bench.batch(), 1);
+    let queued = bench.handle.apply(mirror(3));
     bench.rule(Verdict::Panic);
-    assert_stopped(&lost.await);
-    bench.handle.stop();
+    let error = lost.await.unwrap_err();
+    assert!(matches!(&error, LedgerError::Storage(what) if what.contains("unknown")), "{error}");
     assert!(!bench.handle.is_healthy());
+    assert_stopped(&queued.await);
+    bench.handle.stop();
     assert_stopped(&bench.handle.apply(mirror(2)).await);
+}
+
+#[tokio::test]
+async fn a_failure_is_told_to_whoever_waits_for_it() {
+    for verdict in [Verdict::Fail, Verdict::Panic, Verdict::ForgetOne] {
+        let bench = Bench::new(WriterLimits::default());
+        let mut failed = tokio::spawn(bench.handle.failed());
+        let lost = bench.handle.apply(mirror(1));
+        assert_eq!(bench.batch(), 1);
+        let early = tokio::time::timeout(Duration::from_millis(20), &mut failed).await;
+        assert!(early.is_err(), "told of a failure before it");
+        bench.rule(verdict);
+        tokio::time::timeout(Duration::from_secs(10), failed).await.unwrap().unwrap();
+        lost.await.unwrap_err();
+        bench.handle.stop();
+        bench.handle.failed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_that_was_asked_for_is_no_failure() {
+    let bench = Bench::new(WriterLimits::default());
+    let (failed, last) = (bench.handle.failed(), bench.handle.clone());
+    drop(bench.verdicts);
+    tokio::task::spawn_blocking(move || bench.handle.stop()).await.unwrap();
+    assert!(!last.is_healthy());
+    let told = tokio::time::timeout(Duration::from_millis(50), failed).await;
+    assert!(told.is_err(), "a stop was told as a failure");
+    drop(last);
 }
 
 #[tokio::test]

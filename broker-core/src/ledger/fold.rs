@@ -1,54 +1,68 @@
-//! Re-adding the books, one transfer at a time.
+//! Re-adding the books, one entry at a time.
 
 use std::collections::BTreeMap;
 
-use crate::account::{Account, UserId};
+use crate::account::{Account, Cover, UserId};
 use crate::digest::Digest32;
-use crate::ledger::transfer::{Transfer, TransferKind};
+use crate::ledger::entry::{Entry, EntryKind};
 use crate::rules::moved;
 
-/// What the transfers so far amount to. Grows with the users, not with the transfers.
+/// What the entries so far amount to. Grows with the users, not with the entries.
 #[derive(Default)]
 pub(crate) struct Fold {
-    /// The number of the last transfer.
+    /// The number of the last entry.
     pub(crate) seq: u64,
+    /// How many movements there were.
+    pub(crate) transfers: u64,
     /// The last link of the chain.
     pub(crate) head: Digest32,
-    /// The buckets of every user that money moved for.
+    /// The account of every user that an entry is about.
     pub(crate) accounts: BTreeMap<UserId, Account>,
 }
 
 impl Fold {
-    /// Adds the next transfer, or says what is wrong with it.
-    pub(crate) fn add(&mut self, transfer: &Transfer, stored: &Digest32) -> Result<(), String> {
+    /// Adds the next entry, or says what is wrong with it.
+    pub(crate) fn add(&mut self, entry: &Entry, stored: &Digest32) -> Result<(), String> {
         let expected = self.seq.saturating_add(1);
-        if transfer.seq != expected {
+        if entry.seq != expected {
             return Err(format!("the row before it is missing: {expected} was expected"));
         }
-        let digest = transfer.digest(&self.head);
+        let digest = entry.digest(&self.head);
         if digest != *stored {
-            return Err(format!("the chain breaks: its digest is {digest}, not {stored}"));
+            return Err(format!(
+                "the chain breaks: with its movements its digest is {digest}, not {stored}"
+            ));
         }
-        let movement = &transfer.movement;
+        if entry.key.is_some() == (entry.kind == EntryKind::Mirror) {
+            return Err("a request's key is missing or out of place".to_owned());
+        }
+        let account = self.accounts.entry(entry.user).or_default();
+        *account = after(account, entry)?;
+        let moved = u64::try_from(entry.movements.len()).unwrap_or(u64::MAX);
+        self.transfers = self.transfers.saturating_add(moved);
+        (self.seq, self.head) = (entry.seq, digest);
+        Ok(())
+    }
+}
+
+fn after(before: &Account, entry: &Entry) -> Result<Account, String> {
+    let mut account = *before;
+    for movement in &entry.movements {
+        let (debit, credit) = (movement.debit, movement.credit);
         if movement.amount.is_zero() {
             return Err("it moves nothing".to_owned());
         }
-        if !transfer.kind.moves(movement.debit, movement.credit) {
-            return Err(format!(
-                "a {:?} does not move money from {:?} to {:?}",
-                transfer.kind, movement.debit, movement.credit
-            ));
+        if movement.user != entry.user || !entry.kind.moves(debit, credit) {
+            let kind = entry.kind;
+            return Err(format!("a {kind:?} does not move money from {debit:?} to {credit:?}"));
         }
-        if transfer.key.is_some() == (transfer.kind == TransferKind::Mirror) {
-            return Err("a request's key is missing or out of place".to_owned());
-        }
-        if transfer.kind != TransferKind::Capture && transfer.memo != Digest32::default() {
-            return Err("only a capture carries the digest of a receipt".to_owned());
-        }
-        let account = self.accounts.entry(movement.user).or_default();
-        let after = moved(account, movement).ok_or("a bucket leaves its range")?;
-        *account = after;
-        (self.seq, self.head) = (transfer.seq, digest);
-        Ok(())
+        account = moved(&account, movement).ok_or("a bucket leaves its range")?;
     }
+    if entry.kind == EntryKind::Mirror {
+        account.unlimited = entry.memo == Cover::Unlimited.digest();
+        if !account.unlimited && entry.memo != Cover::UpTo(account.cover).digest() {
+            return Err("it does not lead to the cover that it mirrors".to_owned());
+        }
+    }
+    Ok(account)
 }

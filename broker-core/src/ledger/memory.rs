@@ -7,8 +7,8 @@ use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Command, Decision, Hold, HoldState};
 use crate::digest::{Digest32, RequestKey};
+use crate::ledger::entry::{Entry, entry};
 use crate::ledger::fold::Fold;
-use crate::ledger::transfer::{Transfer, transfers};
 use crate::ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader};
 use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
@@ -87,7 +87,7 @@ struct Books {
     keys: HashMap<ReceiptId, RequestKey>,
     receipts: HashMap<ReceiptId, Receipt>,
     aliases: HashMap<String, BTreeMap<UserId, ReceiptId>>,
-    transfers: Vec<(Transfer, Digest32)>,
+    entries: Vec<(Entry, Digest32)>,
 }
 
 impl Books {
@@ -128,17 +128,16 @@ impl Books {
     }
 
     fn write(&mut self, effects: &Effects<'_>, now: Timestamp) {
-        let last = self.transfers.last().map(|(transfer, digest)| (transfer.seq, *digest));
-        let (seq, mut head) = last.unwrap_or_default();
-        for transfer in transfers(effects, seq, now) {
-            head = transfer.digest(&head);
-            self.transfers.push((transfer, head));
-        }
+        let last = self.entries.last().map(|(entry, digest)| (entry.seq, *digest));
+        let (seq, head) = last.unwrap_or_default();
+        let entry = entry(effects, seq, now);
+        let digest = entry.digest(&head);
+        self.entries.push((entry, digest));
         if self.account(&effects.user) != effects.account {
             self.accounts.insert(effects.user, effects.account);
         }
         match effects.record {
-            Record::Cover => {}
+            Record::Cover(_) => {}
             Record::Hold(hold) => {
                 let known = KnownHold { hold: hold.clone(), state: HoldState::Open };
                 self.holds.insert(hold.key, known);
@@ -166,14 +165,15 @@ impl Books {
     fn audit(&self) -> AuditReport {
         let mut fold = Fold::default();
         let mut fault = None;
-        for (transfer, digest) in &self.transfers {
-            if let Err(what) = fold.add(transfer, digest) {
-                fault = Some(Fault { table: "transfer", row: transfer.seq.to_string(), what });
+        for (entry, digest) in &self.entries {
+            if let Err(what) = fold.add(entry, digest) {
+                fault = Some(Fault { table: "entry", row: entry.seq.to_string(), what });
                 break;
             }
         }
         AuditReport {
-            transfers: fold.seq,
+            entries: fold.seq,
+            transfers: fold.transfers,
             accounts: self.accounts.len() as u64,
             receipts: self.receipts.len() as u64,
             open_holds: self.open_holds().count() as u64,
@@ -191,12 +191,12 @@ impl Books {
         let wrong = self.accounts.iter().find(|(user, account)| {
             let folded = fold.accounts.get(user).copied().unwrap_or_default();
             let held = open.get(user).copied().unwrap_or_default();
-            **account != Account { unlimited: account.unlimited, ..folded } || account.held != held
+            **account != folded || account.held != held
         });
         wrong.map(|(user, _)| Fault {
             table: "account",
             row: user.to_string(),
-            what: "it differs from the sum of its transfers or of its open holds".to_owned(),
+            what: "it differs from the sum of its movements or of its open holds".to_owned(),
         })
     }
 }

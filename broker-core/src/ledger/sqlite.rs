@@ -65,7 +65,7 @@ impl Ledger for SqliteLedger {
 
 impl From<rusqlite::Error> for LedgerError {
     fn from(error: rusqlite::Error) -> Self {
-        if is_unreadable(&error) {
+        if is_unreadable(&error) || is_malformed(&error) {
             Self::Corrupt(error.to_string())
         } else {
             Self::Storage(error.to_string())
@@ -75,9 +75,20 @@ impl From<rusqlite::Error> for LedgerError {
 
 /// True where the database answered, with a value that this program never writes.
 fn is_unreadable(error: &rusqlite::Error) -> bool {
-    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
     matches!(
         error,
-        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..)
     )
+}
+
+/// True where SQLite itself found that the file is no sound database.
+fn is_malformed(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }

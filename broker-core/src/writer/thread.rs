@@ -1,22 +1,22 @@
 //! The loop of the thread that owns a ledger.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::command::{Command, Decision};
 use crate::ledger::{Ledger, LedgerError};
 
-use super::{Job, Message};
+use super::{Health, Job, Message};
 
 pub(super) struct Writer {
     ledger: Box<dyn Ledger>,
     clock: Arc<dyn Clock>,
     jobs: mpsc::UnboundedReceiver<Message>,
     batch_max: usize,
-    health: Health,
+    voice: Voice,
 }
 
 impl Writer {
@@ -25,9 +25,9 @@ impl Writer {
         clock: Arc<dyn Clock>,
         jobs: mpsc::UnboundedReceiver<Message>,
         batch_max: usize,
-        healthy: Arc<AtomicBool>,
+        health: watch::Sender<Health>,
     ) -> Self {
-        Self { ledger, clock, jobs, batch_max, health: Health(healthy) }
+        Self { ledger, clock, jobs, batch_max, voice: Voice(health) }
     }
 
     /// Ends when everybody is gone, when asked to, or when the ledger fails. A ledger that failed
@@ -37,10 +37,10 @@ impl Writer {
         while let Some(batch) = self.next_batch() {
             if let Err(error) = self.carry_out(batch) {
                 tracing::error!(%error, "the ledger failed: nothing more is written");
-                self.health.is_lost();
                 break;
             }
         }
+        self.voice.says_stopped();
         self.refuse_the_rest();
     }
 
@@ -69,11 +69,11 @@ impl Writer {
     fn carry_out(&mut self, batch: Vec<Job>) -> Result<(), LedgerError> {
         let (commands, answers): (Vec<Command>, Vec<_>) =
             batch.into_iter().map(|job| (job.command, job.answer)).unzip();
-        let outcome = self.ledger.apply(&commands, self.clock.now());
-        let outcome = outcome.and_then(|decisions| match decisions.len() == answers.len() {
-            true => Ok(decisions),
-            false => Err(LedgerError::Corrupt("a ledger left commands unanswered".to_owned())),
-        });
+        let outcome =
+            self.attempt(&commands).and_then(|decisions| match decisions.len() == answers.len() {
+                true => Ok(decisions),
+                false => Err(LedgerError::Corrupt("a ledger left commands unanswered".to_owned())),
+            });
         match outcome {
             Ok(decisions) => {
                 for (answer, decision) in answers.into_iter().zip(decisions) {
@@ -83,7 +83,7 @@ impl Writer {
             }
             Err(error) => {
                 // Waiters look at the health when they hear of the failure.
-                self.health.is_lost();
+                self.voice.says_failed();
                 for answer in answers {
                     give(answer, Err(unknown(&error)));
                 }
@@ -92,8 +92,18 @@ impl Writer {
         }
     }
 
+    /// A panic is a failure like any other: the batch may have been written, and its waiters must
+    /// not be told that it was not. The ledger is left in whatever state that is, and never used
+    /// again.
+    fn attempt(&mut self, commands: &[Command]) -> Result<Vec<Decision>, LedgerError> {
+        let attempt = || self.ledger.apply(commands, self.clock.now());
+        catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| {
+            let what = "its writer died, and what became of the batch is unknown";
+            Err(LedgerError::Storage(what.to_owned()))
+        })
+    }
+
     fn refuse_the_rest(&mut self) {
-        self.health.is_lost();
         self.jobs.close();
         while let Some(message) = self.jobs.blocking_recv() {
             if let Message::Do(job) = message {
@@ -126,17 +136,31 @@ fn unknown(error: &LedgerError) -> LedgerError {
     }
 }
 
-/// Says that the writer is gone even if it panics.
-struct Health(Arc<AtomicBool>);
+/// Tells the handles how the writer is, and that it is gone even if it panics.
+struct Voice(watch::Sender<Health>);
 
-impl Health {
-    fn is_lost(&self) {
-        self.0.store(false, Ordering::Release);
+impl Voice {
+    fn says_failed(&self) {
+        self.0.send_replace(Health::Failed);
+    }
+
+    /// A failure stays a failure.
+    fn says_stopped(&self) {
+        self.0.send_if_modified(|health| match health {
+            Health::Running => {
+                *health = Health::Stopped;
+                true
+            }
+            Health::Stopped | Health::Failed => false,
+        });
     }
 }
 
-impl Drop for Health {
+impl Drop for Voice {
     fn drop(&mut self) {
-        self.is_lost();
+        // A writer that ended in order has said so before.
+        if *self.0.borrow() == Health::Running {
+            self.says_failed();
+        }
     }
 }

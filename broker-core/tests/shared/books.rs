@@ -43,14 +43,18 @@ pub(crate) fn hold(n: u8, user: UserId, amount: u128) -> Hold {
     }
 }
 
-/// The receipt that ends a hold with a fee.
+/// The receipt that ends a hold with a fee, for as many prompt tokens at one neuron each.
 pub(crate) fn receipt(hold: &Hold, fee: u128) -> Receipt {
     Receipt {
         id: hold.receipt,
         user: hold.user,
         outcome: Outcome::Complete,
         status: 200,
-        usage: Usage { input: 3, cached_input: 1, output: 4, source: UsageSource::Engine },
+        usage: Usage {
+            input: u64::try_from(fee).unwrap_or(u64::MAX),
+            source: UsageSource::Engine,
+            ..Usage::default()
+        },
         fee: neuron(fee),
         request_hash: Digest32::sha256(b"request"),
         response_hash: Digest32::sha256(b"response"),

@@ -1,7 +1,7 @@
 //! Re-adding a stored ledger and comparing every table with the others.
 //!
-//! Reads each table once, in order, as of one moment. Memory grows with the users, never with the
-//! transfers.
+//! Reads each table a few times, in order, as of one moment. Memory grows with the users, never
+//! with the entries.
 
 use rusqlite::Connection;
 
@@ -9,7 +9,7 @@ use crate::ledger::fold::Fold;
 use crate::ledger::{AuditReport, LedgerError};
 
 use self::scan::{Stop, Wrong, each, none};
-use super::rows::{Columns, TRANSFER, count};
+use super::rows::{Columns, ENTRY, count};
 
 mod accounts;
 mod ends;
@@ -18,53 +18,70 @@ mod scan;
 /// What an audit finds; a wrong or unreadable row is part of the report, not an error.
 pub(super) fn audit(db: &Connection) -> Result<AuditReport, LedgerError> {
     let snapshot = db.unchecked_transaction()?;
-    let mut fold = Fold::default();
-    let fault = match compare(&snapshot, &mut fold) {
+    let (mut fold, mut counts) = (Fold::default(), Counts::default());
+    let fault = match compare(&snapshot, &mut fold, &mut counts) {
         Ok(()) => None,
         Err(Stop::Fault(fault)) => Some(fault),
         Err(Stop::Error(error)) => return Err(error),
     };
     Ok(AuditReport {
-        transfers: fold.seq,
-        accounts: count(&snapshot, "account")?,
-        receipts: count(&snapshot, "receipt")?,
-        open_holds: count(&snapshot, "open_hold")?,
+        entries: fold.seq,
+        transfers: fold.transfers,
+        accounts: counts.accounts,
+        receipts: counts.receipts,
+        open_holds: counts.open_holds,
         head: fold.head,
         fault,
     })
 }
 
+#[derive(Default)]
+struct Counts {
+    accounts: u64,
+    receipts: u64,
+    open_holds: u64,
+}
+
 /// Each table is first compared with itself, so that the row that was changed is the one named.
-fn compare(db: &Connection, fold: &mut Fold) -> Result<(), Stop> {
-    transfers(db, fold)?;
+fn compare(db: &Connection, fold: &mut Fold, counts: &mut Counts) -> Result<(), Stop> {
+    counts.accounts = count(db, "account")?;
+    counts.receipts = count(db, "receipt")?;
+    counts.open_holds = count(db, "open_hold")?;
+    entries(db, fold)?;
+    ends::holds(db)?;
     ends::receipts(db)?;
     ends::released(db)?;
-    let open = ends::holds(db)?;
+    let open = ends::open_holds(db)?;
     ends::aliases(db)?;
-    owners(db)?;
+    records(db)?;
     accounts::compare(db, fold, &open)
 }
 
-fn transfers(db: &Connection, fold: &mut Fold) -> Result<(), Stop> {
-    let sql = format!("SELECT t.seq, {TRANSFER} FROM transfer t ORDER BY t.seq");
-    each(db, "transfer", &sql, |columns: &mut Columns<'_, '_>| {
-        let (transfer, digest) = columns.transfer()?;
-        fold.add(&transfer, &digest).map_err(Wrong::from)
+fn entries(db: &Connection, fold: &mut Fold) -> Result<(), Stop> {
+    // Movements are re-added with their entries, which have two places for them.
+    let sql = "SELECT t.entry FROM transfer t LEFT JOIN entry e ON e.seq = t.entry \
+               LEFT JOIN transfer f ON f.entry = t.entry AND f.n = 1 \
+               WHERE e.seq IS NULL OR f.n IS NULL OR t.n NOT IN (1, 2) LIMIT 1";
+    none(db, "transfer", sql, "its entry or the one before it is missing")?;
+    let sql = format!(
+        "SELECT e.seq, {ENTRY} FROM entry e \
+         LEFT JOIN transfer t ON t.entry = e.seq AND t.n = 1 \
+         LEFT JOIN transfer u ON u.entry = e.seq AND u.n = 2 ORDER BY e.seq"
+    );
+    each(db, "entry", &sql, |columns: &mut Columns<'_, '_>| {
+        let (entry, digest) = columns.entry()?;
+        fold.add(&entry, &digest).map_err(Wrong::from)
     })
 }
 
-/// Movements for a request need the record that they follow from, once, and move its user's money.
-fn owners(db: &Connection) -> Result<(), Stop> {
-    let sql = "SELECT min(t.seq) FROM transfer t WHERE t.key IS NOT NULL \
-               GROUP BY t.key, t.kind, t.debit, t.credit HAVING count(*) > 1 LIMIT 1";
-    none(db, "transfer", sql, "the same movement is there twice")?;
-    let sql = "SELECT t.seq FROM transfer t LEFT JOIN hold h ON h.key = t.key \
-               WHERE t.key IS NOT NULL AND (h.key IS NULL OR h.user <> t.user) LIMIT 1";
-    none(db, "transfer", sql, "no hold of this user has its key")?;
-    let sql = "SELECT t.seq FROM transfer t WHERE t.kind = 3 \
-               AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.key = t.key) LIMIT 1";
-    none(db, "transfer", sql, "no receipt ends its hold")?;
-    let sql = "SELECT t.seq FROM transfer t WHERE t.kind = 4 \
-               AND NOT EXISTS (SELECT 1 FROM released x WHERE x.key = t.key) LIMIT 1";
-    none(db, "transfer", sql, "no release ends its hold")
+/// Every entry for a request has the record that it wrote.
+fn records(db: &Connection) -> Result<(), Stop> {
+    for (kind, table) in [(2, "hold"), (3, "receipt"), (4, "released")] {
+        let sql = format!(
+            "SELECT e.seq FROM entry e LEFT JOIN {table} r ON r.entry = e.seq \
+             WHERE e.kind = {kind} AND r.entry IS NULL LIMIT 1"
+        );
+        none(db, "entry", &sql, &format!("its row in {table} is missing"))?;
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Opening the file: the lock, the settings that durability rests on, and read-only connections.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -13,13 +14,14 @@ use super::schema;
 pub(super) fn for_writing(path: &Path) -> Result<(Connection, File), LedgerError> {
     let name = path.display().to_string();
     check_library_version(rusqlite::version_number())?;
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(|error| storage(&parent.display(), &error))?;
+    if let Some(folder) = plain(path).parent() {
+        make_folders(folder, &mut sync).map_err(|error| storage(&folder.display(), &error))?;
     }
+    let path = &real(path)?;
     let lock = lock(path)?;
     make_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(plain(path), flags)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
     // Whether the file is ours is asked first: the journal mode is written into it.
     schema::create_or_check(&mut connection, &name)?;
     SETTINGS.iter().try_for_each(|setting| setting.set(&connection))?;
@@ -30,23 +32,64 @@ pub(super) fn for_writing(path: &Path) -> Result<(Connection, File), LedgerError
     Ok((connection, lock))
 }
 
+/// Whom a reading connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// A server, for as long as it runs: a writer may come at any time.
+    Server,
+    /// An operator, for one answer: a stopped ledger in a folder that cannot be written to is read
+    /// as a file that nobody changes. SQLite then looks at no lock and no log, so a writer is kept
+    /// out meanwhile.
+    Operator,
+}
+
+/// A connection that cannot write, and what keeps a writer out if it has to.
+pub(super) struct Reading {
+    pub(super) connection: Connection,
+    _no_writer: Option<File>,
+}
+
 /// A connection that cannot write, to a ledger that may be in use, stopped or killed.
-pub(super) fn for_reading(path: &Path) -> Result<Connection, LedgerError> {
+pub(super) fn for_reading(path: &Path, access: Access) -> Result<Reading, LedgerError> {
     check_library_version(rusqlite::version_number())?;
     let name = path.display().to_string();
     if !path.is_file() {
         return Err(LedgerError::Missing { path: name });
     }
+    let path = real(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(plain(path), flags)?;
+    let mut connection = Connection::open_with_flags(&path, flags)?;
     connection.pragma_update(None, "busy_timeout", "5000")?;
-    if !has_log(path) && lacks_shared_memory(&connection) {
+    let mut no_writer = None;
+    if access == Access::Operator
+        && lacks_shared_memory(&connection)
+        && let Some(still) = Still::of(&path)
+    {
         let flags = flags | OpenFlags::SQLITE_OPEN_URI;
-        connection = Connection::open_with_flags(unchanging(path), flags)?;
+        connection = Connection::open_with_flags(unchanging(&path), flags)?;
+        no_writer = still.lock;
     }
     connection.pragma_update(None, "query_only", "ON")?;
     schema::check(&connection, &name)?;
-    Ok(connection)
+    Ok(Reading { connection, _no_writer: no_writer })
+}
+
+/// The knowledge that nobody writes to a ledger, and that all of it is in its file.
+struct Still {
+    /// None where no writer ever made a lock, as beside a copy.
+    lock: Option<File>,
+}
+
+impl Still {
+    fn of(path: &Path) -> Option<Self> {
+        let lock = match File::open(beside(path, ".lock")) {
+            Ok(lock) => lock.try_lock_shared().is_ok().then_some(Some(lock))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(_) => return None,
+        };
+        // Looked for under the lock: a writer that ends carries its log over before it lets go.
+        (!has_log(path)).then_some(Self { lock })
+    }
 }
 
 /// True where the ledger lies in a folder that cannot be written to, such as a mounted backup, and
@@ -63,8 +106,8 @@ fn has_log(path: &Path) -> bool {
 
 /// The address under which SQLite takes a file for one that nobody changes, and shares nothing.
 fn unchanging(path: &Path) -> String {
-    let path = plain(path).display().to_string();
-    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let path =
+        path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     format!("file:{path}?immutable=1")
 }
 
@@ -144,17 +187,52 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
 /// Makes the file before SQLite does, so that nobody else can read it from the first moment on.
 fn make_file(path: &Path) -> Result<(), LedgerError> {
     match private().create_new(true).open(path) {
-        Ok(_) => sync_folder(path),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Ok(_) => {
+            let synced = path.parent().map_or(Ok(()), sync);
+            synced.map_err(|error| storage(&path.display(), &error))
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(storage(&path.display(), &error)),
     }
 }
 
-/// A new file's name is durable only once its folder is.
-fn sync_folder(path: &Path) -> Result<(), LedgerError> {
-    let folder = plain(path).parent().map(Path::to_owned).unwrap_or_default();
-    let synced = File::open(&folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| storage(&folder.display(), &error))
+/// Makes a folder and those above it. A new name is durable only once the folder that it is in is.
+fn make_folders(
+    folder: &Path,
+    sync: &mut impl FnMut(&Path) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().unwrap_or(Path::new("/"));
+    make_folders(parent, sync)?;
+    match std::fs::create_dir(folder) {
+        Ok(()) => sync(parent),
+        // Somebody else made it meanwhile, or it leads through `..` to one that is there.
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn sync(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// The file itself, whichever names lead to it: the lock and SQLite's log lie beside it, and two
+/// writers that came by different names must meet there.
+fn real(path: &Path) -> Result<PathBuf, LedgerError> {
+    let path = plain(path);
+    let found = match std::fs::canonicalize(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            std::fs::canonicalize(folder).map(|folder| match path.file_name() {
+                Some(name) => folder.join(name),
+                None => folder,
+            })
+        }
+        found => found,
+    };
+    found.map_err(|error| storage(&path.display(), &error))
 }
 
 fn private() -> OpenOptions {
@@ -188,6 +266,26 @@ mod tests {
     fn a_library_with_the_wal_reset_bug_is_refused() {
         assert!(check_library_version(3_051_002).is_err());
         assert!(check_library_version(3_051_003).is_ok());
+    }
+
+    #[test]
+    fn the_folder_above_every_new_folder_is_flushed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let flushed_for = |path: &str| {
+            let mut flushed = Vec::new();
+            let mut note = |folder: &Path| {
+                flushed.push(folder.strip_prefix(root).unwrap().display().to_string());
+                Ok(())
+            };
+            make_folders(&root.join(path), &mut note).unwrap();
+            flushed
+        };
+        assert_eq!(flushed_for("a/b/c"), ["", "a", "a/b"]);
+        assert_eq!(flushed_for("a/b/d"), ["a/b"]);
+        assert_eq!(flushed_for("a/b"), [""; 0]);
+        std::fs::write(root.join("file"), "").unwrap();
+        assert!(make_folders(&root.join("file/x"), &mut sync).is_err());
     }
 
     #[test]

@@ -12,8 +12,9 @@ use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
 
 use super::audit::audit;
+use super::open::{self, Access, Reading};
 use super::rows::{ACCOUNT, Columns, RECEIPT, count};
-use super::{open, write};
+use super::write;
 
 /// Reads a ledger through connections of its own that cannot write. Needs no lock: readers and the
 /// writer do not block each other.
@@ -22,18 +23,33 @@ use super::{open, write};
 /// a stopped one.
 pub struct SqliteReader {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    access: Access,
+    idle: Mutex<Vec<Reading>>,
 }
 
 impl SqliteReader {
-    /// Opens the ledger at `path`.
+    /// Opens the ledger at `path`, to read beside a writer for as long as wanted.
     ///
     /// # Errors
     /// [`LedgerError::Missing`] where there is no file, [`LedgerError::Foreign`] where it is none
     /// of ours.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let first = open::for_reading(path)?;
-        Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]) })
+        Self::open_as(path, Access::Server)
+    }
+
+    /// Opens the ledger at `path` for an audit or the totals, whether or not a writer runs. Unlike
+    /// [`Self::open`] it can also read a stopped ledger in a folder that cannot be written to, such
+    /// as a mounted backup; no writer can open that ledger until this is dropped.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for_operator(path: &Path) -> Result<Self, LedgerError> {
+        Self::open_as(path, Access::Operator)
+    }
+
+    fn open_as(path: &Path, access: Access) -> Result<Self, LedgerError> {
+        let first = open::for_reading(path, access)?;
+        Ok(Self { path: path.to_owned(), access, idle: Mutex::new(vec![first]) })
     }
 
     /// Re-adds everything and compares, as of one moment.
@@ -41,9 +57,9 @@ impl SqliteReader {
     /// # Errors
     /// The database failed. A wrong row is no error: the report names it.
     pub fn audit(&self) -> Result<AuditReport, LedgerError> {
-        let connection = open::for_reading(&self.path)?;
-        open::remember_pages(&connection)?;
-        audit(&connection)
+        let reading = open::for_reading(&self.path, self.access)?;
+        open::remember_pages(&reading.connection)?;
+        audit(&reading.connection)
     }
 
     /// Sums over the whole ledger, as of one moment.
@@ -59,14 +75,14 @@ impl SqliteReader {
         read: impl FnOnce(&Connection) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => open::for_reading(&self.path)?,
+        let reading = match idle {
+            Some(reading) => reading,
+            None => open::for_reading(&self.path, self.access)?,
         };
-        let answer = read(&connection)?;
+        let answer = read(&reading.connection)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_CONNECTIONS_MAX {
-            idle.push(connection);
+            idle.push(reading);
         }
         Ok(answer)
     }

@@ -3,10 +3,10 @@
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Row};
 
-use crate::account::{Account, Movement};
+use crate::account::{Account, Bucket, Movement, UserId};
 use crate::command::Hold;
 use crate::digest::Digest32;
-use crate::ledger::transfer::Transfer;
+use crate::ledger::entry::Entry;
 use crate::receipt::Receipt;
 use crate::tariff::{Tariff, Usage};
 
@@ -14,8 +14,9 @@ use super::values::Count;
 
 pub(super) const ACCOUNT: &str = "a.cover, a.held, a.earned, a.vouchered, a.unlimited";
 
-pub(super) const TRANSFER: &str =
-    "t.seq, t.kind, t.user, t.debit, t.credit, t.amount, t.key, t.memo, t.at, t.digest";
+/// Of an entry and its two movements, of which one or both may be missing.
+pub(super) const ENTRY: &str = "e.seq, e.kind, e.user, e.key, e.memo, e.at, t.debit, t.credit, \
+     t.amount, u.debit, u.credit, u.amount, e.digest";
 
 pub(super) const HOLD: &str = "h.key, h.fingerprint, h.receipt, h.user, h.amount, \
      h.input_price, h.output_price, h.expires";
@@ -52,18 +53,21 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
         })
     }
 
-    /// The columns of [`TRANSFER`]: the row and the link of the chain stored with it.
-    pub(super) fn transfer(&mut self) -> rusqlite::Result<(Transfer, Digest32)> {
+    /// The columns of [`ENTRY`]: the row, and the link of the chain stored with it.
+    pub(super) fn entry(&mut self) -> rusqlite::Result<(Entry, Digest32)> {
         let Count(seq) = self.take()?;
-        let kind = self.take()?;
-        let movement = Movement {
-            user: self.take()?,
-            debit: self.take()?,
-            credit: self.take()?,
-            amount: self.take()?,
-        };
-        let (key, memo, at) = (self.take()?, self.take()?, self.take()?);
-        Ok((Transfer { seq, kind, movement, key, memo, at }, self.take()?))
+        let (kind, user, key) = (self.take()?, self.take()?, self.take()?);
+        let (memo, at) = (self.take()?, self.take()?);
+        let movements = [self.movement(user)?, self.movement(user)?];
+        let movements = movements.into_iter().flatten().collect();
+        Ok((Entry { seq, kind, user, key, memo, at, movements }, self.take()?))
+    }
+
+    fn movement(&mut self, user: UserId) -> rusqlite::Result<Option<Movement>> {
+        let (debit, credit): (Option<Bucket>, Option<Bucket>) = (self.take()?, self.take()?);
+        let amount = self.take()?;
+        let all = debit.zip(credit).zip(amount);
+        Ok(all.map(|((debit, credit), amount)| Movement { user, debit, credit, amount }))
     }
 
     /// The columns of [`HOLD`].

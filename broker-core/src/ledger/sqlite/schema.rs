@@ -58,6 +58,9 @@ const VERSION: i64 = 1;
 
 /// Amounts, prices, accounts, ids and hashes are big-endian bytes, so that their order as bytes is
 /// their order as numbers. Times are milliseconds. Counts and times are 64 bits, sign ignored.
+///
+/// Every command that was carried out has one row in `entry`, and the row that it recorded in
+/// `hold`, `receipt` or `released` bears its number: they are written at the end of their tables.
 const TABLES: &str = "
 CREATE TABLE account (
   user      BLOB NOT NULL PRIMARY KEY CHECK (length(user) = 20),
@@ -68,23 +71,27 @@ CREATE TABLE account (
   unlimited INTEGER NOT NULL CHECK (unlimited IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE transfer (
+CREATE TABLE entry (
   seq    INTEGER PRIMARY KEY CHECK (seq > 0),
   kind   INTEGER NOT NULL,
   user   BLOB NOT NULL CHECK (length(user) = 20),
-  debit  INTEGER NOT NULL,
-  credit INTEGER NOT NULL CHECK (credit <> debit),
-  amount BLOB NOT NULL CHECK (length(amount) = 16 AND amount > zeroblob(16)),
   key    BLOB CHECK (key IS NULL OR length(key) = 32),
   memo   BLOB NOT NULL CHECK (length(memo) = 32),
   at     INTEGER NOT NULL,
   digest BLOB NOT NULL CHECK (length(digest) = 32)
 ) STRICT;
-CREATE UNIQUE INDEX a_request_moves_once
-  ON transfer (key, kind, debit, credit) WHERE key IS NOT NULL;
+
+CREATE TABLE transfer (
+  entry  INTEGER NOT NULL REFERENCES entry (seq),
+  n      INTEGER NOT NULL CHECK (n IN (1, 2)),
+  debit  INTEGER NOT NULL,
+  credit INTEGER NOT NULL CHECK (credit <> debit),
+  amount BLOB NOT NULL CHECK (length(amount) = 16 AND amount > zeroblob(16)),
+  PRIMARY KEY (entry, n)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE hold (
-  n            INTEGER PRIMARY KEY,
+  entry        INTEGER PRIMARY KEY REFERENCES entry (seq),
   key          BLOB NOT NULL UNIQUE CHECK (length(key) = 32),
   fingerprint  BLOB NOT NULL CHECK (length(fingerprint) = 32),
   receipt      BLOB NOT NULL UNIQUE CHECK (length(receipt) = 16),
@@ -101,7 +108,8 @@ CREATE TABLE open_hold (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE receipt (
-  id              BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+  entry           INTEGER PRIMARY KEY REFERENCES entry (seq),
+  id              BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
   key             BLOB NOT NULL UNIQUE REFERENCES hold (key),
   user            BLOB NOT NULL CHECK (length(user) = 20),
   outcome         INTEGER NOT NULL,
@@ -119,14 +127,14 @@ CREATE TABLE receipt (
   signing_address BLOB NOT NULL CHECK (length(signing_address) = 20),
   upstream_id     TEXT,
   drained         INTEGER NOT NULL CHECK (drained IN (0, 1)),
-  served_at       INTEGER NOT NULL,
-  digest          BLOB NOT NULL CHECK (length(digest) = 32)
+  served_at       INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE released (
-  key BLOB NOT NULL PRIMARY KEY REFERENCES hold (key),
-  why INTEGER NOT NULL,
-  at  INTEGER NOT NULL
+  entry INTEGER PRIMARY KEY REFERENCES entry (seq),
+  key   BLOB NOT NULL UNIQUE REFERENCES hold (key),
+  why   INTEGER NOT NULL,
+  at    INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE upstream_alias (
@@ -136,6 +144,10 @@ CREATE TABLE upstream_alias (
   PRIMARY KEY (alias, user)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TRIGGER entry_is_final_u BEFORE UPDATE ON entry
+BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER entry_is_final_d BEFORE DELETE ON entry
+BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER transfer_is_final_u BEFORE UPDATE ON transfer
 BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER transfer_is_final_d BEFORE DELETE ON transfer

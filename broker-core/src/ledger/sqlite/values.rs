@@ -7,7 +7,7 @@ use crate::account::{Bucket, UserId};
 use crate::clock::Timestamp;
 use crate::command::ReleaseReason;
 use crate::digest::{Digest32, Fingerprint, RequestKey};
-use crate::ledger::transfer::TransferKind;
+use crate::ledger::entry::EntryKind;
 use crate::money::Neuron;
 use crate::receipt::{Outcome, ReceiptId};
 use crate::signer::{Address, Signature};
@@ -88,7 +88,7 @@ macro_rules! stored_as_code {
 
 stored_as_code! {
     Bucket;
-    TransferKind;
+    EntryKind;
     ReleaseReason;
     Outcome;
     UsageSource;

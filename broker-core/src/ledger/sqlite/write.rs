@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::command::{Command, Decision, Hold, HoldState, ReleaseReason};
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::LedgerError;
-use crate::ledger::transfer::{Transfer, transfers};
+use crate::ledger::entry::{Entry, entry};
 use crate::receipt::{Receipt, ReceiptId};
 use crate::rules::{Effects, KnownHold, Record, View, decide};
 
@@ -23,7 +23,7 @@ pub(super) struct Head {
 
 impl Head {
     pub(super) fn read(db: &Connection) -> Result<Self, LedgerError> {
-        let sql = "SELECT seq, digest FROM transfer ORDER BY seq DESC LIMIT 1";
+        let sql = "SELECT seq, digest FROM entry ORDER BY seq DESC LIMIT 1";
         let mut statement = db.prepare_cached(sql)?;
         let last = statement.query_row([], |row| {
             let Count(seq) = row.get(0)?;
@@ -48,10 +48,9 @@ pub(super) fn apply(
             if effects.account != view.account {
                 write_account(db, &effects)?;
             }
-            write_record(db, &effects.record, now)?;
-            for transfer in transfers(&effects, head.seq, now) {
-                write_transfer(db, head, &transfer)?;
-            }
+            let entry = entry(&effects, head.seq, now);
+            write_entry(db, head, &entry)?;
+            write_record(db, &effects.record, &entry)?;
             Ok(Ok(effects.applied))
         }
     }
@@ -125,54 +124,44 @@ fn write_account(db: &Connection, effects: &Effects<'_>) -> rusqlite::Result<()>
     Ok(())
 }
 
-fn write_transfer(
-    db: &Connection,
-    head: &mut Head,
-    transfer: &Transfer,
-) -> Result<(), LedgerError> {
-    let digest = transfer.digest(&head.digest);
-    let movement = &transfer.movement;
+fn write_entry(db: &Connection, head: &mut Head, entry: &Entry) -> rusqlite::Result<()> {
+    let digest = entry.digest(&head.digest);
+    let seq = Count(entry.seq);
     let mut statement =
-        db.prepare_cached("INSERT INTO transfer VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
-    statement.execute(params![
-        Count(transfer.seq),
-        transfer.kind,
-        movement.user,
-        movement.debit,
-        movement.credit,
-        movement.amount,
-        transfer.key,
-        transfer.memo,
-        transfer.at,
-        digest,
-    ])?;
-    *head = Head { seq: transfer.seq, digest };
+        db.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    statement
+        .execute(params![seq, entry.kind, entry.user, entry.key, entry.memo, entry.at, digest])?;
+    let mut statement = db.prepare_cached("INSERT INTO transfer VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (n, movement) in (1_i64..).zip(&entry.movements) {
+        statement.execute(params![seq, n, movement.debit, movement.credit, movement.amount])?;
+    }
+    *head = Head { seq: entry.seq, digest };
     Ok(())
 }
 
-fn write_record(db: &Connection, record: &Record<'_>, now: Timestamp) -> Result<(), LedgerError> {
+fn write_record(db: &Connection, record: &Record<'_>, entry: &Entry) -> Result<(), LedgerError> {
     match record {
-        Record::Cover => Ok(()),
-        Record::Hold(hold) => Ok(write_hold(db, hold, now)?),
+        Record::Cover(_) => Ok(()),
+        Record::Hold(hold) => Ok(write_hold(db, hold, entry)?),
         Record::Receipt(key, receipt) => {
             close(db, key)?;
-            Ok(write_receipt(db, key, receipt)?)
+            Ok(write_receipt(db, key, receipt, entry)?)
         }
         Record::Release(key, why) => {
             close(db, key)?;
-            let mut statement = db.prepare_cached("INSERT INTO released VALUES (?1, ?2, ?3)")?;
-            statement.execute(params![key, why, now])?;
+            let mut statement =
+                db.prepare_cached("INSERT INTO released VALUES (?1, ?2, ?3, ?4)")?;
+            statement.execute(params![Count(entry.seq), key, why, entry.at])?;
             Ok(())
         }
     }
 }
 
-fn write_hold(db: &Connection, hold: &Hold, now: Timestamp) -> rusqlite::Result<()> {
-    let mut statement = db.prepare_cached(
-        "INSERT INTO hold (key, fingerprint, receipt, user, amount, input_price, output_price, \
-         expires, opened_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?;
+fn write_hold(db: &Connection, hold: &Hold, entry: &Entry) -> rusqlite::Result<()> {
+    let mut statement =
+        db.prepare_cached("INSERT INTO hold VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
     statement.execute(params![
+        Count(entry.seq),
         hold.key,
         hold.fingerprint,
         hold.receipt,
@@ -181,7 +170,7 @@ fn write_hold(db: &Connection, hold: &Hold, now: Timestamp) -> rusqlite::Result<
         hold.tariff.input_price,
         hold.tariff.output_price,
         hold.expires,
-        now,
+        entry.at,
     ])?;
     db.prepare_cached("INSERT INTO open_hold VALUES (?1)")?.execute([hold.key])?;
     Ok(())
@@ -195,13 +184,19 @@ fn close(db: &Connection, key: &RequestKey) -> Result<(), LedgerError> {
     }
 }
 
-fn write_receipt(db: &Connection, key: &RequestKey, receipt: &Receipt) -> rusqlite::Result<()> {
+fn write_receipt(
+    db: &Connection,
+    key: &RequestKey,
+    receipt: &Receipt,
+    entry: &Entry,
+) -> rusqlite::Result<()> {
     let usage = &receipt.usage;
     let mut statement = db.prepare_cached(
         "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
          ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
     )?;
     statement.execute(params![
+        Count(entry.seq),
         receipt.id,
         key,
         receipt.user,
@@ -221,7 +216,6 @@ fn write_receipt(db: &Connection, key: &RequestKey, receipt: &Receipt) -> rusqli
         receipt.upstream_id,
         receipt.drained,
         receipt.served_at,
-        receipt.digest(),
     ])?;
     if let Some(alias) = &receipt.upstream_id {
         let mut statement = db.prepare_cached(
@@ -234,7 +228,8 @@ fn write_receipt(db: &Connection, key: &RequestKey, receipt: &Receipt) -> rusqli
 
 /// The holds that have not ended, oldest first.
 pub(super) fn open_holds(db: &Connection) -> rusqlite::Result<Vec<Hold>> {
-    let sql = format!("SELECT {HOLD} FROM open_hold o JOIN hold h ON h.key = o.key ORDER BY h.n");
+    let sql =
+        format!("SELECT {HOLD} FROM open_hold o JOIN hold h ON h.key = o.key ORDER BY h.entry");
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map([], |row: &Row<'_>| Columns::of(row).hold())?;
     rows.collect()

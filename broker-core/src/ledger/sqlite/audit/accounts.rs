@@ -26,8 +26,8 @@ pub(super) fn compare(
         if stored.held != held {
             return Err(format!("it holds {}, and its open holds are {held}", stored.held).into());
         }
-        if stored != (Account { unlimited: stored.unlimited, ..folded }) {
-            return Err("it differs from the sum of its transfers".into());
+        if stored != folded {
+            return Err("it differs from the sum of its movements".into());
         }
         Ok(())
     })?;
@@ -37,7 +37,7 @@ pub(super) fn compare(
         Some((user, _)) => Err(Stop::Fault(Fault {
             table: "account",
             row: user.to_string(),
-            what: "it is missing, and its transfers are not".to_owned(),
+            what: "it is missing, and its movements are not".to_owned(),
         })),
     }
 }

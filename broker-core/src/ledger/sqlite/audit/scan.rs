@@ -5,8 +5,8 @@ use rusqlite::types::ValueRef;
 use uuid::Uuid;
 
 use crate::digest::write_hex;
-use crate::ledger::sqlite::is_unreadable;
 use crate::ledger::sqlite::rows::Columns;
+use crate::ledger::sqlite::{is_malformed, is_unreadable};
 use crate::ledger::{Fault, LedgerError};
 
 /// Why an audit ends early.
@@ -17,6 +17,10 @@ pub(super) enum Stop {
 
 impl From<rusqlite::Error> for Stop {
     fn from(error: rusqlite::Error) -> Self {
+        if is_malformed(&error) {
+            let what = format!("it is malformed: {error}");
+            return Self::Fault(Fault { table: "database", row: "image".to_owned(), what });
+        }
         Self::Error(error.into())
     }
 }
