@@ -273,7 +273,7 @@ fn a_slow_client_holds_back_the_engine_and_loses_nothing() {
     let response = conn.response();
     let want: String = (1..=EVENTS).map(|k| padded(k, false)).collect();
     // No `assert_eq`: nobody reads a diff of this size.
-    assert!(response.complete && response.body == (want.clone() + "data: [DONE]\n\n").as_bytes());
+    assert!(response.complete && response.body == (want + "data: [DONE]\n\n").as_bytes());
     sidecar.signature(&response.receipt(), request.as_bytes(), &response.body);
 }
 
