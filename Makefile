@@ -11,24 +11,26 @@ help: ## this list
 	@awk -F ':.* ## ' '/^[a-z]+:.* ## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## the sidecar with a software TEE; UPSTREAM=http://host:port for a real model server
-	cargo build --release -p tee-sidecar -p examples $(simulator)
+	cargo build --locked --release -p tee-sidecar -p examples $(simulator)
 	@exec "$(target)/release/quickstart" --sidecar "$(target)/release/tee-sidecar" \
 	  --upstream "$(UPSTREAM)"
 
 demo: run ## the same as run
 
 test: ## every test; those that need a real vLLM say so and pass where there is none
-	cargo test --workspace --no-fail-fast $(simulator)
+	cargo test --locked --workspace --no-fail-fast $(simulator)
+	@# Builds that are deployed have no simulator: that they refuse it is tested without it.
+	cargo test --locked -p tee-sidecar --lib --test config
 
 check: ## format, lints and documentation, with and without the software TEE
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --workspace --all-targets $(simulator) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps $(simulator)
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets $(simulator) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps $(simulator)
 
 bench: ## throughput and latency
 	.ci/bench
 
 clean: ## build products and the quick start's ledger
-	cargo clean
-	rm -rf data
+	cargo clean --locked
+	rm -rf data/quickstart

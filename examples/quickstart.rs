@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<u8, Error> {
     let mut stop = Stop::listen()?;
-    let mut wanted = Wanted::from_caller(std::env::vars(), options.upstream);
+    let mut wanted = Wanted::from_caller(std::env::vars_os(), options.upstream)?;
     if wanted.upstream.is_none() {
         wanted.upstream = Some(start_demo(options.pause)?);
     }

@@ -179,7 +179,7 @@ impl Exchange {
             None => [b"minted:", ask.id.0.as_bytes().as_slice()].concat(),
         };
         Ok(Hold {
-            key: RequestKey::derive(&ask.user, &shared.signer.address().0, &name),
+            key: RequestKey::derive(&ask.user, &name),
             fingerprint: Fingerprint(broker_core::Digest32::sha256(&request.received)),
             receipt: ask.id,
             user: ask.user,

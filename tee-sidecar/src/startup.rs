@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_web::rt;
 use broker_core::{
     Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, Signer, SqliteLedger, SqliteReader,
-    SystemClock,
+    SystemClock, UserId,
 };
 use tokio::time::timeout;
 
@@ -19,7 +19,7 @@ use crate::exchange::admission::Admission;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
-use crate::http::auth::{Authenticator, OPEN_ACCOUNT, account_id};
+use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
 use crate::upstream::{Catalog, UpstreamError, Vllm};
 
@@ -181,7 +181,7 @@ impl Application {
             () = stop => Ok(()),
             ended = &mut public => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
             ended = &mut admin => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
-            () = ledger_failed(&self.ledger) => {
+            () = self.ledger.failed() => {
                 tracing::error!("the ledger has failed: nothing more can be answered");
                 Err(std::io::Error::other("the ledger has failed; mend the disk and start again"))
             }
@@ -230,7 +230,7 @@ async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartE
         Auth::ApiKeys(keys) => keys.iter().map(|key| (key.account.as_str(), key.cover)).collect(),
     };
     for (account, cover) in covers {
-        let command = Command::Mirror { user: account_id(account), cover };
+        let command = Command::Mirror { user: UserId::of_account(account), cover };
         let decided = ledger.apply(command).await?;
         decided.map_err(|why| StartError::Credit { account: account.to_owned(), why })?;
     }
@@ -239,10 +239,4 @@ async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartE
 
 fn beside(ledger: &Path, name: &str) -> std::path::PathBuf {
     ledger.parent().unwrap_or(Path::new(".")).join(name)
-}
-
-async fn ledger_failed(ledger: &LedgerHandle) {
-    while ledger.is_healthy() {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
 }

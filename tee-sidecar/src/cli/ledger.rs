@@ -45,7 +45,7 @@ pub fn audit(settings: &Settings) -> Exit {
 
 fn open(settings: &Settings) -> Result<SqliteReader, LedgerError> {
     let LedgerUrl::Sqlite(path) = &settings.ledger;
-    SqliteReader::open(path)
+    SqliteReader::open_for_operator(path)
 }
 
 fn print(lines: &[(&str, String)]) -> Exit {

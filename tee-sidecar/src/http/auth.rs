@@ -29,7 +29,7 @@ impl Authenticator {
     }
 
     fn entry(key: &ApiKey) -> (Digest32, UserId) {
-        (Digest32::sha256(key.key.expose().as_bytes()), account_id(&key.account))
+        (Digest32::sha256(key.key.expose().as_bytes()), UserId::of_account(&key.account))
     }
 
     /// The account of a request.
@@ -63,11 +63,6 @@ impl Authenticator {
             Self::ApiKeys(_) => self.account(request).map(Some),
         }
     }
-}
-
-/// The account of a name in the settings: a chain address is itself, any other name is hashed.
-pub fn account_id(name: &str) -> UserId {
-    name.parse().unwrap_or_else(|_| UserId::named(name))
 }
 
 fn bearer(request: &HttpRequest) -> Option<&[u8]> {

@@ -92,7 +92,8 @@ fn a_free_exchange_is_in_the_ledger_too() {
     assert_eq!((report.fault, report.receipts, report.transfers), (None, 1, 0));
 }
 
-// M18: what `n` answers may cost is held for all of them, images for the whole context.
+// M18: what `n` answers may cost is held for all of them; what is no plain text, or what a chat
+// template may spell out at length, holds the whole context, however its name is written.
 #[test]
 fn the_hold_bounds_what_a_request_can_cost() {
     let answer = "{\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}";
@@ -108,6 +109,8 @@ fn the_hold_bounds_what_a_request_can_cost() {
         ("", None, 4096),
         (",\"max_tokens\":99999", None, 4096),
         (",\"max_tokens\":1,\"x\":\"image_url\"", Some(4096), 1),
+        (",\"max_tokens\":1,\"x\":{\"type\":\"image\\u005furl\"}", Some(4096), 1),
+        (",\"max_tokens\":1,\"tools\":[{\"type\":\"function\"}]", Some(4096), 1),
     ] {
         let request = format!("{{\"model\":\"{MODEL}\",\"messages\":[]{extra}}}");
         let response = post(sidecar.addr, "/v1/chat/completions", &[BEARER], &request);

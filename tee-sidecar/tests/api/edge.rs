@@ -42,13 +42,9 @@ fn a_bad_body_is_refused_before_the_engine_sees_it() {
 fn a_body_longer_than_the_limit_is_refused_even_if_it_is_chunked() {
     let engine = engine();
     let sidecar = Sidecar::start(&engine);
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     let mut conn = Conn::open(sidecar.addr);
-    let headers = [("transfer-encoding", "chunked"), ("content-length", "")];
-    let piece = format!("10000\r\n{}\r\n", "x".repeat(0x10000)).repeat(17);
-    conn.send("POST", CHAT, &headers[..1], &[]);
-    drop(conn);
-    let mut conn = Conn::open(sidecar.addr);
-    conn.send_chunked(CHAT, piece.as_bytes());
+    conn.send_chunked(CHAT, chunk.repeat(17).as_bytes());
     assert_eq!(conn.response().status, 413);
     assert!(engine.seen().is_empty());
 }
@@ -126,6 +122,18 @@ fn a_wrong_method_or_route_is_named() {
     assert_eq!((response.status, response.error_type().as_str()), (404, "not_found"));
 }
 
+// What is refused on an inference route has a receipt id too, whatever it is refused for.
+#[test]
+fn a_wrong_method_on_an_inference_route_has_the_ids_of_one() {
+    let engine = engine();
+    let sidecar = Sidecar::start(&engine);
+    for path in [CHAT, "/v1/proxy/chat/completions"] {
+        let response = get(sidecar.addr, path, &[]);
+        assert_eq!(response.status, 405);
+        response.receipt();
+    }
+}
+
 // A5, A8: what may be asked of a report.
 #[test]
 fn a_report_answers_its_nonce_and_refuses_bad_ones() {
@@ -171,6 +179,11 @@ fn the_operators_port_refuses_web_pages() {
     assert_eq!((origin.status, origin.error_type().as_str()), (403, "forbidden"));
     let rebound = get(sidecar.admin, "/healthz", &[("host", "evil.example")]);
     assert_eq!(rebound.status, 403);
+    // What a page may add to a request names no host.
+    for forged in [("x-forwarded-host", "localhost"), ("forwarded", "host=localhost")] {
+        let headers = [("host", "evil.example"), forged];
+        assert_eq!(get(sidecar.admin, "/healthz", &headers).status, 403, "{forged:?}");
+    }
 }
 
 #[test]
@@ -183,9 +196,7 @@ fn limits_answer_before_any_money_is_held() {
     let body = json!({"model": MODEL, "messages": []}).to_string();
     let mut first = Conn::open(sidecar.addr);
     first.send("POST", CHAT, &[], body.as_bytes());
-    while engine.seen().is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
+    engine.wait_for_request();
     let full = post(sidecar.addr, CHAT, &[], &body);
     assert_eq!((full.status, full.header("retry-after")), (503, Some("1")));
     engine.open_gate();

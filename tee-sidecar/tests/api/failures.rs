@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{Engine, MODEL, Response, Sidecar, Step, chunk_event, post, sse, whole};
+use crate::support::{
+    Engine, MODEL, Response, Seen, Sidecar, Step, chunk_event, get, post, sse, wait_until, whole,
+};
 
 fn ask(stream: bool) -> String {
     format!("{{\"model\":\"{MODEL}\",\"messages\":[],\"stream\":{stream}}}")
@@ -63,6 +65,20 @@ fn an_error_inside_a_stream_is_no_signed_success() {
         assert_eq!(outcome, "upstream_error");
         let paid = if before == 0 { (0, 0) } else { (13, before) };
         assert_eq!((usage, fee), (paid, u128::from(paid.0 * 100 + paid.1 * 200)));
+    }
+}
+
+// B6: a stream that ends well but holds no piece of an answer is none.
+#[test]
+fn a_stream_without_an_answer_is_no_signed_success() {
+    for stream in ["data: [DONE]\n\n", ": ping\n\n: ping\n\ndata: [DONE]\n\n"] {
+        let engine =
+            Engine::start(move |_| vec![sse(), Step::Chunk(stream.into()), Step::EndChunks]);
+        let sidecar = Sidecar::start(&engine);
+        let (response, outcome, usage, fee) = outcome_of(&sidecar, true);
+        assert_eq!(response.text(), stream);
+        assert_eq!((outcome.as_str(), usage, fee), ("upstream_error", (0, 0), 0), "{stream:?}");
+        sidecar.audit_is_clean();
     }
 }
 
@@ -145,9 +161,27 @@ fn an_engine_that_is_down_at_start_is_a_502_and_not_ready() {
     let response = post(sidecar.addr, "/v1/chat/completions", &[], ask(false));
     assert_eq!((response.status, response.error_type().as_str()), (502, "server_error"));
     response.receipt();
-    let ready = crate::support::get(sidecar.addr, "/readyz", &[]);
+    let ready = get(sidecar.addr, "/readyz", &[]);
     assert_eq!(ready.status, 503);
     assert!(ready.json()["reasons"][0].as_str().unwrap().contains("model server"));
+}
+
+// O3: readiness is of now, not of the day the engine first answered.
+#[test]
+fn readiness_follows_an_engine_that_dies_and_comes_back() {
+    let answer = "{\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}";
+    let script = move |_: &Seen| vec![Step::Raw(whole(200, answer.as_bytes()))];
+    let mut engine = Engine::start(script);
+    let sidecar = Sidecar::start(&engine);
+    let status = || get(sidecar.addr, "/readyz", &[]).status;
+    assert_eq!(post(sidecar.addr, "/v1/chat/completions", &[], ask(false)).status, 200);
+    assert_eq!(status(), 200);
+    engine.die();
+    wait_until("not ready without an engine", Duration::from_secs(30), || status() == 503);
+    let engine = Engine::start_at(engine.addr, script);
+    wait_until("ready with the new engine", Duration::from_secs(30), || status() == 200);
+    assert_eq!(post(sidecar.addr, "/v1/chat/completions", &[], ask(false)).status, 200);
+    assert_eq!(engine.requests(), 1);
 }
 
 // M5, M6: no usage at all is an estimate and says so; a zero of the engine's is a zero.

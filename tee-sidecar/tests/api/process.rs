@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::support::{Conn, Engine, MODEL, Process, Step, chunk_event, get, post, sse, whole};
+use broker_core::{LedgerReader, ReceiptId, SqliteReader};
+
+use crate::support::{
+    Conn, Engine, MODEL, Process, SOON, Step, chunk_event, get, post, sha256_hex, sse, whole,
+};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -31,6 +35,12 @@ fn no_prompt_answer_or_key_reaches_the_log() {
     let mut process = Process::start(folder.path(), &engine, config);
     let key = ("authorization", "Bearer canary-key-0123456789");
     let named = ("idempotency-key", "canary-idempotency");
+    let retried = format!(
+        "{{\"model\":\"{MODEL}\",\"stream\":true,\"messages\":[],\"user\":\"canary-retry\"}}"
+    );
+    for status in [200, 409] {
+        assert_eq!(post(process.addr, CHAT, &[key, named], &retried).status, status);
+    }
     for (what, stream) in [("plain", true), ("refuse", false), ("break", true), ("garbage", false)]
     {
         let request = format!(
@@ -126,6 +136,61 @@ fn a_stream_that_outlives_the_grace_period_ends_as_shutdown() {
     let process = Process::start(folder.path(), &engine, "");
     let signed = get(process.addr, &format!("/v1/signature/{id}"), &[]).json();
     assert_eq!((&signed["outcome"], &signed["fee"]), (&"shutdown".into(), &"1500".into()));
-    let response_hash = crate::support::sha256_hex(&body);
+    let response_hash = sha256_hex(&body);
     assert!(signed["text"].as_str().unwrap().ends_with(&response_hash));
+}
+
+// A client that is not reading must not keep its exchange from ending: a hold that is left open
+// would be released as a crash at the next start, with nothing charged.
+#[test]
+fn a_client_that_does_not_read_does_not_keep_the_end_from_being_orderly() {
+    let piece = |k: u64, usage: bool| chunk_event(k, usage).replace('日', &"日".repeat(4_096));
+    let engine = Engine::start(move |_| {
+        let mut steps = vec![sse()];
+        steps.extend((1..=6_144).map(|k| Step::Chunk(piece(k, true).into_bytes())));
+        steps
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let patient = "limits: {clientIdleSecs: 300, upstreamIdleSecs: 300}\n";
+    let mut process = Process::start(folder.path(), &engine, patient);
+    let request = format!("{{\"model\":\"{MODEL}\",\"messages\":[],\"stream\":true}}");
+    let mut conn = Conn::open(process.addr);
+    conn.send("POST", CHAT, &[], request.as_bytes());
+    let id = conn.head().receipt();
+    engine.chunks_until_held_back();
+    assert!(process.terminate().success());
+    let reader = SqliteReader::open(&folder.path().join("ledger.db")).unwrap();
+    let receipt = reader.receipt(&ReceiptId::parse(&id).unwrap()).unwrap();
+    let receipt = receipt.expect("no receipt: the exchange was cut off");
+    assert_eq!(receipt.outcome.as_str(), "shutdown");
+    assert_eq!(receipt.usage.output, receipt.events);
+    let handed: String = (1..=receipt.events).map(|k| piece(k, false)).collect();
+    assert_eq!(receipt.response_hash.to_string(), sha256_hex(handed.as_bytes()));
+    let process = Process::start(folder.path(), &engine, "");
+    let signed = get(process.addr, &format!("/v1/signature/{id}"), &[]).json();
+    assert_eq!(signed["outcome"], "shutdown");
+}
+
+// Without its ledger the sidecar can answer nobody: it ends, so that its host restarts or mends it.
+#[test]
+fn a_ledger_that_cannot_be_written_ends_the_process() {
+    let answer = "{\"choices\":[],\"usage\":{\"prompt_tokens\":13,\"completion_tokens\":30}}";
+    let engine = Engine::start(move |_| vec![Step::Raw(whole(200, answer.as_bytes()))]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start_on_small_disk(folder.path(), &engine, 4_096);
+    let request = format!("{{\"model\":\"{MODEL}\",\"messages\":[]}}");
+    let served = (0..2_000)
+        .map_while(|_| Conn::try_ask(process.addr, request.as_bytes()))
+        .take_while(|response| response.status == 200)
+        .count() as u64;
+    assert!((1..2_000).contains(&served), "{served} answers on a full disk");
+    let ended = process.wait_for_end(SOON);
+    assert!(!ended.success(), "{ended}");
+    let process = Process::start(folder.path(), &engine, "");
+    let audit = process.run(&["ledger", "audit"]);
+    assert_eq!(audit.status.code(), Some(0), "{}", String::from_utf8_lossy(&audit.stderr));
+    // The charge of an answer that was then not given may be the last that was written.
+    let reader = SqliteReader::open(&folder.path().join("ledger.db")).unwrap();
+    let receipts = reader.totals().unwrap().receipts;
+    assert!((served..=served + 1).contains(&receipts), "{receipts} receipts of {served} answers");
 }

@@ -15,9 +15,7 @@ fn a_retry_is_told_whether_the_first_is_running_or_done() {
     let sidecar = Sidecar::start(&engine);
     let mut first = Conn::open(sidecar.addr);
     first.send("POST", "/v1/chat/completions", &[KEY], ask("a").as_bytes());
-    while engine.seen().is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
+    engine.wait_for_request();
     let again = post(sidecar.addr, "/v1/chat/completions", &[KEY], ask("a"));
     assert_eq!((again.status, again.error_type().as_str()), (409, "conflict"));
     assert_eq!(again.header("retry-after"), Some("1"));

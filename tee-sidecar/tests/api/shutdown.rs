@@ -1,8 +1,8 @@
 //! An orderly end: running answers end, or are closed with a receipt that says so.
 
-use std::time::Duration;
-
-use crate::support::{Conn, Engine, MODEL, Sidecar, Step, chunk_event, post, sha256_hex, sse};
+use crate::support::{
+    Conn, Engine, MODEL, SOON, Sidecar, Step, chunk_event, get, post, sha256_hex, sse, wait_until,
+};
 
 fn ask() -> String {
     format!("{{\"model\":\"{MODEL}\",\"messages\":[],\"stream\":true}}")
@@ -26,11 +26,10 @@ fn a_running_stream_is_finished_before_the_end() {
     let id = conn.head().receipt();
     let mut body = conn.chunk().unwrap().unwrap();
     sidecar.ask_to_stop();
-    std::thread::sleep(Duration::from_millis(100));
+    wait_until("stopping", SOON, || get(sidecar.addr, "/readyz", &[]).status == 503);
     let late = post(sidecar.addr, "/v1/chat/completions", &[], ask());
     assert_eq!((late.status, late.error_type().as_str()), (503, "server_error"));
     assert_eq!(late.header("retry-after"), Some("5"));
-    assert_eq!(crate::support::get(sidecar.addr, "/readyz", &[]).status, 503);
     engine.open_gate();
     body.extend(conn.chunk().unwrap().unwrap());
     assert_eq!(conn.chunk().unwrap(), None);

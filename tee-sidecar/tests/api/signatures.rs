@@ -86,6 +86,46 @@ fn an_engine_id_belongs_to_the_first_of_each_user_and_to_nobody_else() {
     assert_eq!(find(&sidecar, &bobs, None).unwrap()["receipt_id"], bobs.as_str());
 }
 
+// S10: a signature under our own id is public, so no credentials can be wrong for it.
+#[test]
+fn a_signature_by_receipt_id_is_there_whatever_key_is_shown() {
+    let engine = same_id();
+    let sidecar = Sidecar::with(&engine, two_accounts);
+    let (_, response) = chat(&sidecar, ALICE, "");
+    let id = response.receipt();
+    let wrong = "Bearer wrong-0123456789abcdef".to_owned();
+    for authorization in [wrong, format!("Bearer {BOB}"), "Basic eDp5".to_owned(), String::new()] {
+        for id in [id.clone(), format!("chatcmpl-{id}")] {
+            let headers = [("authorization", authorization.as_str())];
+            let found = get(sidecar.addr, &format!("/signature/{id}"), &headers);
+            assert_eq!(found.status, 200, "{authorization:?}");
+        }
+    }
+}
+
+// S9: an id that nobody could ask for is not kept.
+#[test]
+fn an_engine_id_beyond_any_measure_is_not_stored() {
+    // The longer one is longer than any path that a server reads.
+    for length in [10_000, 100_000] {
+        let long = "i".repeat(length);
+        let body = format!(
+            "{{\"id\":\"{long}\",\"choices\":[],\"usage\":{{\"prompt_tokens\":1,\
+             \"completion_tokens\":1}}}}"
+        );
+        let engine = Engine::start(move |_| vec![Step::Raw(whole(200, body.as_bytes()))]);
+        let sidecar = Sidecar::start(&engine);
+        let (request, response) = chat(&sidecar, "any", "");
+        let id = response.receipt();
+        sidecar.signature(&id, request.as_bytes(), &response.body);
+        assert!(sidecar.receipt(&id).upstream_id.is_none(), "{length} bytes are stored");
+        if length == 10_000 {
+            let missing = get(sidecar.addr, &format!("/v1/signature/{long}"), &[]);
+            assert_eq!(missing.status, 404);
+        }
+    }
+}
+
 // O2, S12, S22: a restart keeps the signer and every signature.
 #[test]
 fn a_restart_keeps_signatures_and_the_signer() {

@@ -1,11 +1,25 @@
 //! A sidecar in this process, a scripted engine behind it, a client that sees raw bytes.
 
+use std::time::{Duration, Instant};
+
 mod client;
 mod engine;
 mod process;
 mod sidecar;
 
 pub(crate) use client::{Conn, Response, get, post, sha256_hex};
-pub(crate) use engine::{Engine, Step, chunk_event, sse, whole};
+pub(crate) use engine::{Engine, Seen, Step, chunk_event, end_event, sse, whole};
 pub(crate) use process::Process;
 pub(crate) use sidecar::{MODEL, Sidecar, api_key};
+
+/// Waits for what has to come, and fails where it does not.
+pub(crate) fn wait_until(what: &str, limit: Duration, mut reached: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !reached() {
+        assert!(Instant::now() < deadline, "after {limit:?} still not: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// What a test waits for at most, where nothing has to take long.
+pub(crate) const SOON: Duration = Duration::from_secs(20);

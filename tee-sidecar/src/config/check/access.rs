@@ -80,7 +80,7 @@ fn api_keys(check: &mut Check, raw: &[RawApiKey]) -> Vec<ApiKey> {
         let path = format!("auth.apiKeys[{index}]");
         let Some(entry) = api_key(check, raw, &path) else { continue };
         // Two keys of one account are how a key is replaced without an interruption.
-        let account = account_id(&entry.account);
+        let account = UserId::of_account(&entry.account);
         if covers.get(&account).is_some_and(|cover| *cover != entry.cover) {
             let rule = "must be the same in every entry of one account";
             check.refuse_key(&format!("{path}.creditNeuron"), rule);
@@ -110,11 +110,6 @@ fn api_key(check: &mut Check, raw: &RawApiKey, path: &str) -> Option<ApiKey> {
     let neuron = check.neuron(&format!("{path}.creditNeuron"), credit, Neuron::ZERO);
     let cover = if credit.is_some() { Cover::UpTo(neuron) } else { Cover::Unlimited };
     Some(ApiKey { account: account?, key: key.into_option()?, cover })
-}
-
-/// The account of a name: a chain address has many spellings.
-fn account_id(name: &str) -> UserId {
-    name.parse().unwrap_or_else(|_| UserId::named(name))
 }
 
 /// A secret that was asked for under two keys.

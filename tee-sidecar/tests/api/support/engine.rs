@@ -1,10 +1,14 @@
 //! An engine that says exactly what a test wants, byte by byte.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use super::{SOON, wait_until};
 
 /// A request as the engine saw it.
 #[derive(Clone, Debug)]
@@ -45,55 +49,126 @@ pub(crate) enum Step {
 
 type Script = dyn Fn(&Seen) -> Vec<Step> + Send + Sync;
 
-/// A running engine; ends with the test's process.
+/// A running engine; ends with the test's process, or when it is told to die.
 pub(crate) struct Engine {
     pub(crate) addr: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    shared: Arc<Shared>,
     gate: Sender<()>,
     /// One message for each connection that the other side closed while a script ran.
     pub(crate) aborted: Receiver<()>,
+    listening: Option<std::thread::JoinHandle<()>>,
+}
+
+/// What the threads of an engine share.
+struct Shared {
+    script: Box<Script>,
+    seen: Mutex<Vec<Seen>>,
+    gated: Mutex<Receiver<()>>,
+    /// HTTP chunks that the system has taken whole.
+    chunks: AtomicU64,
+    dead: AtomicBool,
+    connections: Mutex<BTreeMap<SocketAddr, TcpStream>>,
 }
 
 impl Engine {
     pub(crate) fn start(script: impl Fn(&Seen) -> Vec<Step> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), script)
+    }
+
+    pub(crate) fn start_at(
+        addr: SocketAddr,
+        script: impl Fn(&Seen) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(addr).unwrap();
         let addr = listener.local_addr().unwrap();
         let (gate, gated) = channel();
         let (abort, aborted) = channel();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let shared = (Arc::new(script) as Arc<Script>, seen.clone(), Arc::new(Mutex::new(gated)));
-        std::thread::spawn(move || {
+        let shared = Arc::new(Shared {
+            script: Box::new(script),
+            seen: Mutex::default(),
+            gated: Mutex::new(gated),
+            chunks: AtomicU64::default(),
+            dead: AtomicBool::default(),
+            connections: Mutex::default(),
+        });
+        let all = shared.clone();
+        let listening = std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (script, seen, gated) = shared.clone();
-                let abort = abort.clone();
+                if all.dead.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (stream, shared, abort) = (stream.unwrap(), all.clone(), abort.clone());
                 std::thread::spawn(move || {
-                    let served = serve(stream.unwrap(), &*script, &seen, &gated);
-                    if served.is_err() {
+                    if shared.while_known(stream, serve).is_err() {
                         let _ = abort.send(());
                     }
                 });
             }
         });
-        Self { addr, seen, gate, aborted }
+        Self { addr, shared, gate, aborted, listening: Some(listening) }
     }
 
     /// The chat requests so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// How many those are.
+    pub(crate) fn requests(&self) -> u64 {
+        self.shared.seen.lock().unwrap().len() as u64
+    }
+
+    /// The first chat request, once it is there.
+    pub(crate) fn wait_for_request(&self) -> Seen {
+        wait_until("a request at the engine", SOON, || !self.seen().is_empty());
+        self.seen().swap_remove(0)
+    }
+
+    /// How many HTTP chunks it had written when for half a second it could write no more.
+    pub(crate) fn chunks_until_held_back(&self) -> u64 {
+        let mut written = 0;
+        wait_until("an engine that is held back", SOON, || {
+            let before = written;
+            std::thread::sleep(Duration::from_millis(500));
+            written = self.shared.chunks.load(Ordering::SeqCst);
+            written > 0 && written == before
+        });
+        written
     }
 
     /// Lets one waiting script go on.
     pub(crate) fn open_gate(&self) {
         self.gate.send(()).unwrap();
     }
+
+    /// Ends it as a process ends: connections break, and nobody listens any more.
+    pub(crate) fn die(&mut self) {
+        self.shared.dead.store(true, Ordering::SeqCst);
+        // Wakes the thread that listens.
+        let _ = TcpStream::connect(self.addr);
+        self.listening.take().unwrap().join().unwrap();
+        for connection in self.shared.connections.lock().unwrap().values() {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
 }
 
-fn serve(
-    stream: TcpStream,
-    script: &Script,
-    seen: &Mutex<Vec<Seen>>,
-    gated: &Mutex<Receiver<()>>,
-) -> std::io::Result<()> {
+impl Shared {
+    /// Keeps a second handle of the connection while it is served, so that it can be broken.
+    fn while_known(
+        &self,
+        stream: TcpStream,
+        serve: impl Fn(TcpStream, &Self) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        let (peer, known) = (stream.peer_addr()?, stream.try_clone()?);
+        self.connections.lock().unwrap().insert(peer, known);
+        let served = serve(stream, self);
+        self.connections.lock().unwrap().remove(&peer);
+        served
+    }
+}
+
+fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut out = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
@@ -105,17 +180,18 @@ fn serve(
             ))?;
             continue;
         }
-        let steps = script(&request);
-        seen.lock().unwrap().push(request);
+        let steps = (shared.script)(&request);
+        shared.seen.lock().unwrap().push(request);
         for step in steps {
             match step {
                 Step::Raw(bytes) => out.write_all(&bytes)?,
                 Step::Chunk(bytes) => {
                     out.write_all(format!("{:x}\r\n", bytes.len()).as_bytes())?;
                     out.write_all(&[&bytes[..], b"\r\n"].concat())?;
+                    shared.chunks.fetch_add(1, Ordering::SeqCst);
                 }
                 Step::EndChunks => out.write_all(b"0\r\n\r\n")?,
-                Step::Gate => wait(&out, gated)?,
+                Step::Gate => wait(&out, &shared.gated)?,
                 Step::Pause(time) => std::thread::sleep(time),
                 Step::Close => return Ok(()),
             }
@@ -178,6 +254,15 @@ pub(crate) fn sse() -> Step {
 
 /// The n-th event of an answer as vLLM sends it; with running usage if `usage`.
 pub(crate) fn chunk_event(n: u64, usage: bool) -> String {
+    event(&format!("{{\"content\":\"é日{n}\"}}"), "null", n, usage)
+}
+
+/// The event, the n-th, that ends an answer.
+pub(crate) fn end_event(n: u64, usage: bool) -> String {
+    event("{}", "\"stop\"", n, usage)
+}
+
+fn event(delta: &str, finish_reason: &str, n: u64, usage: bool) -> String {
     let tail = if usage {
         format!(
             ",\"usage\":{{\"prompt_tokens\":13,\"total_tokens\":{},\"completion_tokens\":{n}}}",
@@ -188,7 +273,7 @@ pub(crate) fn chunk_event(n: u64, usage: bool) -> String {
     };
     format!(
         "data: {{\"id\":\"chatcmpl-engine\",\"object\":\"chat.completion.chunk\",\"created\":1,\
-         \"model\":\"tiny\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"é日{n}\"}},\
-         \"logprobs\":null,\"finish_reason\":null}}]{tail}}}\n\n"
+         \"model\":\"tiny\",\"choices\":[{{\"index\":0,\"delta\":{delta},\
+         \"logprobs\":null,\"finish_reason\":{finish_reason}}}]{tail}}}\n\n"
     )
 }
