@@ -91,7 +91,12 @@ impl Reader {
         if self.done.is_none()
             && let Some(tail) = self.framer.finish()
         {
-            let whole = Event::read(tail.clone(), self.purpose, true).kind != Kind::Garbage;
+            let whole = match Event::read(tail.clone(), self.purpose, true).kind {
+                Kind::Garbage => false,
+                // What begins otherwise may be the beginning of a data line.
+                Kind::Quiet => tail.starts_with(b":"),
+                Kind::Done | Kind::Chunk | Kind::Total | Kind::Error => true,
+            };
             if whole {
                 self.take(tail, &mut batch);
             } else if self.purpose.wanted.running {

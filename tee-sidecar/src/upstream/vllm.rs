@@ -16,8 +16,8 @@ use crate::config::{Limits, Upstream as Settings};
 
 /// The longest list of models that is read.
 const MODELS_BYTES_MAX: usize = 1024 * 1024;
-/// How long an idle connection to the engine is kept: vLLM closes its side after five seconds, and a
-/// request that meets the closing is lost.
+/// How long an idle connection to the engine is kept: vLLM closes its side after five seconds, and
+/// a request that meets the closing is lost.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 /// The engine says which models it has within this time, or is not ready.
 const MODELS_TIMEOUT: Duration = Duration::from_secs(5);
