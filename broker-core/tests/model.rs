@@ -7,8 +7,8 @@ mod books;
 
 use books::{NOW, hold, key, neuron, receipt, receipt_id, user};
 use broker_core::{
-    Command, Cover, Digest32, Fingerprint, Hold, Ledger, LedgerReader, MemoryLedger, Receipt,
-    ReleaseReason, SqliteLedger, SqliteReader, Usage,
+    AuditReport, Command, Cover, Digest32, Fingerprint, Hold, Ledger, LedgerReader, MemoryLedger,
+    Receipt, ReleaseReason, SqliteLedger, SqliteReader, Usage,
 };
 use proptest::prelude::*;
 
@@ -33,6 +33,7 @@ proptest! {
         }
         let report = sqlite.audit().unwrap();
         prop_assert_eq!(&report.fault, &None);
+        compare_totals(&reader, &model, &report)?;
         prop_assert_eq!(report, Ledger::audit(&model).unwrap());
     }
 }
@@ -57,6 +58,26 @@ fn compare(
         let (id, owner) = ("engine", owner.as_ref());
         let expected = model.receipt_by_upstream_id(id, owner).unwrap();
         prop_assert_eq!(reader.receipt_by_upstream_id(id, owner).unwrap(), expected);
+    }
+    Ok(())
+}
+
+/// Sums that leave the range of money are an error, and no total.
+fn compare_totals(
+    reader: &SqliteReader,
+    model: &MemoryLedger,
+    report: &AuditReport,
+) -> Result<(), TestCaseError> {
+    let accounts = (0..USERS).map(|n| Ledger::account(model, &user(n)).unwrap());
+    let sums = accounts.into_iter().try_fold([neuron(0); 3], |[held, earned, vouchered], a| {
+        let held = held.checked_add(a.held)?;
+        Some([held, earned.checked_add(a.earned)?, vouchered.checked_add(a.vouchered)?])
+    });
+    let totals = reader.totals().ok();
+    prop_assert_eq!(totals.map(|t| [t.held, t.earned, t.vouchered]), sums);
+    if let Some(t) = totals {
+        let expected = (report.accounts, report.receipts, report.open_holds);
+        prop_assert_eq!((t.accounts, t.receipts, t.open_holds), expected);
     }
     Ok(())
 }

@@ -164,3 +164,24 @@ impl Drop for Voice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_vanishes_has_failed_and_one_that_was_stopped_has_not() {
+        let last_word = |speak: fn(&Voice)| {
+            let (tell, health) = watch::channel(Health::Running);
+            speak(&Voice(tell));
+            *health.borrow()
+        };
+        assert_eq!(last_word(|_| {}), Health::Failed);
+        assert_eq!(last_word(Voice::says_stopped), Health::Stopped);
+        let failed_then_stopped = |voice: &Voice| {
+            voice.says_failed();
+            voice.says_stopped();
+        };
+        assert_eq!(last_word(failed_then_stopped), Health::Failed);
+    }
+}
