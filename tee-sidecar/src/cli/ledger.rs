@@ -35,6 +35,7 @@ pub fn audit(settings: &Settings) -> Exit {
     }
     print(&[
         ("audit", "clean".to_owned()),
+        ("entries", report.entries.to_string()),
         ("transfers", report.transfers.to_string()),
         ("accounts", report.accounts.to_string()),
         ("receipts", report.receipts.to_string()),
