@@ -25,12 +25,14 @@ use crate::upstream::{Catalog, UpstreamError, Vllm};
 
 mod servers;
 
-use servers::Listening;
+use servers::{Listening, Servers};
 
 /// Running answers get this long to end by themselves when the sidecar is stopped.
 const DRAIN_TIME: Duration = Duration::from_secs(25);
 /// After that they are ended as `shutdown`, and get this long for it.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
+/// Bytes that a client does not take for so long beyond `clientIdleSecs` end its connection.
+const CLIENT_SILENCE: Duration = Duration::from_secs(60);
 /// The simulation's secret, beside the ledger.
 const SECRET_FILE: &str = "simulated-tee.secret";
 
@@ -151,8 +153,10 @@ impl Application {
                 state
             }
         };
-        let public = servers::public("server.listen", settings.server.listen, of_thread.clone())?;
-        let admin = servers::admin("server.adminListen", settings.server.admin_listen, of_thread)?;
+        let client_idle = Duration::from_secs(settings.limits.client_idle_secs);
+        let servers = Servers { silence: client_idle + CLIENT_SILENCE, state: of_thread };
+        let public = servers.public("server.listen", settings.server.listen)?;
+        let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
         Ok(Self { public, admin, switch, admission, ledger: parts.ledger, catalog, engine })
     }
 
@@ -189,7 +193,9 @@ impl Application {
         watch.abort();
         tracing::info!(in_flight = self.admission.in_flight(), "stopping");
         self.switch.drain();
-        if timeout(DRAIN_TIME, self.admission.idle()).await.is_err() {
+        // What cannot be charged any more is not waited for.
+        let patience = if self.ledger.is_healthy() { DRAIN_TIME } else { Duration::ZERO };
+        if timeout(patience, self.admission.idle()).await.is_err() {
             tracing::warn!(in_flight = self.admission.in_flight(), "ending what still runs");
             self.switch.close();
             let _ = timeout(CLOSING_TIME, self.admission.idle()).await;

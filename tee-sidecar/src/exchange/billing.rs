@@ -81,7 +81,7 @@ impl OpenHold {
         ledger: &LedgerHandle,
         hold: broker_core::Hold,
     ) -> Result<Self, Fault> {
-        let open = Self {
+        let mut open = Self {
             ledger: ledger.clone(),
             key: hold.key,
             amount: hold.amount,
@@ -89,18 +89,16 @@ impl OpenHold {
             receipt: hold.receipt,
             user: hold.user,
             request_hash: hold.fingerprint.0,
-            open: true,
+            // Until the ledger has said so the hold under this key may be another exchange's.
+            open: false,
         };
         match ledger.apply(Command::Reserve(hold)).await {
-            Ok(Ok(_)) => Ok(open),
-            Ok(Err(refusal)) => {
-                open.forget();
-                Err(refused(refusal))
+            Ok(Ok(_)) => {
+                open.open = true;
+                Ok(open)
             }
-            Err(error) => {
-                open.forget();
-                Err(unavailable(&error))
-            }
+            Ok(Err(refusal)) => Err(refused(refusal)),
+            Err(error) => Err(unavailable(&error)),
         }
     }
 
@@ -141,10 +139,6 @@ impl OpenHold {
             Applied::Captured { .. } => Ok(receipt),
             _ => Err(Unbilled::Ledger(LedgerError::Corrupt("not the answer to a charge".into()))),
         }
-    }
-
-    fn forget(mut self) {
-        self.open = false;
     }
 }
 

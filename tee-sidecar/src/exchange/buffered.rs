@@ -36,7 +36,7 @@ pub(super) async fn collect(held: Held, reply: Reply, mut head: Head) {
             let mut ending = Ending::with_body(&[], Outcome::ClientGone, LEFT);
             let told = read(&held, &bytes, status);
             (ending.usage, ending.upstream_id) = (told.usage, told.upstream_id);
-            ending.drained = true;
+            ending.drained = held.exchange.shared.on_disconnect == OnDisconnect::Drain;
             let _ = held.close(ending).await;
         }
         Collected::Whole(bytes) => {
@@ -104,12 +104,13 @@ fn read(held: &Held, body: &[u8], status: u16) -> Ending {
     let outcome = if answered { Outcome::Complete } else { Outcome::UpstreamError };
     let mut ending = Ending::with_body(body, outcome, status);
     let Some(peek) = peek else { return ending };
-    if let Some(fingerprint) = peek.system_fingerprint.filter(|_| answered) {
-        held.exchange.shared.fingerprint.tell(fingerprint.get().to_owned());
+    if let Some(fingerprint) = peek.system_fingerprint.text().filter(|_| answered) {
+        held.exchange.shared.fingerprint.tell(fingerprint.to_owned());
     }
     let usage = peek.usage.and_then(|raw| EngineUsage::read(raw.get()));
     let mut meter = Meter::default();
-    let text = if usage.is_some() { 0 } else { peek.choices.map_or(0, text_bytes) };
+    let counted = usage.is_some_and(|usage| usage.counts_output());
+    let text = if counted { 0 } else { peek.choices.map_or(0, text_bytes) };
     meter.take(usage, text);
     ending.usage = match (answered, usage) {
         (false, None) => Usage::default(),

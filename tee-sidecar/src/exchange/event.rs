@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::meter::{EngineUsage, text_bytes};
-use super::request::{UsageWanted, span};
+use super::request::{Given, UsageWanted, span};
 use super::sse::Data;
 
 /// What an event is.
@@ -70,8 +70,8 @@ pub(super) struct Peek<'a> {
     pub(super) usage: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) system_fingerprint: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) system_fingerprint: Given<'a>,
 }
 
 #[derive(Deserialize)]
@@ -125,17 +125,20 @@ impl Event {
             }
             _ => Some(bytes.clone()),
         };
-        let fingerprint = peek.system_fingerprint.filter(|_| kind == Kind::Total);
+        let fingerprint = peek.system_fingerprint.text().filter(|_| kind == Kind::Total);
         Self {
             kind,
             id: if id_known { None } else { peek.usable_id() },
             usage,
-            text_bytes: if usage.is_some() { 0 } else { peek.choices.map_or(0, text_bytes) },
+            text_bytes: match usage {
+                Some(usage) if usage.counts_output() => 0,
+                _ => peek.choices.map_or(0, text_bytes),
+            },
             choice: if purpose.several { choice(choices) } else { None },
             lacks_fingerprint: !purpose.wanted.at_end
-                && peek.system_fingerprint.is_none()
+                && peek.system_fingerprint.text().is_none()
                 && finishes(choices),
-            fingerprint: fingerprint.map(|raw| raw.get().to_owned()),
+            fingerprint: fingerprint.map(str::to_owned),
             bytes: shown,
         }
     }

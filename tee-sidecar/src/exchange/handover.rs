@@ -9,12 +9,14 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use broker_core::Digest32;
 use bytes::Bytes;
 use futures_util::Stream;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::meter::Meter;
 
@@ -125,9 +127,16 @@ impl Sender {
         self.pieces.send((self.last.sequence, piece)).await.map_err(|_| Gone)
     }
 
-    /// Waits until everything sent has been handed on.
-    pub async fn drained(&self) -> Result<(), Gone> {
-        self.pieces.reserve_many(PIECES_MAX).await.map(drop).map_err(|_| Gone)
+    /// Waits until everything sent has been handed on, as long as the next piece goes within
+    /// `patience`.
+    pub async fn drained(&self, patience: Duration) -> Result<(), Gone> {
+        for free in 1..=PIECES_MAX {
+            match timeout(patience, self.pieces.reserve_many(free)).await {
+                Ok(Ok(_places)) => {}
+                Ok(Err(_)) | Err(_) => return Err(Gone),
+            }
+        }
+        Ok(())
     }
 
     /// Resolves when the client is gone.
@@ -226,10 +235,9 @@ mod tests {
     async fn the_end_comes_only_after_everything_else_was_handed_on() {
         let (mut sender, mut receiver) = hand_over();
         sender.send(Bytes::from_static(b"a"), 1, Meter::default()).await.unwrap();
-        let waiting = tokio::time::timeout(std::time::Duration::from_millis(20), sender.drained());
-        assert!(waiting.await.is_err());
+        assert_eq!(sender.drained(Duration::from_millis(20)).await, Err(Gone));
         receiver.next().await.unwrap().unwrap();
-        sender.drained().await.unwrap();
+        sender.drained(Duration::from_secs(5)).await.unwrap();
         sender.finish(Bytes::from_static(b"z"));
         assert_eq!(receiver.next().await.unwrap().unwrap(), "z");
         assert_eq!(receiver.next().await, None);

@@ -47,6 +47,11 @@ impl EngineUsage {
         self.completion_tokens.unwrap_or(0)
     }
 
+    /// Whether generated tokens were counted, if only as zero.
+    pub fn counts_output(&self) -> bool {
+        self.completion_tokens.is_some()
+    }
+
     /// The same with another count of generated tokens.
     pub fn with_output(self, tokens: u64) -> Self {
         Self { completion_tokens: Some(tokens), ..self }
@@ -65,10 +70,14 @@ pub struct Meter {
 impl Meter {
     /// Takes what an event says: the last count stands.
     pub fn take(&mut self, usage: Option<EngineUsage>, text_bytes: u64) {
-        if usage.is_some() {
-            self.last = usage;
-            // A running count includes the text of the events before it.
-            self.uncounted_bytes = 0;
+        if let Some(usage) = usage {
+            if usage.completion_tokens.is_some() {
+                // A running count includes the text of the events before it.
+                self.uncounted_bytes = 0;
+            }
+            let before = self.last.and_then(|last| last.completion_tokens);
+            let completion_tokens = usage.completion_tokens.or(before);
+            self.last = Some(EngineUsage { completion_tokens, ..usage });
         }
         self.uncounted_bytes = self.uncounted_bytes.saturating_add(text_bytes);
     }
@@ -175,6 +184,10 @@ mod tests {
         meter.take(None, 30);
         let usage = meter.usage(None, 10, BOUND);
         assert_eq!((usage.input, usage.output, usage.source), (13, 16, UsageSource::Estimate));
+        let mut no_output = Meter::default();
+        no_output.take(EngineUsage::read("{\"prompt_tokens\":13}"), 30);
+        let usage = no_output.usage(None, 10, BOUND);
+        assert_eq!((usage.input, usage.output, usage.source), (13, 14, UsageSource::Estimate));
         let mut half = Meter::default();
         half.take(EngineUsage::read("{\"completion_tokens\":2}"), 0);
         let usage = half.usage(None, 300, BOUND);

@@ -137,7 +137,7 @@ impl Reader {
     /// The count of all answers so far. A running count is of the event's own answer only.
     fn count(&mut self, usage: EngineUsage, choice: Option<u64>) -> EngineUsage {
         self.prompt = usage.input().or(self.prompt);
-        let Some(choice) = choice else { return usage };
+        let Some(choice) = choice.filter(|_| usage.counts_output()) else { return usage };
         self.answers.insert(choice, usage.output());
         usage.with_output(self.answers.values().fold(0, |sum, n| sum.saturating_add(*n)))
     }

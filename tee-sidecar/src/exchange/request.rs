@@ -65,7 +65,7 @@ struct Fields<'a> {
 
 /// A member as it was written; unlike an `Option`, `null` is something that was written.
 #[derive(Clone, Copy, Default)]
-struct Given<'a>(Option<&'a RawValue>);
+pub(super) struct Given<'a>(Option<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -74,7 +74,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    fn text(self) -> Option<&'a str> {
+    pub(super) fn text(self) -> Option<&'a str> {
         self.0.map(RawValue::get)
     }
 

@@ -50,7 +50,11 @@ pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
     let end = match end {
         End::Whole(done) => match drained(&held, &sender).await {
             Handed::All => End::Whole(done),
-            Handed::ClientGone => End::ClientGone,
+            Handed::ClientGone => {
+                // The engine has ended: there is nothing to read on to.
+                reader.done = Some(done);
+                End::ClientGone
+            }
             Handed::Closing => End::Closing,
         },
         other => other,
@@ -99,9 +103,9 @@ async fn drained(held: &Held, sender: &Sender) -> Handed {
     let shared = &held.exchange.shared;
     tokio::select! {
         biased;
-        drained = timeout(shared.client_idle, sender.drained()) => match drained {
-            Ok(Ok(())) => Handed::All,
-            Ok(Err(_)) | Err(_) => Handed::ClientGone,
+        drained = sender.drained(shared.client_idle) => match drained {
+            Ok(()) => Handed::All,
+            Err(_) => Handed::ClientGone,
         },
         () = shared.stop.closing() => Handed::Closing,
     }
