@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker_core::{LedgerReader, Neuron, UserId};
+use broker_core::{LedgerReader, Neuron, SqliteReader, UserId};
 use tee_sidecar::config::Auth;
 
 use crate::support::{Engine, MODEL, Sidecar, Step, api_key, post, whole};
@@ -119,4 +119,25 @@ fn the_hold_bounds_what_a_request_can_cost() {
         let needed = format!("up to {} neuron", prompt * 100 + tokens * 200);
         assert!(response.text().contains(&needed), "{} {needed}", response.text());
     }
+}
+
+// M3: what the engine may cost is on disk when the engine hears of the request.
+#[test]
+fn the_hold_is_durable_before_the_engine_sees_the_request() {
+    let ledger = Arc::new(std::sync::Mutex::new(None::<std::path::PathBuf>));
+    let (place, held) = (ledger.clone(), Arc::new(std::sync::Mutex::new(None)));
+    let found = held.clone();
+    let engine = Engine::start(move |_| {
+        let path = place.lock().unwrap().clone().unwrap();
+        // Another connection sees only what is committed.
+        let totals = SqliteReader::open(&path).unwrap().totals().unwrap();
+        *found.lock().unwrap() = Some((totals.open_holds, totals.held.get()));
+        let body = "{\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}";
+        vec![Step::Raw(whole(200, body.as_bytes()))]
+    });
+    let sidecar = Sidecar::start(&engine);
+    *ledger.lock().unwrap() = Some(sidecar.ledger.clone());
+    let (request, ceiling) = ask();
+    assert_eq!(post(sidecar.addr, "/v1/chat/completions", &[], &request).status, 200);
+    assert_eq!(*held.lock().unwrap(), Some((1, ceiling)));
 }
