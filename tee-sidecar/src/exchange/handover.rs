@@ -86,6 +86,8 @@ pub struct Sender {
 pub struct Receiver {
     pieces: mpsc::Receiver<(u64, Bytes)>,
     shared: Arc<Shared>,
+    /// The server has had its chance to write what it was handed before the connection is cut.
+    flushed: bool,
 }
 
 /// The client is gone.
@@ -106,7 +108,7 @@ pub fn hand_over() -> (Sender, Receiver) {
     let marks = VecDeque::from([start.clone()]);
     (
         Sender { pieces: sender, shared: shared.clone(), marks, last: start },
-        Receiver { pieces: receiver, shared },
+        Receiver { pieces: receiver, shared, flushed: false },
     )
 }
 
@@ -173,18 +175,25 @@ impl Stream for Receiver {
     type Item = Result<Bytes, Cut>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.pieces.poll_recv(cx).map(|piece| match piece {
-            Some((sequence, bytes)) => {
-                let mut state = self.shared.state();
-                if state.halted {
-                    return Some(Err(Cut));
-                }
+        let Poll::Ready(piece) = self.pieces.poll_recv(cx) else { return Poll::Pending };
+        let mut state = self.shared.state();
+        match piece {
+            Some((sequence, bytes)) if !state.halted => {
                 state.handed = sequence;
-                Some(Ok(bytes))
+                return Poll::Ready(Some(Ok(bytes)));
             }
-            None if self.shared.state().whole => None,
-            None => Some(Err(Cut)),
-        })
+            None if state.whole => return Poll::Ready(None),
+            _ => {}
+        }
+        drop(state);
+        if !self.flushed {
+            // On an error the server drops what it has not written yet, be it the head of the
+            // answer; when told to wait it writes first.
+            self.flushed = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(Cut)))
     }
 }
 
