@@ -1,7 +1,8 @@
 //! Where keys are born.
 //!
 //! One secret is the root of a sidecar's keys, and each purpose has its own key derived from it
-//! under its own name. In the simulation the secret is a file beside the ledger, so that a restart
+//! under its own name. On a bare TDX machine the secret is born at start and dies with the process:
+//! nothing there can keep it. In the simulation it is a file beside the ledger, so that a restart
 //! keeps the signer, as a TEE's key service would.
 
 use std::io;
@@ -11,19 +12,25 @@ use std::sync::Arc;
 use broker_core::{Framed, LocalSigner, SignError, Signer};
 use zeroize::Zeroizing;
 
-use crate::attest::Platform;
-
 #[cfg(feature = "simulator")]
 mod secret_file;
 
-/// The signer of answers on this platform. `secret_file` is read (and made when absent) in the
-/// simulation only.
-pub fn for_platform(platform: Platform, secret_file: &Path) -> Result<Arc<dyn Signer>, KeyError> {
-    match platform {
+/// Where a TEE's keys come from.
+pub enum KeySource {
+    /// Random bytes of this start, kept in memory only.
+    Born,
+    /// A file beside the ledger; the simulation only.
+    SecretFile,
+}
+
+/// The signer of answers. `secret_file` is read (and made when absent) in the simulation only.
+pub async fn signer(source: &KeySource, secret_file: &Path) -> Result<Arc<dyn Signer>, KeyError> {
+    match source {
+        KeySource::Born => SigningKeys::born()?.ecdsa(),
         #[cfg(feature = "simulator")]
-        Platform::Simulated => SigningKeys::simulated(secret_file)?.ecdsa(),
+        KeySource::SecretFile => SigningKeys::simulated(secret_file)?.ecdsa(),
         #[cfg(not(feature = "simulator"))]
-        Platform::Simulated => Err(KeyError::NoSimulator(secret_file.to_owned())),
+        KeySource::SecretFile => Err(KeyError::NoSimulator(secret_file.to_owned())),
     }
 }
 
@@ -31,6 +38,13 @@ pub fn for_platform(platform: Platform, secret_file: &Path) -> Result<Arc<dyn Si
 pub struct SigningKeys(Zeroizing<[u8; 32]>);
 
 impl SigningKeys {
+    /// Keys that nobody has seen and nobody will see again.
+    pub fn born() -> Result<Self, KeyError> {
+        let mut secret = Zeroizing::new([0; 32]);
+        getrandom::fill(secret.as_mut_slice()).map_err(|e| KeyError::Random(e.to_string()))?;
+        Ok(Self(secret))
+    }
+
     /// Keys from the secret in a file, which is made with fresh random bytes when absent.
     #[cfg(feature = "simulator")]
     pub fn simulated(secret_file: &Path) -> Result<Self, KeyError> {

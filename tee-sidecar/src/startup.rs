@@ -13,7 +13,7 @@ use broker_core::{
 };
 use tokio::time::timeout;
 
-use crate::attest::{self, AttestError, ReportService};
+use crate::attest::{self, AttestError, ReportService, Tee};
 use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::stop::StopSwitch;
@@ -94,9 +94,9 @@ impl Application {
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let LedgerUrl::Sqlite(path) = &settings.ledger;
-        let attester = attest::choose(settings.tee)?;
+        let Tee { attester, keys } = attest::choose(settings.tee).await?;
         let gpu = attest::choose_gpu(settings.gpu, attester.platform())?;
-        let signer = keys::for_platform(attester.platform(), &beside(path, SECRET_FILE))?;
+        let signer = keys::signer(&keys, &beside(path, SECRET_FILE)).await?;
         let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
         let told = catalog.clone();
         let advertised = settings.service.model.clone();

@@ -1,20 +1,27 @@
-//! Which evidence the settings ask for, and whether this machine and release have it.
+//! Which TEE the settings ask for, and whether this machine has it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{AttestError, Attester, Platform};
-use crate::config::{GpuProvider, TeeProvider};
+use super::{AttestError, Attester};
+use crate::config::TeeProvider;
+use crate::keys::KeySource;
 
-/// The platform that `tee.provider` asks for. Real platforms are looked for, and since none is
-/// driven yet each ends with an error that says what was found; nothing falls through to the
-/// simulation.
-pub fn choose(provider: TeeProvider) -> Result<Arc<dyn Attester>, AttestError> {
-    choose_under(Path::new("/"), provider)
+/// A TEE: what makes its quotes, and where its keys come from.
+pub struct Tee {
+    /// Makes quotes.
+    pub attester: Arc<dyn Attester>,
+    /// Gives keys.
+    pub keys: KeySource,
+}
+
+/// The TEE that `tee.provider` asks for. Nothing falls through to the simulation.
+pub async fn choose(provider: TeeProvider) -> Result<Tee, AttestError> {
+    choose_under(Path::new("/"), provider).await
 }
 
 /// [`choose`] with another root of the file system, for tests.
-pub fn choose_under(root: &Path, provider: TeeProvider) -> Result<Arc<dyn Attester>, AttestError> {
+pub async fn choose_under(root: &Path, provider: TeeProvider) -> Result<Tee, AttestError> {
     match provider {
         TeeProvider::Auto => Err(refusal(root, "auto", &[&DSTACK_SOCKETS, &CONFIGFS])),
         TeeProvider::Dstack => Err(refusal(root, "dstack", &[&DSTACK_SOCKETS])),
@@ -23,36 +30,11 @@ pub fn choose_under(root: &Path, provider: TeeProvider) -> Result<Arc<dyn Attest
     }
 }
 
-/// The GPU evidence that goes into reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GpuEvidence {
-    /// No GPU is attested, and reports say so.
-    None,
-}
-
-/// The GPU evidence that `gpu.provider` asks for. A GPU beside a simulated TEE would prove nothing:
-/// there `auto` means none.
-pub const fn choose_gpu(
-    provider: GpuProvider,
-    platform: Platform,
-) -> Result<GpuEvidence, AttestError> {
-    match (provider, platform) {
-        (GpuProvider::None, _) | (GpuProvider::Auto, Platform::Simulated) => Ok(GpuEvidence::None),
-        (GpuProvider::Nvml, _) => Err(AttestError::NoGpuEvidence("nvml")),
-        (GpuProvider::Simulated, _) => Err(AttestError::NoGpuEvidence("simulated")),
-    }
-}
-
 fn refusal(root: &Path, provider: &'static str, interfaces: &[&[&str]]) -> AttestError {
     let paths = || interfaces.iter().copied().flatten().copied();
-    match paths().find(|path| under(root, path).exists()) {
-        Some(found) => AttestError::NotDriven { provider, found: found.to_owned() },
-        None => {
-            let looked_for = paths().collect::<Vec<_>>().join(", ");
-            AttestError::NoTee { provider, looked_for }
-        }
-    }
+    let _found = paths().find(|path| under(root, path).exists());
+    let looked_for = paths().collect::<Vec<_>>().join(", ");
+    AttestError::NoTee { provider, looked_for }
 }
 
 fn under(root: &Path, path: &str) -> PathBuf {
@@ -60,13 +42,14 @@ fn under(root: &Path, path: &str) -> PathBuf {
 }
 
 #[cfg(feature = "simulator")]
-fn simulated() -> Result<Arc<dyn Attester>, AttestError> {
-    Ok(Arc::new(super::simulator::SoftwarePlatform::new()?))
+fn simulated() -> Result<Tee, AttestError> {
+    let platform = crate::evidence::simulator::SoftwarePlatform::new()?;
+    Ok(Tee { attester: Arc::new(platform), keys: KeySource::SecretFile })
 }
 
 #[cfg(not(feature = "simulator"))]
-fn simulated() -> Result<Arc<dyn Attester>, AttestError> {
-    Err(AttestError::NoSimulator)
+fn simulated() -> Result<Tee, AttestError> {
+    Err(AttestError::NoSimulator("tee.provider"))
 }
 
 /// Where dstack's guest agent listens, newest images last.
@@ -85,12 +68,12 @@ mod tests {
     use super::*;
 
     /// A14.
-    #[test]
-    fn a_build_without_the_simulator_refuses_the_simulation_by_name() {
-        let refused = choose(TeeProvider::Simulated).err().unwrap();
-        assert_eq!(refused, AttestError::NoSimulator);
+    #[tokio::test]
+    async fn a_build_without_the_simulator_refuses_the_simulation_by_name() {
+        let refused = choose(TeeProvider::Simulated).await.err().unwrap();
+        assert_eq!(refused, AttestError::NoSimulator("tee.provider"));
         let path = Path::new("never-made");
-        let refused = crate::keys::for_platform(Platform::Simulated, path).err().unwrap();
+        let refused = crate::keys::signer(&KeySource::SecretFile, path).await.err().unwrap();
         assert!(matches!(refused, crate::keys::KeyError::NoSimulator(_)));
         assert!(!path.exists());
     }

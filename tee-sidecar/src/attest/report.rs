@@ -11,8 +11,9 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Duration, Instant, timeout};
 
-use super::verify::{InspectedQuote, TrustRoot, inspect_quote};
-use super::{AttestError, Attester, GpuEvidence, Nonce32, Quote, ReportData};
+use super::{AttestError, Attester, GpuAttester, random_nonce};
+use crate::evidence::tdx::{InspectedQuote, TrustRoot, inspect_quote};
+use crate::evidence::{BadNonce, Nonce32, Quote, ReportData};
 
 mod body;
 mod query;
@@ -29,7 +30,7 @@ pub struct ReportService {
     attester: Arc<dyn Attester>,
     signer: Arc<dyn Signer>,
     model: ModelName,
-    gpu: GpuEvidence,
+    gpu: Option<Arc<dyn GpuAttester>>,
     clock: Arc<dyn Clock>,
     /// The platform's own description, which does not change while it runs.
     info: serde_json::Value,
@@ -45,7 +46,7 @@ impl ReportService {
         attester: Arc<dyn Attester>,
         signer: Arc<dyn Signer>,
         model: ModelName,
-        gpu: GpuEvidence,
+        gpu: Option<Arc<dyn GpuAttester>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -86,7 +87,7 @@ impl ReportService {
         if let Some(kept) = slot.as_ref().filter(|kept| kept.holds()) {
             return kept.outcome.clone();
         }
-        let outcome = match Nonce32::random() {
+        let outcome = match random_nonce() {
             Ok(nonce) => self.fresh(&nonce).await,
             Err(e) => Err(e.into()),
         };
@@ -128,7 +129,7 @@ impl ReportService {
 pub enum ReportError {
     /// The nonce has another form.
     #[error(transparent)]
-    BadNonce(#[from] super::BadNonce),
+    BadNonce(#[from] BadNonce),
     /// No such algorithm exists here.
     #[error("signing_algo is `ecdsa` or `ed25519`")]
     UnknownAlgorithm,

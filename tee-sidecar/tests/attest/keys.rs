@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use broker_core::Address;
-use tee_sidecar::attest::Platform;
-use tee_sidecar::keys::{KeyError, SigningKeys, for_platform};
+use tee_sidecar::keys::{KeyError, KeySource, SigningKeys, signer};
 
 fn address(path: &Path) -> Result<Address, KeyError> {
-    Ok(for_platform(Platform::Simulated, path)?.address())
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    Ok(runtime.block_on(signer(&KeySource::SecretFile, path))?.address())
 }
 
 fn place() -> (tempfile::TempDir, PathBuf) {

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tee_sidecar::attest::simulator::{Knobs, SoftwarePlatform};
-use tee_sidecar::attest::verify::{TcbPolicy, TcbStatus, verify_quote};
-use tee_sidecar::attest::{
-    AttestError, Attester as _, Nonce32, ReportData, ReportError, ReportQuery,
-};
+use tee_sidecar::attest::{AttestError, ReportError, ReportQuery};
+use tee_sidecar::evidence::simulator::{Knobs, SoftwarePlatform};
+use tee_sidecar::evidence::tdx::{TcbPolicy, TcbStatus, verify_quote};
+use tee_sidecar::evidence::{Nonce32, ReportData};
 
 use crate::support::{
     Fault, Faulty, NONCE, NOW_SECS, ask, quoted_report_data, service, service_of, signer,

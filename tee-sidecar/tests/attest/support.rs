@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use broker_core::{Address, Clock, LocalSigner, Signer, Timestamp};
 use dcap_qvl::QuoteCollateralV3;
 use serde_json::Value;
-use tee_sidecar::attest::simulator::SoftwarePlatform;
-use tee_sidecar::attest::verify::TrustRoot;
 use tee_sidecar::attest::{
-    AttestError, AttestFuture, Attester, GpuEvidence, Nonce32, Platform, Quote, ReportData,
-    ReportError, ReportQuery, ReportService,
+    AttestError, AttestFuture, Attester, Platform, ReportError, ReportQuery, ReportService,
 };
+use tee_sidecar::evidence::simulator::SoftwarePlatform;
+use tee_sidecar::evidence::tdx::TrustRoot;
+use tee_sidecar::evidence::{Nonce32, Quote, ReportData};
 
 /// A moment at which the software platform's collateral holds.
 pub(crate) const NOW_SECS: u64 = 1_790_000_000;
@@ -20,10 +20,6 @@ pub(crate) const NONCE: &str = "00112233445566778899aabbccddeeff0011223344556677
 
 pub(crate) fn nonce() -> Nonce32 {
     Nonce32::parse(NONCE).unwrap()
-}
-
-pub(crate) fn report_data() -> ReportData {
-    ReportData::ecdsa_and_nonce(Address([0xab; 20]), &nonce())
 }
 
 pub(crate) fn signer() -> Arc<dyn Signer> {
@@ -44,7 +40,7 @@ pub(crate) fn service() -> ReportService {
 
 pub(crate) fn service_of(attester: Arc<dyn Attester>) -> ReportService {
     let model = Box::new(|| Some("test/model:7b".to_owned()));
-    ReportService::new(attester, signer(), model, GpuEvidence::None, Arc::new(FixedClock))
+    ReportService::new(attester, signer(), model, None, Arc::new(FixedClock))
 }
 
 pub(crate) fn with_nonce(nonce: &str) -> ReportQuery {
@@ -114,7 +110,7 @@ impl Attester for Faulty {
                 Fault::EmptyQuote => Ok(Quote { bytes: Vec::new(), ..quote }),
                 Fault::OtherReportData => {
                     let other = ReportData::ecdsa_and_nonce(Address([1; 20]), &nonce());
-                    self.inner.quote_now(&other)
+                    Ok(self.inner.quote_now(&other)?)
                 }
                 Fault::OtherEventLog => Ok(Quote { event_log: "[]".to_owned(), ..quote }),
                 Fault::Slow(secs) => {
@@ -126,14 +122,14 @@ impl Attester for Faulty {
     }
 
     fn info(&self) -> Value {
-        self.inner.info()
+        self.inner.info().clone()
     }
 
     fn trust_root(&self) -> TrustRoot {
         self.inner.trust_root()
     }
 
-    fn collateral<'a>(&'a self, quote: &'a Quote) -> AttestFuture<'a, QuoteCollateralV3> {
-        self.inner.collateral(quote)
+    fn collateral(&self) -> Option<QuoteCollateralV3> {
+        Some(self.inner.own_collateral().clone())
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{AttestError, GpuEvidence, Nonce32, Quote, ReportData, ReportError, ReportService};
+use super::{AttestError, Nonce32, Quote, ReportData, ReportError, ReportService};
 
 /// One report in its two forms, made together so that both can be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +33,8 @@ pub(super) fn render(
         event_log: &quote.event_log,
         info: &service.info,
         vm_config: &quote.vm_config,
-        nvidia_payload: to_json(&NvidiaPayload::of(service.gpu, *nonce))?,
-        gpu_status: match service.gpu {
-            GpuEvidence::None => "none",
-        },
+        nvidia_payload: to_json(&NvidiaPayload::of(*nonce))?,
+        gpu_status: "none",
         report_data: report_data.to_string(),
         model_name: (service.model)(),
         simulated: service.is_simulated().then_some(true),
@@ -98,10 +96,8 @@ struct NvidiaPayload {
 }
 
 impl NvidiaPayload {
-    const fn of(gpu: GpuEvidence, nonce: Nonce32) -> Self {
-        match gpu {
-            GpuEvidence::None => Self { nonce, evidence_list: [], arch: "NONE" },
-        }
+    const fn of(nonce: Nonce32) -> Self {
+        Self { nonce, evidence_list: [], arch: "NONE" }
     }
 }
 

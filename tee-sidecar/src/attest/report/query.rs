@@ -4,7 +4,7 @@ use broker_core::Address;
 use serde::Deserialize;
 
 use super::ReportError;
-use crate::attest::Nonce32;
+use crate::evidence::Nonce32;
 
 /// The query parameters as written. Unknown ones are ignored: other servers have more.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -2,15 +2,15 @@
 
 use broker_core::Digest32;
 
-use super::{AttestError, Nonce32, Quote, ReportData, ReportService};
-use crate::attest::event_log::EventLog;
-use crate::attest::verify::{TcbPolicy, TrustRoot, VerifiedQuote, verify_quote};
+use super::{AttestError, Quote, ReportData, ReportService};
+use crate::evidence::event_log::EventLog;
+use crate::evidence::tdx::{TcbPolicy, TrustRoot, VerifiedQuote, verify_quote};
 
 impl ReportService {
     /// Makes a quote and holds it to everything that a client's verifier would. An error means that
     /// this process must not serve.
     pub async fn self_check(&self) -> Result<(), AttestError> {
-        let nonce = Nonce32::random()?;
+        let nonce = super::random_nonce()?;
         let report_data = ReportData::ecdsa_and_nonce(self.signer.address(), &nonce);
         let quote = self.quote(&report_data).await?;
         let verified = self.verify_own(&quote).await?;
@@ -31,7 +31,7 @@ impl ReportService {
     }
 
     async fn verify_own(&self, quote: &Quote) -> Result<VerifiedQuote, AttestError> {
-        let collateral = self.attester.collateral(quote).await?;
+        let collateral = self.attester.collateral().ok_or_else(|| wrong("no collateral"))?;
         let now_secs = self.clock.now().as_secs();
         let policy = TcbPolicy::default();
         let under = |root| verify_quote(&quote.bytes, &collateral, root, now_secs, &policy);

@@ -2,9 +2,8 @@
 
 use broker_core::Digest32;
 use dcap_qvl::verify::QuoteVerifier;
-use tee_sidecar::attest::Attester as _;
-use tee_sidecar::attest::simulator::{Knobs, SoftwarePlatform};
-use tee_sidecar::attest::verify::{
+use tee_evidence::simulator::{Knobs, SoftwarePlatform};
+use tee_evidence::tdx::{
     TcbPolicy, TcbStatus, TrustRoot, VerifiedQuote, VerifyError, inspect_quote, verify_quote,
 };
 

@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 use super::collateral::{QE_MR_SIGNER, QE_PRODUCT, QE_SVN};
 use super::machine::Machine;
 use super::pki::Pki;
-use super::{AttestError, failed};
-use crate::attest::ReportData;
+use super::{SimulatorError, failed};
+use crate::ReportData;
 
 pub(super) fn build(
     pki: &Pki,
@@ -20,7 +20,7 @@ pub(super) fn build(
     machine: &Machine,
     report_data: &ReportData,
     debug: bool,
-) -> Result<Vec<u8>, AttestError> {
+) -> Result<Vec<u8>, SimulatorError> {
     let header = header();
     let body = body(machine, report_data, debug);
     let signed = [header.encode(), body.encode()].concat();
@@ -73,7 +73,7 @@ const fn body(machine: &Machine, report_data: &ReportData, debug: bool) -> TDRep
 
 /// The quoting enclave's report on the attestation key, signed by the platform's key: the same in
 /// every quote.
-pub(super) fn certify_key(pki: &Pki) -> Result<QEReportCertificationData, AttestError> {
+pub(super) fn certify_key(pki: &Pki) -> Result<QEReportCertificationData, SimulatorError> {
     let key_hash = Sha256::digest([&pki.attestation.xy()[..], &QE_AUTH_DATA].concat());
     let mut report_data = [0; 64];
     report_data.split_at_mut(32).0.copy_from_slice(&key_hash);

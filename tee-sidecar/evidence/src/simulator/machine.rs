@@ -4,8 +4,8 @@ use broker_core::Digest32;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha384};
 
-use super::{AttestError, failed};
-use crate::attest::event_log::{Event, EventLog, Measurement, REGISTERS};
+use super::{SimulatorError, failed};
+use crate::event_log::{Event, EventLog, Measurement, REGISTERS};
 
 pub(super) struct Machine {
     pub(super) mrtd: Measurement,
@@ -18,7 +18,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new() -> Result<Self, AttestError> {
+    pub(super) fn new() -> Result<Self, SimulatorError> {
         let app_compose = app_compose();
         let compose_hash = Digest32::sha256(app_compose.as_bytes());
         let events = measured_events(&compose_hash);

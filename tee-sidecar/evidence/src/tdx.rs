@@ -11,7 +11,7 @@ use dcap_qvl::quote::{Quote, Report};
 use dcap_qvl::verify::QuoteVerifier;
 use dcap_qvl::{QuoteCollateralV3, QuotePolicy};
 
-use super::event_log::{Measurement, REGISTERS};
+use crate::event_log::{Measurement, REGISTERS};
 
 mod second_reading;
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::pki::Pki;
 use super::sgx_extension::{COMPONENT_SVN, COMPONENTS, FMSPC, PCE_SVN};
-use super::{AttestError, TcbStatus};
+use super::{SimulatorError, TcbStatus};
 
 /// Who signed the quoting enclave.
 pub(super) const QE_MR_SIGNER: [u8; 32] = [0x44; 32];
@@ -16,7 +16,7 @@ pub(super) const QE_PRODUCT: u16 = 2;
 /// The quoting enclave's version.
 pub(super) const QE_SVN: u16 = 4;
 
-pub(super) fn sign(pki: &Pki, status: TcbStatus) -> Result<QuoteCollateralV3, AttestError> {
+pub(super) fn sign(pki: &Pki, status: TcbStatus) -> Result<QuoteCollateralV3, SimulatorError> {
     let tcb_info = tcb_info(status).to_string();
     let qe_identity = qe_identity().to_string();
     Ok(QuoteCollateralV3 {

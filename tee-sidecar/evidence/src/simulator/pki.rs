@@ -8,7 +8,7 @@ use rcgen::{
 };
 
 use super::key::TestKey;
-use super::{AttestError, failed, sgx_extension};
+use super::{SimulatorError, failed, sgx_extension};
 
 pub(super) struct Pki {
     /// Signs the quoting enclave's report.
@@ -29,7 +29,7 @@ pub(super) struct Pki {
 }
 
 impl Pki {
-    pub(super) fn new() -> Result<Self, AttestError> {
+    pub(super) fn new() -> Result<Self, SimulatorError> {
         let root_key = TestKey::of_label("tee-sidecar simulator: root")?;
         let ca_key = TestKey::of_label("tee-sidecar simulator: pck ca")?;
         let pck = TestKey::of_label("tee-sidecar simulator: pck")?;
@@ -101,7 +101,7 @@ fn named(name: &str) -> CertificateParams {
     params
 }
 
-fn empty_crl(issuer: &Issuer<'_, &TestKey>) -> Result<Vec<u8>, AttestError> {
+fn empty_crl(issuer: &Issuer<'_, &TestKey>) -> Result<Vec<u8>, SimulatorError> {
     let params = CertificateRevocationListParams {
         this_update: date_time_ymd(2020, 1, 1),
         next_update: date_time_ymd(2099, 1, 1),

@@ -6,7 +6,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use rcgen::{PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm};
 use sha2::{Digest as _, Sha256};
 
-use super::{AttestError, failed};
+use super::{SimulatorError, failed};
 
 pub(super) struct TestKey {
     key: SigningKey,
@@ -15,7 +15,7 @@ pub(super) struct TestKey {
 
 impl TestKey {
     /// The key whose scalar is the SHA-256 of `label`.
-    pub(super) fn of_label(label: &str) -> Result<Self, AttestError> {
+    pub(super) fn of_label(label: &str) -> Result<Self, SimulatorError> {
         let scalar: [u8; 32] = Sha256::digest(label).into();
         let key = SigningKey::from_slice(&scalar).map_err(failed)?;
         let mut point = [0; 65];
@@ -40,7 +40,7 @@ impl TestKey {
     }
 
     /// The signature of `message` as r, s.
-    pub(super) fn sign_raw(&self, message: &[u8]) -> Result<[u8; 64], AttestError> {
+    pub(super) fn sign_raw(&self, message: &[u8]) -> Result<[u8; 64], SimulatorError> {
         let signature: Signature = self.key.try_sign(message).map_err(failed)?;
         Ok(signature.to_bytes().into())
     }

@@ -3,35 +3,17 @@
 //! The evidence is not part of the project; without it these tests say so and pass, except in CI.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dcap_qvl::QuoteCollateralV3;
 use serde_json::Value;
-use tee_sidecar::attest::Attester as _;
-use tee_sidecar::attest::event_log::EventLog;
-use tee_sidecar::attest::simulator::SoftwarePlatform;
-use tee_sidecar::attest::verify::{
+use tee_evidence::event_log::EventLog;
+use tee_evidence::simulator::SoftwarePlatform;
+use tee_evidence::tdx::{
     TcbPolicy, TcbStatus, TrustRoot, VerifiedQuote, VerifyError, verify_quote,
 };
 
-const VARIABLE: &str = "SIDECAR_EVIDENCE_DIR";
-
-/// The folder, or nothing after saying that the test was skipped.
-#[allow(clippy::disallowed_methods, reason = "tests read where their evidence is")]
-fn evidence() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let named = std::env::var(VARIABLE).unwrap_or_else(|_| "../shared/evidence".to_owned());
-    let folder = root.join(named);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{VARIABLE}: no {}", folder.display());
-    // Past the capture of the test harness, which shows nothing of tests that pass.
-    let line = format!("\nSKIPPED: {VARIABLE}: no folder {}\n", folder.display());
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    None
-}
+use crate::support::captured;
 
 fn read_json(folder: &Path, name: &str) -> Value {
     serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap()
@@ -65,7 +47,7 @@ fn message(refused: Result<VerifiedQuote, VerifyError>) -> String {
 
 #[test]
 fn a_version_4_quote_is_up_to_date_in_its_own_time_and_expired_later() {
-    let Some(folder) = evidence() else { return };
+    let Some(folder) = captured() else { return };
     let (quote, collateral) = (quote(&folder, "tdx_quote"), collateral(&folder, "tdx_quote"));
     let default = TcbPolicy::default();
     let verified = at(&quote, &collateral, 1_751_630_400, &default).unwrap();
@@ -83,7 +65,7 @@ fn a_version_4_quote_is_up_to_date_in_its_own_time_and_expired_later() {
 
 #[test]
 fn the_same_quote_is_out_of_date_under_later_collateral() {
-    let Some(folder) = evidence() else { return };
+    let Some(folder) = captured() else { return };
     let quote = quote(&folder, "tdx_quote");
     let collateral = collateral(&folder, "tdx_quote_td15ex");
     let refused = message(at(&quote, &collateral, 1_792_756_800, &TcbPolicy::default()));
@@ -99,7 +81,7 @@ fn the_same_quote_is_out_of_date_under_later_collateral() {
 
 #[test]
 fn a_platform_without_a_matching_level_is_refused() {
-    let Some(folder) = evidence() else { return };
+    let Some(folder) = captured() else { return };
     let quote = quote(&folder, "tdx_quote_outdated");
     let collateral = collateral(&folder, "tdx_quote_outdated");
     let refused = message(at(&quote, &collateral, 1_772_300_000, &TcbPolicy::default()));
@@ -108,7 +90,7 @@ fn a_platform_without_a_matching_level_is_refused() {
 
 #[test]
 fn a_version_5_quote_verifies_without_the_cross_check_and_says_so() {
-    let Some(folder) = evidence() else { return };
+    let Some(folder) = captured() else { return };
     let quote = quote(&folder, "tdx_quote_td15ex");
     let collateral = collateral(&folder, "tdx_quote_td15ex");
     let verified = at(&quote, &collateral, 1_792_756_800, &TcbPolicy::default()).unwrap();
@@ -119,7 +101,7 @@ fn a_version_5_quote_verifies_without_the_cross_check_and_says_so() {
 
 #[test]
 fn an_sgx_quote_is_the_wrong_tee() {
-    let Some(folder) = evidence() else { return };
+    let Some(folder) = captured() else { return };
     let quote = quote(&folder, "sgx_quote");
     let policy = TcbPolicy {
         also_accepted: vec![TcbStatus::ConfigurationAndSWHardeningNeeded],
@@ -131,7 +113,7 @@ fn an_sgx_quote_is_the_wrong_tee() {
 
 #[test]
 fn a_near_report_verifies_binds_its_key_and_replays() {
-    let Some(folder) = evidence() else { return };
+    let Some(folder) = captured() else { return };
     let report = read_json(&folder, "reports/near_ecdsa_registry/near_report.json");
     let report = &report["model_attestations"][0];
     let collateral = collateral(&folder, "tdx_quote_outdated");
@@ -153,7 +135,7 @@ fn a_near_report_verifies_binds_its_key_and_replays() {
 
 #[test]
 fn a_dstack_answer_verifies_and_replays() {
-    let Some(folder) = evidence() else { return };
+    let Some(folder) = captured() else { return };
     let answer = read_json(&folder, "tdx/dstack_getquote_report.json");
     let collateral = collateral(&folder, "tdx_quote_outdated");
     let quote = hex_field(&answer, "quote");
@@ -168,7 +150,7 @@ fn a_dstack_answer_verifies_and_replays() {
 
 #[test]
 fn a_real_quote_is_refused_under_the_simulated_root() {
-    let Some(folder) = evidence() else { return };
+    let Some(folder) = captured() else { return };
     let (quote, collateral) = (quote(&folder, "tdx_quote"), collateral(&folder, "tdx_quote"));
     let root = SoftwarePlatform::new().unwrap().trust_root();
     let policy = TcbPolicy::default();
@@ -177,7 +159,7 @@ fn a_real_quote_is_refused_under_the_simulated_root() {
 
 #[test]
 fn a_real_quote_cut_at_any_length_that_drops_signed_bytes_is_refused() {
-    let Some(folder) = evidence() else { return };
+    let Some(folder) = captured() else { return };
     for (name, now_secs) in [("tdx_quote", 1_751_630_400), ("tdx_quote_td15ex", 1_792_756_800)] {
         let (quote, collateral) = (quote(&folder, name), collateral(&folder, name));
         let padding = quote.iter().rev().take_while(|byte| **byte == 0).count();

@@ -2,10 +2,9 @@
 
 use broker_core::Digest32;
 use sha2::{Digest as _, Sha384};
-use tee_sidecar::attest::Attester as _;
-use tee_sidecar::attest::event_log::{Event, EventLog, EventLogError};
-use tee_sidecar::attest::simulator::SoftwarePlatform;
-use tee_sidecar::attest::verify::inspect_quote;
+use tee_evidence::event_log::{Event, EventLog, EventLogError};
+use tee_evidence::simulator::SoftwarePlatform;
+use tee_evidence::tdx::inspect_quote;
 
 use crate::support::report_data;
 

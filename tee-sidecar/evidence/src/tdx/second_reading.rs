@@ -61,9 +61,9 @@ mod tests {
     use broker_core::Address;
 
     use super::*;
-    use crate::attest::simulator::SoftwarePlatform;
-    use crate::attest::verify::{Report, inspect_quote};
-    use crate::attest::{Attester as _, Nonce32, ReportData};
+    use crate::simulator::SoftwarePlatform;
+    use crate::tdx::{Report, inspect_quote};
+    use crate::{Nonce32, ReportData};
 
     #[test]
     fn a_value_that_the_second_reading_does_not_find_refuses_the_quote() {

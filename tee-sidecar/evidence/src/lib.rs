@@ -1,0 +1,18 @@
+//! Evidence and what it proves: TDX quotes, NVIDIA GPU reports, the answers of NVIDIA's attestation
+//! service, whole attestation reports, and answers signed under them.
+//!
+//! Nothing here does I/O, reads a clock or draws random bytes: a verifier gets the evidence, the
+//! collateral and the moment. The sidecar holds its own evidence to this before it serves it, and
+//! the auditor's command holds anyone's to it.
+
+pub mod certificates;
+pub mod event_log;
+pub mod nvidia;
+mod quote;
+mod report_data;
+#[cfg(feature = "simulator")]
+pub mod simulator;
+pub mod tdx;
+
+pub use quote::Quote;
+pub use report_data::{BadNonce, Nonce32, ReportData};

@@ -1,0 +1,46 @@
+//! What a GPU in confidential-computing mode proves: an SPDM report signed by a key whose
+//! certificates end at NVIDIA.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One GPU's evidence, as NVML gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuEvidence {
+    /// The architecture that the driver names.
+    pub arch: Architecture,
+    /// The SPDM request and response.
+    pub report: Vec<u8>,
+    /// The attestation certificates in PEM, leaf first, root last.
+    pub chain_pem: Vec<u8>,
+}
+
+/// The GPU generations whose evidence is understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Architecture {
+    /// H100, H200.
+    Hopper,
+    /// B100, B200.
+    Blackwell,
+}
+
+impl fmt::Display for Architecture {
+    /// As NVIDIA's attestation service spells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hopper => "HOPPER",
+            Self::Blackwell => "BLACKWELL",
+        })
+    }
+}
+
+/// Where a GPU's certificates must end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GpuRoot {
+    /// NVIDIA's Device Identity CA, built in.
+    Nvidia,
+    /// The root of a software GPU, as DER. Evidence under it proves nothing about hardware.
+    Test(Vec<u8>),
+}

@@ -1,0 +1,13 @@
+//! Evidence: the software platform, the verifier, real quotes and GPU reports.
+#![cfg(feature = "simulator")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail like tests; clippy.toml covers only the test functions"
+)]
+
+mod event_log;
+mod real_quotes;
+mod simulator;
+mod support;

@@ -1,0 +1,127 @@
+//! Why there is no evidence, in words that say what to mend.
+
+use std::path::PathBuf;
+
+/// Why there is no quote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttestError {
+    /// The machine has none of the interfaces that the setting asks for.
+    #[error("tee.provider {provider}: no TEE here; looked for {looked_for}")]
+    NoTee {
+        /// The setting's value.
+        provider: &'static str,
+        /// The paths that would have shown one.
+        looked_for: String,
+    },
+    /// The simulation was asked for in a build that has none.
+    #[error("{0} simulated: this build has no simulator (cargo feature `simulator`)")]
+    NoSimulator(&'static str),
+    /// The simulation could not be set up.
+    #[error("{0}")]
+    Simulator(String),
+    /// The kernel's report interface failed on one of its files.
+    #[error("configfs-tsm: {operation} {path}: {cause}")]
+    Tsm {
+        /// What was done: `read`, `write`, `create`.
+        operation: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system says.
+        cause: String,
+    },
+    /// The kernel's report interface belongs to another kind of TEE.
+    #[error("configfs-tsm: the provider is {0:?}, not tdx_guest")]
+    TsmProvider(String),
+    /// Somebody else wrote to our entry while the quote was made.
+    #[error("configfs-tsm: another writer raced (generation {0} became {1}); ask again")]
+    TsmRace(u64, u64),
+    /// The guest agent failed or answered with something else.
+    #[error("dstack guest agent {socket}: {call}: {cause}")]
+    Dstack {
+        /// The socket.
+        socket: PathBuf,
+        /// Which call.
+        call: &'static str,
+        /// What is wrong.
+        cause: String,
+    },
+    /// The platform did not give a quote.
+    #[error("the TEE gave no quote: {0}")]
+    NoQuote(String),
+    /// The platform did not answer in time; its last call still hangs.
+    #[error("the TEE has not answered for {0} s; its last call still hangs")]
+    Hangs(u64),
+    /// There is no GPU evidence.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// The operating system gave no random bytes.
+    #[error("no random bytes: {0}")]
+    Random(String),
+    /// The platform's own evidence does not hold.
+    #[error("the TEE's own evidence does not verify: {0}")]
+    SelfCheck(String),
+}
+
+/// Why there is no GPU evidence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GpuError {
+    /// NVIDIA's library is not on this machine.
+    #[error("gpu.provider nvml: no NVIDIA driver library here: {0}")]
+    NoLibrary(String),
+    /// The library is there and the driver is not.
+    #[error("gpu.provider nvml: the NVIDIA driver is not loaded")]
+    NoDriver,
+    /// The library lacks a function that evidence needs.
+    #[error("the NVIDIA driver library has no {0}: it is older than confidential computing")]
+    NoSymbol(String),
+    /// The driver shows no GPU.
+    #[error("the NVIDIA driver shows no GPU")]
+    NoGpu,
+    /// Confidential computing is off.
+    #[error("GPU confidential-computing mode is off; turn it on and reset the GPUs")]
+    ConfidentialComputingOff,
+    /// Confidential computing is not supported by the driver or the GPU.
+    #[error("the NVIDIA driver or GPU does not support confidential computing")]
+    NotSupported,
+    /// Everything on the GPU can be inspected.
+    #[error("GPU dev-tools mode is on: its memory can be inspected; set confidential mode to on")]
+    DevTools,
+    /// Workloads are not accepted yet.
+    #[error("the GPUs are not in the ready state; run nvidia-smi conf-compute -srs 1")]
+    NotReady,
+    /// A generation that this release does not know.
+    #[error("GPU {index}: unknown architecture {architecture}")]
+    UnknownArchitecture {
+        /// The GPU's place in the driver's order.
+        index: u32,
+        /// What the driver says.
+        architecture: String,
+    },
+    /// GPUs of two generations: one request of NVIDIA's service holds one.
+    #[error("GPUs of different architectures in one node: {0}")]
+    MixedArchitectures(String),
+    /// The library reported a size that its buffer does not have.
+    #[error("GPU {0}: the driver library reported an impossible size")]
+    ImpossibleSize(u32),
+    /// The driver does not answer; its last call still hangs.
+    #[error("the NVIDIA driver has not answered for {0} s; its last call still hangs")]
+    Hangs(u64),
+    /// Another error of the driver's.
+    #[error("GPU evidence: {call}: {cause}")]
+    Driver {
+        /// The function.
+        call: &'static str,
+        /// What the driver says.
+        cause: String,
+    },
+    /// The evidence is not what was asked for, or does not hold.
+    #[error("GPU {index}: its own evidence does not verify: {cause}")]
+    SelfCheck {
+        /// The GPU's place in the driver's order.
+        index: usize,
+        /// The first check that failed.
+        cause: String,
+    },
+}
