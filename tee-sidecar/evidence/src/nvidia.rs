@@ -1,6 +1,7 @@
 //! What a GPU in confidential-computing mode proves: an SPDM report signed by a key whose
 //! certificates end at NVIDIA.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ pub struct GpuEvidence {
     /// The attestation certificates in PEM, leaf first, root last.
     pub chain_pem: Vec<u8>,
 }
+
+/// The measured blocks of a report by their SPDM index, which starts at 1.
+pub type Measurements = BTreeMap<u8, Vec<u8>>;
 
 /// The GPU generations whose evidence is understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
