@@ -7,13 +7,14 @@
 use std::time::Duration;
 
 use dcap_qvl::configs::RingConfig;
-use dcap_qvl::quote::{Quote, Report};
+use dcap_qvl::quote::Quote;
 use dcap_qvl::verify::QuoteVerifier;
 use dcap_qvl::{QuoteCollateralV3, QuotePolicy};
 
 use crate::event_log::{Measurement, REGISTERS};
 
 mod second_reading;
+mod signatures;
 
 pub use dcap_qvl::TcbStatus;
 
@@ -36,24 +37,34 @@ pub fn verify_quote(
         .verifier()
         .verify_with_policy(quote, collateral, now_secs, &policy.at(now_secs))
         .map_err(|e| VerifyError::Refused(format!("{e:#}")))?;
-    let fields = QuoteFields::of(&claims.report).ok_or(VerifyError::NotTdx(claims.tee_type))?;
+    let fields = QuoteFields::of(&parsed).ok_or(VerifyError::NotTdx(claims.tee_type))?;
     let cross_checked = cross_check(quote, &parsed, &fields, root)?;
     Ok(VerifiedQuote {
-        report_data: fields.report_data,
-        mrtd: fields.mrtd,
-        rtmrs: fields.rtmrs,
+        fields,
         status: claims.tcb.status,
         advisory_ids: claims.tcb.advisory_ids,
         cross_checked,
     })
 }
 
-/// Reads a quote with both parsers and checks its own signatures. That is **no verification**: it
-/// asks for no collateral. It keeps a broken quote from being served.
-pub fn inspect_quote(quote: &[u8], root: &TrustRoot) -> Result<InspectedQuote, VerifyError> {
+/// What a quote says, unproved.
+pub fn read_quote(quote: &[u8]) -> Result<QuoteFields, VerifyError> {
+    let parsed = parse_tdx(quote)?;
+    QuoteFields::of(&parsed).ok_or(VerifyError::NotTdx(parsed.header.tee_type))
+}
+
+/// Checks a quote's own signatures and certificates up to the root, with both parsers. That is
+/// **less than verification**: it asks for no collateral, so the platform may be out of date or
+/// revoked. It is what a machine without a way out can prove of its own quotes.
+pub fn inspect_quote(
+    quote: &[u8],
+    root: &TrustRoot,
+    now_secs: u64,
+) -> Result<InspectedQuote, VerifyError> {
     let parsed = parse_tdx(quote)?;
     let tee_type = parsed.header.tee_type;
-    let fields = QuoteFields::of(&parsed.report).ok_or(VerifyError::NotTdx(tee_type))?;
+    let fields = QuoteFields::of(&parsed).ok_or(VerifyError::NotTdx(tee_type))?;
+    signatures::verify(quote, &parsed, root, now_secs)?;
     let cross_checked = cross_check(quote, &parsed, &fields, root)?;
     Ok(InspectedQuote { fields, cross_checked })
 }
@@ -121,12 +132,8 @@ impl Default for TcbPolicy {
 /// A quote that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedQuote {
-    /// What the guest asked to be bound.
-    pub report_data: [u8; 64],
-    /// The measurement of the TD as built.
-    pub mrtd: Measurement,
-    /// The run-time registers RTMR0 to RTMR3.
-    pub rtmrs: [Measurement; REGISTERS],
+    /// What it says.
+    pub fields: QuoteFields,
     /// The platform's state, merged over hardware, module and quoting enclave.
     pub status: TcbStatus,
     /// Intel's advisories that apply.
@@ -135,7 +142,7 @@ pub struct VerifiedQuote {
     pub cross_checked: bool,
 }
 
-/// A quote that was read but not verified.
+/// A quote whose own signatures hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InspectedQuote {
     /// What it says.
@@ -153,13 +160,22 @@ pub struct QuoteFields {
     pub mrtd: Measurement,
     /// The run-time registers RTMR0 to RTMR3.
     pub rtmrs: [Measurement; REGISTERS],
+    /// What the host gave as the TD's configuration; dstack puts 01 and the composition's hash here.
+    pub mr_config_id: Measurement,
+    /// Whether the host may look into the TD.
+    pub debug: bool,
+    /// The quote format's version.
+    pub version: u16,
 }
 
 impl QuoteFields {
     /// Every TDX body begins with the TD 1.0 report; an SGX body has none of this.
-    fn of(report: &Report) -> Option<Self> {
-        let td = report.as_td10()?;
+    fn of(quote: &Quote) -> Option<Self> {
+        let td = quote.report.as_td10()?;
         Some(Self {
+            mr_config_id: td.mr_config_id,
+            debug: td.td_attributes.first().is_none_or(|bits| bits & ATTRIBUTE_DEBUG != 0),
+            version: quote.header.version,
             report_data: td.report_data,
             mrtd: td.mr_td,
             rtmrs: [td.rt_mr0, td.rt_mr1, td.rt_mr2, td.rt_mr3],
@@ -177,6 +193,12 @@ pub enum VerifyError {
     /// A quote of another kind of TEE.
     #[error("the quote is of TEE type {0:#x}, not TDX (0x81)")]
     NotTdx(u32),
+    /// One of the quote's own signatures is wrong.
+    #[error("the quote is forged or damaged: {0}")]
+    Forged(String),
+    /// The platform's certificates do not lead to the root.
+    #[error("the quote's certificates: {0}")]
+    Chain(String),
     /// The quote, the collateral or the platform's state is not acceptable.
     #[error("the quote is refused: {0}")]
     Refused(String),
@@ -211,6 +233,9 @@ fn cross_check(
 }
 
 const TEE_TYPE_TDX: u32 = 0x81;
+
+/// In the first byte of the TD's attributes: off in any TD that keeps secrets from its host.
+const ATTRIBUTE_DEBUG: u8 = 1;
 
 /// The kind of certification data that is a chain of certificates.
 const PEM_CHAIN: u16 = 5;

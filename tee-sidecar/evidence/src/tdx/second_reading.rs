@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::simulator::SoftwarePlatform;
-    use crate::tdx::{Report, inspect_quote};
+    use crate::tdx::inspect_quote;
     use crate::{Nonce32, ReportData};
 
     #[test]
@@ -72,9 +72,9 @@ mod tests {
         let data = ReportData::ecdsa_and_nonce(Address([7; 20]), &nonce);
         let quote = platform.quote_now(&data).unwrap().bytes;
         let parsed = Quote::parse(&quote).unwrap();
-        assert!(matches!(parsed.report, Report::TD10(_)));
+        assert!(matches!(parsed.report, dcap_qvl::quote::Report::TD10(_)));
         let root = platform.trust_root();
-        let right = inspect_quote(&quote, &root).unwrap().fields;
+        let right = inspect_quote(&quote, &root, 1_790_000_000).unwrap().fields;
         compare(&quote, &parsed, &right, &root).unwrap();
 
         let mut wrong = [right.clone(), right.clone(), right];

@@ -6,12 +6,12 @@ use tee_evidence::event_log::{Event, EventLog, EventLogError};
 use tee_evidence::simulator::SoftwarePlatform;
 use tee_evidence::tdx::inspect_quote;
 
-use crate::support::report_data;
+use crate::support::{NOW_SECS, report_data};
 
 fn simulated() -> (String, [[u8; 48]; 4], SoftwarePlatform) {
     let platform = SoftwarePlatform::new().unwrap();
     let quote = platform.quote_now(&report_data()).unwrap();
-    let inspected = inspect_quote(&quote.bytes, &platform.trust_root()).unwrap();
+    let inspected = inspect_quote(&quote.bytes, &platform.trust_root(), NOW_SECS).unwrap();
     (quote.event_log, inspected.fields.rtmrs, platform)
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tee_evidence::event_log::EventLog;
 use tee_evidence::simulator::SoftwarePlatform;
 use tee_evidence::tdx::{
-    TcbPolicy, TcbStatus, TrustRoot, VerifiedQuote, VerifyError, verify_quote,
+    TcbPolicy, TcbStatus, TrustRoot, VerifiedQuote, VerifyError, inspect_quote, verify_quote,
 };
 
 use crate::support::captured;
@@ -54,7 +54,7 @@ fn a_version_4_quote_is_up_to_date_in_its_own_time_and_expired_later() {
     assert_eq!(verified.status, TcbStatus::UpToDate);
     assert_eq!(verified.advisory_ids, Vec::<String>::new());
     assert!(verified.cross_checked);
-    assert_eq!(verified.report_data.as_slice(), &quote[568..632]);
+    assert_eq!(verified.fields.report_data.as_slice(), &quote[568..632]);
 
     let strict = TcbPolicy { dynamic_platform: false, ..TcbPolicy::default() };
     let refused = message(at(&quote, &collateral, 1_751_630_400, &strict));
@@ -96,7 +96,7 @@ fn a_version_5_quote_verifies_without_the_cross_check_and_says_so() {
     let verified = at(&quote, &collateral, 1_792_756_800, &TcbPolicy::default()).unwrap();
     assert_eq!(verified.status, TcbStatus::UpToDate);
     assert!(!verified.cross_checked);
-    assert_eq!(verified.report_data.as_slice(), &quote[574..638]);
+    assert_eq!(verified.fields.report_data.as_slice(), &quote[574..638]);
 }
 
 #[test]
@@ -125,10 +125,10 @@ fn a_near_report_verifies_binds_its_key_and_replays() {
     let address = report["signing_address"].as_str().unwrap().trim_start_matches("0x");
     let nonce = report["request_nonce"].as_str().unwrap();
     let bound = format!("{address}{}{nonce}", "00".repeat(12));
-    assert_eq!(hex::encode(verified.report_data), bound);
+    assert_eq!(hex::encode(verified.fields.report_data), bound);
 
     let log = EventLog::parse(&report["event_log"].to_string()).unwrap();
-    let log = log.verify(&verified.rtmrs).unwrap();
+    let log = log.verify(&verified.fields.rtmrs).unwrap();
     let composed = report["info"]["compose_hash"].as_str().unwrap();
     assert_eq!(log.payload("compose-hash").map(hex::encode).as_deref(), Some(composed));
 }
@@ -141,10 +141,10 @@ fn a_dstack_answer_verifies_and_replays() {
     let quote = hex_field(&answer, "quote");
     let verified = at(&quote, &collateral, 1_772_300_000, &TcbPolicy::default()).unwrap();
     assert_eq!(verified.status, TcbStatus::UpToDate);
-    assert_eq!(verified.report_data.as_slice(), hex_field(&answer, "report_data"));
+    assert_eq!(verified.fields.report_data.as_slice(), hex_field(&answer, "report_data"));
 
     let log = EventLog::parse(answer["event_log"].as_str().unwrap()).unwrap();
-    let log = log.verify(&verified.rtmrs).unwrap();
+    let log = log.verify(&verified.fields.rtmrs).unwrap();
     assert_eq!(log.payload("compose-hash").map(<[u8]>::len), Some(32));
 }
 
@@ -166,6 +166,31 @@ fn a_real_quote_cut_at_any_length_that_drops_signed_bytes_is_refused() {
         for length in (0..quote.len() - padding).step_by(7) {
             let refused = at(&quote[..length], &collateral, now_secs, &TcbPolicy::default());
             assert!(refused.is_err(), "{name} cut to {length}");
+        }
+    }
+}
+
+#[test]
+fn the_own_signatures_of_real_quotes_lead_to_intels_root_without_collateral() {
+    let Some(folder) = captured() else { return };
+    for (name, now_secs, cross_checked) in [
+        ("tdx_quote", 1_751_630_400, true),
+        ("tdx_quote_outdated", 1_772_300_000, false),
+        ("tdx_quote_td15ex", 1_792_756_800, false),
+    ] {
+        let quote = quote(&folder, name);
+        let inspected = inspect_quote(&quote, &TrustRoot::Intel, now_secs).unwrap();
+        assert_eq!(inspected.cross_checked, cross_checked, "{name}");
+        assert!(!inspected.fields.debug);
+        let root = SoftwarePlatform::new().unwrap().trust_root();
+        let refused = inspect_quote(&quote, &root, now_secs).unwrap_err();
+        assert!(matches!(refused, VerifyError::Chain(_)), "{refused}");
+        // One bit in the body, in the attestation key, in the enclave's report and its signature.
+        for position in [60, 600, 700 + 64, 900, 1_200] {
+            let mut changed = quote.clone();
+            changed[position] ^= 1;
+            let refused = inspect_quote(&changed, &TrustRoot::Intel, now_secs).unwrap_err();
+            assert!(matches!(refused, VerifyError::Forged(_)), "{name} {position}: {refused}");
         }
     }
 }

@@ -32,12 +32,12 @@ fn with_status(tcb_status: TcbStatus) -> (SoftwarePlatform, Vec<u8>) {
 fn under_its_own_root_a_simulated_quote_is_up_to_date_and_says_what_was_bound() {
     let (platform, quote) = quote_of(Knobs::default());
     let verified = verify(&platform, &quote).unwrap();
-    assert_eq!(&verified.report_data, report_data().as_bytes());
+    assert_eq!(&verified.fields.report_data, report_data().as_bytes());
     assert_eq!(verified.status, TcbStatus::UpToDate);
     assert_eq!(verified.advisory_ids, Vec::<String>::new());
     assert!(verified.cross_checked);
-    assert_eq!(verified.mrtd.as_slice(), &quote[184..232]);
-    assert_eq!(verified.rtmrs.concat(), &quote[376..568]);
+    assert_eq!(verified.fields.mrtd.as_slice(), &quote[184..232]);
+    assert_eq!(verified.fields.rtmrs.concat(), &quote[376..568]);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn intels_root_refuses_a_simulated_quote() {
         verify_quote(&quote, platform.own_collateral(), &TrustRoot::Intel, NOW_SECS, &policy);
     let message = refused.unwrap_err().to_string();
     assert!(message.contains("InvalidCrlSignatureForPublicKey"), "{message}");
-    assert!(inspect_quote(&quote, &TrustRoot::Intel).is_err());
+    assert!(inspect_quote(&quote, &TrustRoot::Intel, NOW_SECS).is_err());
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_quote_cut_at_any_length_never_verifies_and_never_panics() {
     let root = platform.trust_root();
     for length in 0..quote.len() {
         assert!(verify(&platform, &quote[..length]).is_err(), "{length} bytes");
-        assert!(inspect_quote(&quote[..length], &root).is_err(), "{length} bytes");
+        assert!(inspect_quote(&quote[..length], &root, NOW_SECS).is_err(), "{length} bytes");
     }
 }
 
@@ -194,11 +194,11 @@ fn a_flipped_bit_in_any_signed_byte_is_refused() {
 fn a_changed_byte_anywhere_never_panics_and_never_changes_what_is_read() {
     let (platform, quote) = quote_of(Knobs::default());
     let root = platform.trust_root();
-    let right = inspect_quote(&quote, &root).unwrap();
+    let right = inspect_quote(&quote, &root, NOW_SECS).unwrap();
     for position in 0..quote.len() {
         let mut changed = quote.clone();
         changed[position] ^= 1 << (position % 8);
-        if let Ok(inspected) = inspect_quote(&changed, &root) {
+        if let Ok(inspected) = inspect_quote(&changed, &root, NOW_SECS) {
             assert_eq!(inspected, right, "byte {position}");
         }
     }
