@@ -7,11 +7,13 @@
 
 pub mod certificates;
 pub mod event_log;
+pub mod nras;
 pub mod nvidia;
 mod quote;
 mod report_data;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+mod strict_json;
 pub mod tdx;
 
 pub use quote::Quote;

@@ -8,6 +8,7 @@
 )]
 
 mod event_log;
+mod nras;
 mod real_quotes;
 mod simulator;
 mod support;
