@@ -5,6 +5,7 @@
 //! collateral and the moment. The sidecar holds its own evidence to this before it serves it, and
 //! the auditor's command holds anyone's to it.
 
+pub mod answer;
 pub mod certificates;
 pub mod event_log;
 pub mod nras;
