@@ -5,13 +5,16 @@
 //! collateral and the moment. The sidecar holds its own evidence to this before it serves it, and
 //! the auditor's command holds anyone's to it.
 
+pub mod answer;
 pub mod certificates;
 pub mod event_log;
+pub mod nras;
 pub mod nvidia;
 mod quote;
 mod report_data;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+mod strict_json;
 pub mod tdx;
 
 pub use quote::Quote;

@@ -7,7 +7,9 @@
     reason = "helpers of tests fail like tests; clippy.toml covers only the test functions"
 )]
 
+mod answer;
 mod event_log;
+mod nras;
 mod real_quotes;
 mod simulator;
 mod support;
