@@ -11,6 +11,7 @@ use crate::config::{Settings, environment};
 pub mod check_config;
 pub mod ledger;
 pub mod serve;
+pub mod verify;
 
 /// Signs, meters and attests the answers of a model server in a confidential VM.
 #[derive(Debug, Parser)]
@@ -29,7 +30,7 @@ struct ConfigArgs {
     file: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
 enum Command {
     /// Run the sidecar (the default command).
     #[default]
@@ -39,6 +40,8 @@ enum Command {
     /// The operator's view of the money.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Prove a server's evidence, or an answer that it signed, trusting nobody.
+    Verify(verify::VerifyArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
@@ -65,6 +68,10 @@ impl Cli {
 
     /// Loads the configuration and runs the command.
     pub fn run(&self) -> Exit {
+        // An auditor has no sidecar, and needs none of its settings.
+        if let Some(Command::Verify(args)) = &self.command {
+            return verify::run(args);
+        }
         let settings = match Settings::load(self.config.file.as_deref(), environment()) {
             Ok(settings) => settings,
             Err(error) => {
@@ -74,11 +81,12 @@ impl Cli {
                 return Exit::Usage;
             }
         };
-        match self.command.unwrap_or_default() {
-            Command::Serve => serve::run(settings),
-            Command::CheckConfig => check_config::run(&settings),
-            Command::Ledger(LedgerCommand::Status) => ledger::status(&settings),
-            Command::Ledger(LedgerCommand::Audit) => ledger::audit(&settings),
+        match &self.command {
+            None | Some(Command::Serve) => serve::run(settings),
+            Some(Command::CheckConfig) => check_config::run(&settings),
+            Some(Command::Ledger(LedgerCommand::Status)) => ledger::status(&settings),
+            Some(Command::Ledger(LedgerCommand::Audit)) => ledger::audit(&settings),
+            Some(Command::Verify(args)) => verify::run(args),
         }
     }
 }

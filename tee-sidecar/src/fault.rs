@@ -3,6 +3,7 @@
 //! A fault holds what the client is told. What only the operator should know (the engine's error,
 //! the database's) is logged where it happens and never gets in here; no body is ever quoted.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -87,7 +88,7 @@ pub enum Fault {
     #[error("{message}")]
     Unavailable {
         /// What is full or missing.
-        message: &'static str,
+        message: Cow<'static, str>,
         /// When to come back.
         retry_after: Duration,
     },

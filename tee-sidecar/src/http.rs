@@ -37,7 +37,7 @@ pub struct AppState {
     /// Finished exchanges.
     pub reader: Arc<dyn LedgerReader>,
     /// Evidence.
-    pub reports: Arc<ReportService>,
+    pub reports: ReportService,
     /// The longest request body.
     pub request_bytes_max: usize,
 }
@@ -59,6 +59,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         let signature = web::resource(format!("{base}/signature/{{id}}"));
         config.service(only(signature.route(web::get().to(signature::by_id)), "GET"));
     }
+    let quote = web::resource("/v1/quote");
+    config.service(only(quote.route(web::get().to(attestation::quote)), "GET"));
     let models = web::resource("/v1/models");
     config.service(only(models.route(web::get().to(models::list)), "GET"));
     config.service(only(web::resource("/healthz").route(web::get().to(health::live)), "GET"));

@@ -2,12 +2,14 @@
 //! ARCHITECTURE.md at the top of the repository has the drawing of a request's life.
 
 pub mod attest;
+pub mod auditor;
 pub mod cli;
 pub mod config;
 pub mod exchange;
 pub mod fault;
 pub mod http;
 pub mod keys;
+pub mod net;
 pub mod startup;
 pub mod telemetry;
 pub mod upstream;

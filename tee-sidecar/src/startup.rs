@@ -13,6 +13,7 @@ use broker_core::{
 };
 use tokio::time::timeout;
 
+use crate::attest::report::ReportParts;
 use crate::attest::{self, AttestError, ReportService, Tee};
 use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
@@ -95,14 +96,20 @@ impl Application {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let LedgerUrl::Sqlite(path) = &settings.ledger;
         let Tee { attester, keys } = attest::choose(settings.tee).await?;
-        let gpu = attest::choose_gpu(settings.gpu, attester.platform())?;
+        let platform = attester.platform();
         let signer = keys::signer(&keys, &beside(path, SECRET_FILE)).await?;
         let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
         let told = catalog.clone();
         let advertised = settings.service.model.clone();
         let model = move || advertised.clone().or_else(|| told.known().map(|m| m.name.clone()));
-        let reports =
-            ReportService::new(attester, signer.clone(), Box::new(model), gpu, clock.clone());
+        let reports = ReportService::new(ReportParts {
+            attester,
+            gpus: attest::choose_gpu(settings.gpu, platform)?,
+            signer: signer.clone(),
+            model: Box::new(model),
+            tls_spki: None,
+            clock: clock.clone(),
+        });
         reports.self_check().await?;
         let ledger = open_ledger(path, &*clock)?;
         let ledger = broker_core::spawn_writer(Box::new(ledger), clock.clone());
@@ -113,7 +120,7 @@ impl Application {
                  use it to try things out, never to serve others"
             );
         }
-        let parts = Parts { signer, catalog, reports: Arc::new(reports), ledger, clock };
+        let parts = Parts { signer, catalog, reports, ledger, clock };
         Self::bind(&settings, parts, SqliteReader::open(path)?)
     }
 
@@ -215,7 +222,7 @@ impl Application {
 struct Parts {
     signer: Arc<dyn Signer>,
     catalog: Arc<Catalog>,
-    reports: Arc<ReportService>,
+    reports: ReportService,
     ledger: LedgerHandle,
     clock: Arc<dyn Clock>,
 }

@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use broker_core::Digest32;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA384_ASN1,
     ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED, UnparsedPublicKey,
@@ -173,6 +174,12 @@ impl Certificate {
     /// The subject's public key.
     pub fn public_key(&self) -> Option<PublicKey> {
         PublicKey::of(&self.parsed.tbs_certificate.subject_public_key_info)
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo in DER, by which a TLS key is bound.
+    pub fn spki_sha256(&self) -> Option<Digest32> {
+        let info = self.parsed.tbs_certificate.subject_public_key_info.to_der().ok()?;
+        Some(Digest32::sha256(&info))
     }
 
     /// The content of the first extension of this kind.

@@ -67,6 +67,11 @@ impl EventLog {
         serde_json::from_str(json).map_err(|e| EventLogError::Unreadable(e.to_string()))
     }
 
+    /// Whether there is no event in it.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The registers after all events, whatever their content: SHA-384 of the register before and
     /// the digest.
     pub fn replay(&self) -> Result<[Measurement; REGISTERS], EventLogError> {

@@ -6,16 +6,22 @@
 //! the auditor's command holds anyone's to it.
 
 pub mod answer;
+pub mod audit;
+mod binding;
 pub mod certificates;
 pub mod event_log;
 pub mod nras;
 pub mod nvidia;
+pub mod policy;
 mod quote;
 mod report_data;
+pub mod roots;
+pub mod saved;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 mod strict_json;
 pub mod tdx;
 
+pub use binding::Binding;
 pub use quote::Quote;
 pub use report_data::{BadNonce, Nonce32, ReportData};

@@ -5,6 +5,8 @@ use std::fmt;
 use broker_core::{Address, Digest32};
 use serde::{Serialize, Serializer};
 
+use crate::binding::Binding;
+
 /// What a quote binds: made by one constructor for each layout that verifiers know, and in no other
 /// way, so that no quote ever covers zeros or bytes that a caller chose.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +39,11 @@ impl ReportData {
             *byte = character;
         }
         Self(bytes)
+    }
+
+    /// The layout that also binds GPU evidence, model and receipt log.
+    pub fn bound(binding: &Binding<'_>) -> Self {
+        Self(binding.digest())
     }
 
     /// The bytes.

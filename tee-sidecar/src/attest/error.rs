@@ -52,6 +52,9 @@ pub enum AttestError {
     /// The platform did not answer in time; its last call still hangs.
     #[error("the TEE has not answered for {0} s; its last call still hangs")]
     Hangs(u64),
+    /// The evidence did not come in time.
+    #[error("no evidence within {0} s")]
+    Late(u64),
     /// There is no GPU evidence.
     #[error(transparent)]
     Gpu(#[from] GpuError),

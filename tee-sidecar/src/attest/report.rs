@@ -1,126 +1,155 @@
 //! Answers to clients who ask for evidence.
 //!
-//! A report with the client's nonce is always fresh. Reports without one are made once for
-//! everybody and kept for a while: they say who signs here, not that the TEE is alive at this
-//! moment.
+//! A report with the client's nonce is always fresh: its own quote, its own GPU reports. Reports
+//! without one are made once for everybody, refreshed in the background and kept for a while: they
+//! say who signs here, not that the TEE is alive at this moment. Nothing is served that was not
+//! checked first: it carries what was asked for, and its signatures and certificates hold.
 
 use std::sync::Arc;
 
-use broker_core::{Clock, Signer};
+use broker_core::{Clock, Digest32, Signer};
 use bytes::Bytes;
-use tokio::sync::{Mutex, Semaphore};
-use tokio::time::{Duration, Instant, timeout};
+use tokio::sync::Semaphore;
 
 use super::{AttestError, Attester, GpuAttester, random_nonce};
-use crate::evidence::tdx::{InspectedQuote, TrustRoot, inspect_quote};
-use crate::evidence::{BadNonce, Nonce32, Quote, ReportData};
+use crate::evidence::{BadNonce, Nonce32};
 
 mod body;
+mod evidence;
+mod form;
 mod query;
+mod rate;
 mod self_check;
+mod shelf;
 
-use body::Rendered;
+use form::Form;
 pub use query::ReportQuery;
+use rate::Rate;
+use shelf::Shelf;
 
 /// The name of the served model, as soon as the engine has told it.
 pub type ModelName = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// Makes attestation reports.
-pub struct ReportService {
-    attester: Arc<dyn Attester>,
-    signer: Arc<dyn Signer>,
-    model: ModelName,
-    gpu: Option<Arc<dyn GpuAttester>>,
-    clock: Arc<dyn Clock>,
+/// Makes attestation reports. A clone is the same service.
+#[derive(Clone)]
+pub struct ReportService(Arc<Parts>);
+
+/// What a report service is made of.
+pub struct ReportParts {
+    /// Makes quotes.
+    pub attester: Arc<dyn Attester>,
+    /// Makes GPU reports; none where no GPU is attested, which reports then say.
+    pub gpus: Option<Arc<dyn GpuAttester>>,
+    /// The key that the reports are about.
+    pub signer: Arc<dyn Signer>,
+    /// The model that it answers for.
+    pub model: ModelName,
+    /// SHA-256 of the SubjectPublicKeyInfo of the TLS key, where TLS ends in this TEE.
+    pub tls_spki: Option<Digest32>,
+    /// Certificates have to hold now.
+    pub clock: Arc<dyn Clock>,
+}
+
+struct Parts {
+    parts: ReportParts,
     /// The platform's own description, which does not change while it runs.
     info: serde_json::Value,
-    root: TrustRoot,
-    nonce_less: Mutex<Option<Kept>>,
-    at_once: Semaphore,
+    shelf: Shelf,
+    /// Reports with a nonce being made or waiting; more are refused.
     admitted: Semaphore,
+    /// Reports with a nonce begun over time; more are refused.
+    rate: Rate,
+    /// Evidence being collected at one time.
+    at_once: Semaphore,
+}
+
+impl std::ops::Deref for Parts {
+    type Target = ReportParts;
+
+    fn deref(&self) -> &ReportParts {
+        &self.parts
+    }
 }
 
 impl ReportService {
-    /// Reports of `signer`'s key and the model that it answers for, once that is known.
-    pub fn new(
-        attester: Arc<dyn Attester>,
-        signer: Arc<dyn Signer>,
-        model: ModelName,
-        gpu: Option<Arc<dyn GpuAttester>>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            info: attester.info(),
-            root: attester.trust_root(),
-            attester,
-            signer,
-            model,
-            gpu,
-            clock,
-            nonce_less: Mutex::new(None),
-            at_once: Semaphore::new(QUOTES_AT_ONCE_MAX),
+    /// Reports made of these parts. Needs a running tokio runtime when it is asked.
+    pub fn new(parts: ReportParts) -> Self {
+        Self(Arc::new(Parts {
+            info: parts.attester.info(),
+            parts,
+            shelf: Shelf::default(),
             admitted: Semaphore::new(NONCED_REPORTS_MAX),
-        }
+            rate: Rate::new(NONCED_REPORTS_BURST, NONCED_REPORTS_PER_SEC),
+            at_once: Semaphore::new(EVIDENCE_AT_ONCE_MAX),
+        }))
     }
 
     /// True where the evidence proves nothing, and says so.
     pub fn is_simulated(&self) -> bool {
-        self.attester.platform().is_simulated()
+        self.0.attester.platform().is_simulated()
     }
 
     /// The report that `query` asks for, as JSON.
     pub async fn report(&self, query: &ReportQuery) -> Result<Bytes, ReportError> {
-        let asked = query.read(self.signer.address())?;
-        let rendered = match asked.nonce {
+        let asked = query.read(self.0.signer.address(), self.0.tls_spki.is_some())?;
+        let document = match asked.nonce {
             Some(nonce) => {
-                let _admitted = self.admitted.try_acquire().map_err(|_| ReportError::Busy)?;
-                self.fresh(&nonce).await?
+                let _admitted = self.0.admitted.try_acquire().map_err(|_| ReportError::Busy)?;
+                self.0.rate.take().map_err(|_| ReportError::Busy)?;
+                self.document(asked.form, nonce).await?
             }
-            None => self.kept().await?,
+            None => shelf::kept(self, asked.form).await?,
         };
-        Ok(if asked.names_model { rendered.with_model } else { rendered.plain })
+        Ok(if asked.names_model { document.with_model } else { document.plain })
     }
 
-    /// The report without a client's nonce. One caller makes it while the others wait for the same.
-    async fn kept(&self) -> Result<Rendered, ReportError> {
-        let mut slot = self.nonce_less.lock().await;
-        if let Some(kept) = slot.as_ref().filter(|kept| kept.holds()) {
-            return kept.outcome.clone();
-        }
-        let outcome = match random_nonce() {
-            Ok(nonce) => self.fresh(&nonce).await,
-            Err(e) => Err(e.into()),
-        };
-        let lasting = outcome.is_ok() && (self.model)().is_some();
-        *slot = Some(Kept { made: Instant::now(), lasting, outcome: outcome.clone() });
-        outcome
+    /// 0G's quote of the signing key, which has no nonce, and its signature.
+    pub async fn legacy_quote(&self) -> Result<SignedQuote, ReportError> {
+        let document = shelf::kept(self, Form::Legacy).await?;
+        let signature = document.signature.ok_or(ReportError::Busy)?;
+        Ok(SignedQuote { body: document.plain, signature })
     }
 
-    async fn fresh(&self, nonce: &Nonce32) -> Result<Rendered, ReportError> {
-        let report_data = ReportData::ecdsa_and_nonce(self.signer.address(), nonce);
-        let permit = self.at_once.acquire().await.map_err(|_| ReportError::Busy)?;
-        let quote = self.quote(&report_data).await?;
+    /// A document nobody chose the nonce of.
+    async fn fresh(&self, form: Form) -> Result<Document, ReportError> {
+        self.document(form, random_nonce()?).await
+    }
+
+    async fn document(&self, form: Form, nonce: Nonce32) -> Result<Document, ReportError> {
+        let permit = self.0.at_once.acquire().await.map_err(|_| ReportError::Busy)?;
+        let collected = evidence::collect(&self.0, form, nonce).await?;
+        let service = self.clone();
+        // Checking eight GPUs takes tens of milliseconds, in which a server thread would write no
+        // stream's bytes.
+        let checked = tokio::task::spawn_blocking(move || {
+            evidence::check(&service.0, &collected)?;
+            body::render(&service.0, form, &collected)
+        });
+        let document = checked.await.map_err(|_| AttestError::NoQuote("cut off".to_owned()))?;
         drop(permit);
-        body::render(self, nonce, &report_data, &quote)
+        document
     }
+}
 
-    /// A quote that was looked at before it is handed on: it carries what was asked to be bound,
-    /// and both parsers read it alike. A quote of another request can never be served.
-    async fn quote(&self, report_data: &ReportData) -> Result<Quote, AttestError> {
-        let limit = Duration::from_secs(QUOTE_SECS_MAX);
-        let work = async {
-            let quote = self.attester.quote(report_data).await?;
-            let InspectedQuote { fields, .. } = inspect_quote(&quote.bytes, &self.root)
-                .map_err(|e| AttestError::NoQuote(e.to_string()))?;
-            if &fields.report_data == report_data.as_bytes() {
-                Ok(quote)
-            } else {
-                Err(AttestError::NoQuote("it carries another report data".to_owned()))
-            }
-        };
-        let late = |_| AttestError::NoQuote(format!("not within {QUOTE_SECS_MAX} s"));
-        timeout(limit, work).await.map_err(late)?
-    }
+/// 0G's quote.
+#[derive(Clone, Debug)]
+pub struct SignedQuote {
+    /// The body to the byte.
+    pub body: Bytes,
+    /// The signing key's signature over the body, `0x` and hex.
+    pub signature: String,
+}
+
+/// One document in its two forms, made together so that both can be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Document {
+    plain: Bytes,
+    /// With `model_attestations`, for clients that name a model.
+    with_model: Bytes,
+    /// Over `plain`, where the form has one.
+    signature: Option<String>,
+    /// It is whole: not from before the engine told its model's name.
+    lasting: bool,
 }
 
 /// Why there is no report.
@@ -154,36 +183,18 @@ pub enum ReportError {
     #[error("too many attestation reports at once")]
     Busy,
     /// The TEE gives no evidence now. Never answered with an empty quote.
-    #[error("no evidence can be given now")]
+    #[error("no evidence can be given now: {0}")]
     NoEvidence(#[from] AttestError),
 }
 
-/// The last report without a client's nonce, or why there was none.
-struct Kept {
-    made: Instant,
-    /// It is whole: no failure, and not before the engine told its model's name.
-    lasting: bool,
-    outcome: Result<Rendered, ReportError>,
-}
+/// Evidence being collected at one time: hardware makes one quote after the other anyway.
+const EVIDENCE_AT_ONCE_MAX: usize = 4;
 
-impl Kept {
-    fn holds(&self) -> bool {
-        let secs = if self.lasting { KEPT_SECS_MAX } else { FAILURE_KEPT_SECS };
-        self.made.elapsed() < Duration::from_secs(secs)
-    }
-}
-
-/// How long a report without a client's nonce is served.
-const KEPT_SECS_MAX: u64 = 300;
-
-/// How long those who queue behind a failed attempt share its error, instead of each trying again.
-const FAILURE_KEPT_SECS: u64 = 1;
-
-/// Quotes being made at one time.
-const QUOTES_AT_ONCE_MAX: usize = 4;
-
-/// Reports with a nonce being made or waiting; more are refused.
+/// Reports with a nonce being made or waiting.
 const NONCED_REPORTS_MAX: usize = 64;
 
-/// How long a TEE may take over one quote.
-const QUOTE_SECS_MAX: u64 = 10;
+/// Reports with a nonce that may come at once.
+const NONCED_REPORTS_BURST: u32 = 64;
+
+/// Reports with a nonce for each second after that: a quote costs the machine tens of milliseconds.
+const NONCED_REPORTS_PER_SEC: u32 = 8;

@@ -51,7 +51,7 @@ impl Admission {
         let mut state = self.state();
         if state.in_flight >= self.limits.concurrent_max {
             return Err(Fault::Unavailable {
-                message: "this server has as many requests in flight as it takes; try again",
+                message: "this server has as many requests in flight as it takes; try again".into(),
                 retry_after: Duration::from_secs(1),
             });
         }

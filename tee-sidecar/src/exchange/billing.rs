@@ -182,5 +182,5 @@ fn unavailable(error: &LedgerError) -> Fault {
         LedgerError::Busy => "this server's ledger is busy; try again",
         _ => "this server's ledger is not available",
     };
-    Fault::Unavailable { message, retry_after: std::time::Duration::from_secs(1) }
+    Fault::Unavailable { message: message.into(), retry_after: std::time::Duration::from_secs(1) }
 }

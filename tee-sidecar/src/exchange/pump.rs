@@ -160,5 +160,5 @@ fn is_event_stream(reply: &Reply) -> bool {
 /// Told instead of an answer that could not be charged.
 pub(super) fn unbilled() -> Fault {
     let retry_after = std::time::Duration::from_secs(1);
-    Fault::Unavailable { message: "this server's ledger is not available", retry_after }
+    Fault::Unavailable { message: "this server's ledger is not available".into(), retry_after }
 }

@@ -76,5 +76,5 @@ impl Stop {
 /// Told to whom comes too late.
 pub(super) fn stopping() -> Fault {
     let retry_after = Duration::from_secs(5);
-    Fault::Unavailable { message: "this server is stopping; try again", retry_after }
+    Fault::Unavailable { message: "this server is stopping; try again".into(), retry_after }
 }

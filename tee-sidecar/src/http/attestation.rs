@@ -1,7 +1,8 @@
-//! `GET /attestation/report`
+//! `GET /attestation/report`, `GET /v1/quote`
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
 use std::time::Duration;
 
 use super::AppState;
@@ -26,6 +27,40 @@ pub(super) async fn report(
     Ok(response.body(report))
 }
 
+/// 0G's quote of the signing key, whose body is signed to the byte.
+pub(super) async fn quote(
+    request: HttpRequest,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let ids = Ids::of(&request);
+    let asked = web::Query::<QuoteQuery>::from_query(request.query_string());
+    let quote = match asked.map(|asked| asked.into_inner().legacy) {
+        Ok(None) => state.reports.legacy_quote().await.map_err(fault),
+        Ok(Some(legacy)) if legacy == "true" => {
+            state.reports.legacy_quote().await.map_err(fault)
+        }
+        Ok(Some(legacy)) if legacy == "false" => {
+            Err(Fault::NotFound("end-to-end encryption is not offered here".into()))
+        }
+        _ => Err(Fault::BadParameter {
+            param: "legacy",
+            message: "legacy is `true` or `false`".into(),
+        }),
+    };
+    let quote = quote.map_err(|fault| ApiError::new(ids.clone(), fault))?;
+    let mut response = HttpResponse::Ok();
+    ids.write(&mut response);
+    response.insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"));
+    response.insert_header(("ZG-Quote-Signature", quote.signature));
+    Ok(response.body(quote.body))
+}
+
+/// The parameters of `/v1/quote`.
+#[derive(Deserialize)]
+struct QuoteQuery {
+    legacy: Option<String>,
+}
+
 fn fault(error: ReportError) -> Fault {
     let text = error.to_string();
     match error {
@@ -46,8 +81,7 @@ fn fault(error: ReportError) -> Fault {
         },
         ReportError::NoEvidence(cause) => {
             tracing::error!(%cause, "no evidence");
-            let message = "the TEE gives no evidence now; try again";
-            Fault::Unavailable { message, retry_after: Duration::from_secs(5) }
+            Fault::Unavailable { message: text.into(), retry_after: Duration::from_secs(5) }
         }
     }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::redirect::Policy;
 
 use super::{Reply, Upstream, UpstreamError, UpstreamFuture};
 use crate::config::{Limits, Upstream as Settings};
@@ -36,12 +35,10 @@ impl Vllm {
     /// # Errors
     /// The HTTP client cannot be built.
     pub fn new(settings: &Settings, limits: &Limits) -> Result<Self, UpstreamError> {
-        let client = reqwest::Client::builder()
+        let client = crate::net::client_builder()
             .connect_timeout(Duration::from_secs(limits.upstream_connect_secs))
             .read_timeout(Duration::from_secs(limits.upstream_idle_secs))
             .pool_idle_timeout(POOL_IDLE)
-            .redirect(Policy::none())
-            .no_proxy()
             .http1_only()
             .tcp_nodelay(true)
             .build()

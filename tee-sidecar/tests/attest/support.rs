@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use broker_core::{Address, Clock, LocalSigner, Signer, Timestamp};
+use broker_core::{Address, Clock, Digest32, LocalSigner, Signer, Timestamp};
 use dcap_qvl::QuoteCollateralV3;
 use serde_json::Value;
+use tee_sidecar::attest::report::ReportParts;
 use tee_sidecar::attest::{
-    AttestError, AttestFuture, Attester, Platform, ReportError, ReportQuery, ReportService,
+    AttestError, AttestFuture, Attester, GpuAttester, Platform, ReportError, ReportQuery, ReportService,
 };
 use tee_sidecar::evidence::simulator::SoftwarePlatform;
 use tee_sidecar::evidence::tdx::TrustRoot;
@@ -39,8 +40,22 @@ pub(crate) fn service() -> ReportService {
 }
 
 pub(crate) fn service_of(attester: Arc<dyn Attester>) -> ReportService {
-    let model = Box::new(|| Some("test/model:7b".to_owned()));
-    ReportService::new(attester, signer(), model, None, Arc::new(FixedClock))
+    service_with(attester, None, None)
+}
+
+pub(crate) fn service_with(
+    attester: Arc<dyn Attester>,
+    gpus: Option<Arc<dyn GpuAttester>>,
+    tls_spki: Option<Digest32>,
+) -> ReportService {
+    ReportService::new(ReportParts {
+        attester,
+        gpus,
+        signer: signer(),
+        model: Box::new(|| Some("test/model:7b".to_owned())),
+        tls_spki,
+        clock: Arc::new(FixedClock),
+    })
 }
 
 pub(crate) fn with_nonce(nonce: &str) -> ReportQuery {

@@ -1,49 +1,99 @@
-//! The report's JSON: fields, types and order as the existing verifiers read them.
+//! The documents: fields, types and order as the existing verifiers read them.
 
-use broker_core::Address;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use broker_core::{Address, Digest32};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{AttestError, Nonce32, Quote, ReportData, ReportError, ReportService};
-
-/// One report in its two forms, made together so that both can be kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rendered {
-    pub(super) plain: Bytes,
-    /// With `model_attestations`, for clients that name a model.
-    pub(super) with_model: Bytes,
-}
+use super::evidence::{Collected, public_key};
+use super::form::Form;
+use super::{Document, Parts, ReportError};
+use crate::attest::AttestError;
+use crate::evidence::Nonce32;
+use crate::evidence::nvidia::{Architecture, GpuEvidence};
 
 pub(super) fn render(
-    service: &ReportService,
-    nonce: &Nonce32,
-    report_data: &ReportData,
-    quote: &Quote,
-) -> Result<Rendered, ReportError> {
-    let quote_hex = hex::encode(&quote.bytes);
-    let public_key = service.signer.public_key().serialize_uncompressed();
+    parts: &Parts,
+    form: Form,
+    collected: &Collected,
+) -> Result<Document, ReportError> {
+    let lasting = collected.model.is_some();
+    if form == Form::Legacy {
+        let text = legacy(parts, collected)?;
+        let signed = parts.signer.sign_text(&text);
+        let signature = signed.map_err(|e| AttestError::SelfCheck(e.to_string()))?;
+        let plain = Bytes::from(text);
+        let signature = Some(signature.to_string());
+        return Ok(Document { with_model: plain.clone(), plain, signature, lasting: true });
+    }
+    let quote = hex::encode(&collected.quote.bytes);
+    let public_key = hex::encode(public_key(parts));
     let report = Report {
-        signing_address: service.signer.address(),
+        signing_address: parts.signer.address(),
         signing_algo: "ecdsa",
-        signing_public_key: hex::encode(public_key.split_at(1).1),
-        request_nonce: *nonce,
-        intel_quote: &quote_hex,
-        quote: &quote_hex,
-        event_log: &quote.event_log,
-        info: &service.info,
-        vm_config: &quote.vm_config,
-        nvidia_payload: to_json(&NvidiaPayload::of(*nonce))?,
-        gpu_status: "none",
-        report_data: report_data.to_string(),
-        model_name: (service.model)(),
-        simulated: service.is_simulated().then_some(true),
+        signing_public_key: &public_key,
+        request_nonce: collected.nonce,
+        intel_quote: &quote,
+        quote: &quote,
+        event_log: &collected.quote.event_log,
+        info: &parts.info,
+        vm_config: &collected.quote.vm_config,
+        nvidia_payload: &collected.nvidia_payload,
+        gpu_status: if parts.gpus.is_some() { "attested" } else { "none" },
+        report_data: collected.report_data.to_string(),
+        tls_cert_fingerprint: tls(parts, form),
+        binding: (form == Form::Bound).then(|| Binding::of(collected)),
+        model_name: collected.model.as_deref(),
+        simulated: parts.attester.platform().is_simulated().then_some(true),
     };
     let plain = Envelope { report: &report, all_attestations: [&report], model_attestations: None };
     let with_model = Envelope { model_attestations: Some([&report]), ..plain };
-    Ok(Rendered {
+    Ok(Document {
         plain: Bytes::from(to_json(&plain)?),
         with_model: Bytes::from(to_json(&with_model)?),
+        signature: None,
+        lasting,
+    })
+}
+
+/// What NVIDIA's attestation service takes, to be posted to it unchanged.
+pub(super) fn nvidia_payload(
+    nonce: &Nonce32,
+    gpus: &[GpuEvidence],
+) -> Result<String, AttestError> {
+    let evidence_list = gpus.iter().map(|gpu| NvidiaEvidence {
+        certificate: STANDARD.encode(&gpu.chain_pem),
+        evidence: STANDARD.encode(&gpu.report),
+        arch: gpu.arch,
+    });
+    // The architecture as the device names it. Without a device nobody does: `NONE`, which is no
+    // architecture of NVIDIA's, and never a guess. A string, since readers expect one.
+    let arch = gpus.first().map_or_else(|| "NONE".to_owned(), |gpu| gpu.arch.to_string());
+    to_json(&NvidiaPayload { nonce: *nonce, evidence_list: evidence_list.collect(), arch })
+}
+
+/// The TLS key, only where the quote binds it.
+fn tls(parts: &Parts, form: Form) -> Option<String> {
+    let bound = matches!(form, Form::Tls | Form::Bound);
+    parts.tls_spki.filter(|_| bound).map(|spki| spki.to_string())
+}
+
+/// 0G's quote.
+fn legacy(parts: &Parts, collected: &Collected) -> Result<String, AttestError> {
+    let tcb_info = parts.info.get("tcb_info").map(Value::to_string).unwrap_or_default();
+    let payload = RawValue::from_string(collected.nvidia_payload.clone());
+    let payload = payload.map_err(|e| AttestError::NoQuote(e.to_string()))?;
+    to_json(&LegacyQuote {
+        quote: hex::encode(&collected.quote.bytes),
+        event_log: &collected.quote.event_log,
+        report_data: STANDARD.encode(collected.report_data.as_bytes()),
+        vm_config: &collected.quote.vm_config,
+        tcb_info,
+        nvidia_payload: parts.gpus.is_some().then_some(&*payload),
+        simulated: parts.attester.platform().is_simulated().then_some(true),
     })
 }
 
@@ -62,7 +112,7 @@ struct Report<'a> {
     signing_address: Address,
     signing_algo: &'static str,
     /// 128 hex digits: x and y, without the 04 in front.
-    signing_public_key: String,
+    signing_public_key: &'a str,
     request_nonce: Nonce32,
     /// Hex without 0x.
     intel_quote: &'a str,
@@ -74,31 +124,74 @@ struct Report<'a> {
     /// JSON in a string.
     vm_config: &'a str,
     /// JSON in a string, which clients post to NVIDIA unchanged.
-    nvidia_payload: String,
+    nvidia_payload: &'a str,
     /// Tells a machine without attested GPUs from one whose evidence went missing.
     gpu_status: &'static str,
     report_data: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    model_name: Option<String>,
+    tls_cert_fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binding: Option<Binding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     simulated: Option<bool>,
 }
 
-/// What NVIDIA's service verifies.
+/// The parts of the `binding=v2` that stand nowhere else in the report.
+#[derive(Serialize)]
+struct Binding {
+    version: &'static str,
+    algorithm: &'static str,
+    gpu_nonce: Nonce32,
+    nvidia_payload_sha256: String,
+    model_sha256: Option<String>,
+    log_head_sha256: Option<String>,
+}
+
+impl Binding {
+    fn of(collected: &Collected) -> Self {
+        let sha256 = |text: &str| Digest32::sha256(text.as_bytes()).to_string();
+        Self {
+            version: "v2",
+            algorithm: "ecdsa",
+            gpu_nonce: collected.gpu_nonce,
+            nvidia_payload_sha256: sha256(&collected.nvidia_payload),
+            model_sha256: collected.model.as_deref().map(sha256),
+            log_head_sha256: None,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct NvidiaPayload {
     nonce: Nonce32,
-    evidence_list: [(); 0],
-    /// The architecture as the device names it. Without a device nobody does: `NONE`, which is no
-    /// architecture of NVIDIA's, and never a guess such as `HOPPER`. A string, since readers expect
-    /// one.
-    arch: &'static str,
+    evidence_list: Vec<NvidiaEvidence>,
+    arch: String,
 }
 
-impl NvidiaPayload {
-    const fn of(nonce: Nonce32) -> Self {
-        Self { nonce, evidence_list: [], arch: "NONE" }
-    }
+#[derive(Serialize)]
+struct NvidiaEvidence {
+    /// Base64 of the PEM text.
+    certificate: String,
+    /// Base64 of the SPDM request and response.
+    evidence: String,
+    arch: Architecture,
+}
+
+#[derive(Serialize)]
+struct LegacyQuote<'a> {
+    quote: String,
+    event_log: &'a str,
+    /// Base64.
+    report_data: String,
+    vm_config: &'a str,
+    /// JSON in a string.
+    tcb_info: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nvidia_payload: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    simulated: Option<bool>,
 }
 
 fn to_json(value: &impl Serialize) -> Result<String, AttestError> {

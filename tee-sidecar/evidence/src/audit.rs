@@ -1,0 +1,78 @@
+//! A whole report against an auditor's rules: one finding for each thing that was looked at, and the
+//! verdict over all of them.
+//!
+//! What has to be there: a quote, collateral, report data that binds key and nonce, and for every
+//! GPU its nonce, signature and certificates. What is there has to hold. What is not there and not
+//! asked for is said, so that nobody takes it for proved.
+
+use broker_core::Digest32;
+use dcap_qvl::QuoteCollateralV3;
+
+use crate::Nonce32;
+use crate::nras::{Jwks, NrasAnswer};
+use crate::nvidia::ocsp::OcspAnswer;
+use crate::nvidia::rim::Rim;
+use crate::policy::{Policy, Simulated};
+use crate::saved::SavedReport;
+use crate::roots::Roots;
+
+mod binding;
+mod finding;
+mod gpu;
+mod log;
+mod reference;
+mod service;
+mod td;
+
+pub use finding::{Audit, CheckResult, Finding, Verdict};
+
+/// What an auditor brings along.
+#[derive(Clone, Copy, Debug)]
+pub struct Materials<'a> {
+    /// The moment, in Unix seconds.
+    pub now_secs: u64,
+    /// The nonce that the auditor chose; without it the evidence may be old.
+    pub nonce: Option<Nonce32>,
+    /// Intel's word on the platform.
+    pub collateral: Option<&'a QuoteCollateralV3>,
+    /// NVIDIA's reference measurements.
+    pub rims: &'a [Rim],
+    /// NVIDIA's word on revocations.
+    pub ocsp: &'a [OcspAnswer],
+    /// NVIDIA's verdict, and the keys it is signed with.
+    pub nras: Option<(&'a NrasAnswer, &'a Jwks)>,
+    /// SHA-256 of the SPKI of the TLS peer that served the report.
+    pub tls_peer: Option<Digest32>,
+}
+
+/// Judges one report.
+pub fn audit_report(report: &SavedReport, materials: &Materials<'_>, policy: &Policy) -> Audit {
+    let mut audit = Audit::of(&report.place);
+    let roots = roots(&mut audit, report, policy);
+    let quote = td::check(&mut audit, report, materials, policy, roots);
+    if let Some(quote) = &quote {
+        binding::check(&mut audit, report, materials, quote);
+        log::check(&mut audit, report, policy, quote);
+    }
+    let gpus = gpu::check(&mut audit, report, materials, policy, roots);
+    reference::check(&mut audit, materials, policy, &gpus);
+    service::check(&mut audit, materials, policy, &gpus);
+    audit
+}
+
+/// Real evidence has to end at Intel and NVIDIA. Only a report that says of itself that it proves
+/// nothing, and only with permission, is held to the roots of the software TEE.
+fn roots(audit: &mut Audit, report: &SavedReport, policy: &Policy) -> Roots {
+    match (report.simulated, policy.simulated) {
+        (false, _) => Roots::Hardware,
+        (true, Simulated::Accept) => {
+            let why = "simulated evidence, allowed by the policy: it proves nothing about hardware";
+            audit.not_checked("simulated", why);
+            Roots::Software
+        }
+        (true, Simulated::Refuse) => {
+            audit.refuted("simulated", "the evidence is simulated, which the policy does not allow");
+            Roots::Software
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What the quote binds: the key that signs answers, the auditor's nonce, the TLS key.
+
+use broker_core::{Address, Digest32};
+
+use super::{Audit, Materials};
+use crate::saved::{SavedReport, SigningKey};
+use crate::tdx::QuoteFields;
+use crate::{Binding, Nonce32, ReportData};
+
+pub(super) fn check(
+    audit: &mut Audit,
+    report: &SavedReport,
+    materials: &Materials<'_>,
+    quote: &QuoteFields,
+) {
+    let signer = match report.signer.or_else(|| ascii_address(&quote.report_data)) {
+        Some(signer) => signer,
+        None => return audit.missing("report_data", "the report names no signing_address"),
+    };
+    audit.signer = Some(signer);
+    public_key(audit, report, &signer);
+    if is_ascii_layout(quote, &signer) {
+        audit.proved("report_data", format_args!("binds {signer}, in 0G's form"));
+        audit.missing("nonce", "this form has no nonce: the quote may be of any age");
+        return;
+    }
+    let Some(nonce) = report.nonce.or(materials.nonce) else {
+        return audit.missing("nonce", "the report has no request_nonce");
+    };
+    layout(audit, report, quote, &signer, &nonce);
+    match materials.nonce {
+        Some(own) if own == nonce => audit.proved("nonce", "the report answers your nonce"),
+        Some(own) => audit.refuted("nonce", format_args!("it answers {nonce}, yours is {own}")),
+        None => {
+            let why = "the report's own nonce; give --nonce to know that the report is not old";
+            audit.not_checked("nonce", why);
+        }
+    }
+    tls(audit, report, materials);
+}
+
+/// Compares the quote with the one layout that the report's fields ask for.
+fn layout(
+    audit: &mut Audit,
+    report: &SavedReport,
+    quote: &QuoteFields,
+    signer: &SigningKey,
+    nonce: &Nonce32,
+) {
+    let (expected, form) = match (&report.binding, report.tls_spki) {
+        (Some(_), _) => match bound(report, nonce) {
+            Some(expected) => (*expected.as_bytes(), "key, nonce, GPU evidence and model (v2)"),
+            None => {
+                return audit.missing("report_data", "v2 needs signing_public_key, nvidia_payload");
+            }
+        },
+        (None, Some(spki)) => {
+            let joined = [signer.bytes(), &spki.0].concat();
+            (halves(&Digest32::sha256(&joined).0, nonce), "key, TLS key and nonce")
+        }
+        (None, None) => (halves(signer.bytes(), nonce), "key and nonce"),
+    };
+    if quote.report_data == expected {
+        audit.proved("report_data", format_args!("the quote binds {form}: {signer}"));
+    } else {
+        let why = format_args!("the quote does not bind {form} as the report states them");
+        audit.refuted("report_data", why);
+    }
+}
+
+fn bound(report: &SavedReport, nonce: &Nonce32) -> Option<ReportData> {
+    let binding = report.binding.as_ref()?;
+    Some(ReportData::bound(&Binding {
+        algorithm: "ecdsa",
+        public_key: report.public_key.as_deref()?,
+        tls_spki: report.tls_spki,
+        nonce: *nonce,
+        nvidia_payload: &report.gpus.as_ref()?.text,
+        model: binding.model,
+        log_head: binding.log_head,
+    }))
+}
+
+/// The first half, filled up with zeros, and the nonce.
+fn halves(first: &[u8], nonce: &Nonce32) -> [u8; 64] {
+    let mut bytes = [0; 64];
+    let (left, right) = bytes.split_at_mut(32);
+    for (byte, value) in left.iter_mut().zip(first) {
+        *byte = *value;
+    }
+    right.copy_from_slice(nonce.as_bytes());
+    bytes
+}
+
+fn public_key(audit: &mut Audit, report: &SavedReport, signer: &SigningKey) {
+    let Some(key) = &report.public_key else { return };
+    let matches = match signer {
+        SigningKey::Ecdsa(address) => {
+            let Digest32(hash) = Digest32::keccak256(key);
+            key.len() == 64 && hash.split_at(12).1 == address.0
+        }
+        SigningKey::Ed25519(own) => key == own,
+    };
+    if matches {
+        audit.proved("signing_public_key", "it is the key of signing_address");
+    } else {
+        audit.refuted("signing_public_key", "it is not the key of signing_address");
+    }
+}
+
+fn tls(audit: &mut Audit, report: &SavedReport, materials: &Materials<'_>) {
+    match (report.tls_spki, materials.tls_peer) {
+        (Some(bound), Some(peer)) if bound == peer => {
+            audit.proved("tls", "the connection ends at the bound TLS key");
+        }
+        (Some(_), Some(_)) => audit.refuted("tls", "the connection ends at another TLS key"),
+        (Some(_), None) => audit.not_checked("tls", "no connection to compare the TLS key with"),
+        (None, _) => audit.not_checked("tls", "the report binds no TLS key"),
+    }
+}
+
+fn is_ascii_layout(quote: &QuoteFields, signer: &SigningKey) -> bool {
+    match signer {
+        SigningKey::Ecdsa(address) => {
+            &quote.report_data == ReportData::ascii_address(*address).as_bytes()
+        }
+        SigningKey::Ed25519(_) => false,
+    }
+}
+
+/// The address in 0G's form, which stands nowhere else in its document.
+fn ascii_address(report_data: &[u8; 64]) -> Option<SigningKey> {
+    let text = std::str::from_utf8(report_data).ok()?.trim_end_matches('\0');
+    let mut bytes = [0; 20];
+    hex::decode_to_slice(text.strip_prefix("0x")?, &mut bytes).ok()?;
+    Some(SigningKey::Ecdsa(Address(bytes)))
+}

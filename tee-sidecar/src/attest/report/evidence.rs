@@ -1,0 +1,108 @@
+//! Evidence for one document: collected in the order in which the layouts need it, then checked.
+
+use std::future::Future;
+
+use tokio::time::{Duration, timeout};
+
+use super::form::Form;
+use super::{Parts, ReportError};
+use crate::attest::{AttestError, GpuError};
+use crate::evidence::nvidia::{GpuEvidence, verify_gpu};
+use crate::evidence::tdx::{InspectedQuote, inspect_quote};
+use crate::evidence::{Binding, Nonce32, Quote, ReportData};
+use broker_core::Digest32;
+
+/// All evidence of one document.
+pub(super) struct Collected {
+    pub(super) nonce: Nonce32,
+    /// What the GPUs signed; in most forms the same.
+    pub(super) gpu_nonce: Nonce32,
+    pub(super) gpus: Vec<GpuEvidence>,
+    /// The text that is served, to the byte.
+    pub(super) nvidia_payload: String,
+    /// As it was when the binding was made.
+    pub(super) model: Option<String>,
+    pub(super) report_data: ReportData,
+    pub(super) quote: Quote,
+}
+
+/// The GPUs first: `binding=v2` quotes a hash of what they say.
+pub(super) async fn collect(
+    parts: &Parts,
+    form: Form,
+    nonce: Nonce32,
+) -> Result<Collected, ReportError> {
+    let public_key = public_key(parts);
+    let address = parts.signer.address();
+    let gpu_nonce = match form {
+        Form::Common | Form::Tls => nonce,
+        Form::Bound => Binding::gpu_nonce(&public_key, &nonce),
+        // The nonce of 0G's broker, which is always the same.
+        Form::Legacy => {
+            let Digest32(hash) = Digest32::keccak256(address.to_string().as_bytes());
+            Nonce32::from_bytes(hash)
+        }
+    };
+    let gpus = match &parts.gpus {
+        Some(source) => in_time(GPU_SECS_MAX, source.evidence(gpu_nonce)).await??,
+        None => Vec::new(),
+    };
+    let nvidia_payload = super::body::nvidia_payload(&gpu_nonce, &gpus)?;
+    let model = (parts.model)();
+    let report_data = match (form, parts.tls_spki) {
+        (Form::Common, _) => ReportData::ecdsa_and_nonce(address, &nonce),
+        (Form::Tls, Some(spki)) => ReportData::with_tls(address, &spki, &nonce),
+        (Form::Tls, None) => return Err(ReportError::NoTls),
+        (Form::Legacy, _) => ReportData::ascii_address(address),
+        (Form::Bound, tls_spki) => ReportData::bound(&Binding {
+            algorithm: "ecdsa",
+            public_key: &public_key,
+            tls_spki,
+            nonce,
+            nvidia_payload: &nvidia_payload,
+            model: model.as_ref().map(|name| Digest32::sha256(name.as_bytes())),
+            log_head: None,
+        }),
+    };
+    let quote = in_time(QUOTE_SECS_MAX, parts.attester.quote(&report_data)).await??;
+    Ok(Collected { nonce, gpu_nonce, gpus, nvidia_payload, model, report_data, quote })
+}
+
+/// Nothing is handed on that does not carry what was asked to be bound, or whose signatures and
+/// certificates do not hold: evidence of another request can never be served.
+pub(super) fn check(parts: &Parts, collected: &Collected) -> Result<InspectedQuote, AttestError> {
+    let now_secs = parts.clock.now().as_secs();
+    let root = parts.attester.trust_root();
+    let inspected = inspect_quote(&collected.quote.bytes, &root, now_secs)
+        .map_err(|e| AttestError::SelfCheck(e.to_string()))?;
+    if &inspected.fields.report_data != collected.report_data.as_bytes() {
+        return Err(AttestError::SelfCheck("the quote carries another report data".to_owned()));
+    }
+    if let Some(source) = &parts.gpus {
+        let (root, nonce) = (source.trust_root(), collected.gpu_nonce.as_bytes());
+        if collected.gpus.is_empty() {
+            return Err(GpuError::NoGpu.into());
+        }
+        for (index, gpu) in collected.gpus.iter().enumerate() {
+            verify_gpu(gpu, nonce, &root, now_secs)
+                .map_err(|e| GpuError::SelfCheck { index, cause: e.to_string() })?;
+        }
+    }
+    Ok(inspected)
+}
+
+/// x and y.
+pub(super) fn public_key(parts: &Parts) -> Vec<u8> {
+    let uncompressed = parts.signer.public_key().serialize_uncompressed();
+    uncompressed.split_at(1).1.to_vec()
+}
+
+async fn in_time<T>(secs: u64, work: impl Future<Output = T>) -> Result<T, AttestError> {
+    timeout(Duration::from_secs(secs), work).await.map_err(|_| AttestError::Late(secs))
+}
+
+/// How long a TEE may take over one quote.
+const QUOTE_SECS_MAX: u64 = 10;
+
+/// How long all GPUs of a node may take over their reports.
+const GPU_SECS_MAX: u64 = 30;
