@@ -8,6 +8,8 @@
 )]
 
 mod event_log;
+mod gpu;
 mod real_quotes;
 mod simulator;
+mod spdm;
 mod support;
