@@ -11,5 +11,6 @@ mod event_log;
 mod gpu;
 mod real_quotes;
 mod simulator;
+mod software_gpu;
 mod spdm;
 mod support;
