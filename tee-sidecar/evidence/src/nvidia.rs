@@ -6,6 +6,18 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::certificates::{Chain, ChainError};
+
+mod architecture;
+mod device;
+mod fwid;
+mod spdm;
+
+pub use architecture::{ArchitectureError, check_architecture};
+pub use device::{GpuRefusal, VerifiedGpu, check_chain, check_nonce, check_signature, verify_gpu};
+pub use fwid::{FwidError, FwidState, certified_fwid, check_fwid};
+pub use spdm::{Fields, SpdmError, SpdmReport, field};
+
 /// One GPU's evidence, as NVML gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuEvidence {
@@ -30,6 +42,13 @@ pub enum Architecture {
     Blackwell,
 }
 
+impl Architecture {
+    /// From the spelling of NVIDIA's attestation service.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Hopper, Self::Blackwell].into_iter().find(|arch| arch.to_string() == text)
+    }
+}
+
 impl fmt::Display for Architecture {
     /// As NVIDIA's attestation service spells it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,3 +67,15 @@ pub enum GpuRoot {
     /// The root of a software GPU, as DER. Evidence under it proves nothing about hardware.
     Test(Vec<u8>),
 }
+
+impl GpuRoot {
+    /// The root's DER.
+    pub fn der(&self) -> Result<Vec<u8>, ChainError> {
+        match self {
+            Self::Nvidia => Ok(Chain::parse_pem(DEVICE_IDENTITY_CA_PEM)?.leaf().der().to_vec()),
+            Self::Test(der) => Ok(der.clone()),
+        }
+    }
+}
+
+const DEVICE_IDENTITY_CA_PEM: &[u8] = include_bytes!("nvidia/roots/device_root.pem");

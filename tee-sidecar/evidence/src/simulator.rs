@@ -1,8 +1,8 @@
-//! A TDX platform in software: keys, certificates, collateral and quotes that the production
-//! verifier accepts under this platform's own root, and never under Intel's.
+//! A TDX platform and a GPU in software: keys, certificates, collateral, quotes and reports that the
+//! production verifier accepts under their own roots, and never under Intel's or NVIDIA's.
 //!
-//! It stands in for hardware in tests and on a developer's machine. Its keys follow from public
-//! labels: anyone can make its quotes, and everything it serves says `simulated`.
+//! They stand in for hardware in tests and on a developer's machine. Their keys follow from public
+//! labels: anyone can make their evidence, and everything they serve says `simulated`.
 
 use dcap_qvl::QuoteCollateralV3;
 use dcap_qvl::quote::QEReportCertificationData;
@@ -11,12 +11,14 @@ use crate::tdx::{TcbStatus, TrustRoot};
 use crate::{Quote, ReportData};
 
 mod collateral;
+mod gpu;
 mod key;
 mod machine;
 mod pki;
 mod quote;
 mod sgx_extension;
 
+pub use gpu::{GPU_KEY_LABEL, SoftwareGpu};
 use machine::Machine;
 use pki::Pki;
 

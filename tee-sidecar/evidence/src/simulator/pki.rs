@@ -65,7 +65,7 @@ impl Pki {
     }
 }
 
-fn authority(name: &str) -> CertificateParams {
+pub(super) fn authority(name: &str) -> CertificateParams {
     let mut params = named(name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![
@@ -76,7 +76,7 @@ fn authority(name: &str) -> CertificateParams {
     params
 }
 
-fn end_entity(name: &str) -> CertificateParams {
+pub(super) fn end_entity(name: &str) -> CertificateParams {
     let mut params = named(name);
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -9,7 +9,10 @@
 
 mod answer;
 mod event_log;
+mod gpu;
 mod nras;
 mod real_quotes;
 mod simulator;
+mod software_gpu;
+mod spdm;
 mod support;
