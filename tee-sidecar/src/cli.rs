@@ -41,7 +41,7 @@ enum Command {
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Prove a server's evidence, or an answer that it signed, trusting nobody.
-    Verify(verify::VerifyArgs),
+    Verify(Box<verify::VerifyArgs>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
@@ -139,7 +139,7 @@ mod tests {
             (vec!["tee-sidecar", "ledger", "status"], Command::Ledger(LedgerCommand::Status), None),
         ] {
             let cli = parsed(&args);
-            assert_eq!(cli.command.unwrap_or_default(), command, "{args:?}");
+            assert_eq!(cli.command.clone().unwrap_or_default(), command, "{args:?}");
             assert_eq!(cli.config.file, file.map(PathBuf::from), "{args:?}");
         }
     }

@@ -7,6 +7,9 @@ use crate::config::GpuProvider;
 use crate::evidence::Nonce32;
 use crate::evidence::nvidia::GpuRoot;
 
+#[cfg(feature = "simulator")]
+mod simulated;
+
 /// Makes GPU reports.
 pub trait GpuAttester: Send + Sync {
     /// Evidence of every GPU of the node over this nonce, in the driver's order: at least one, and
@@ -26,6 +29,17 @@ pub fn choose_gpu(
 ) -> Result<Option<Arc<dyn GpuAttester>>, AttestError> {
     match (provider, platform) {
         (GpuProvider::None, _) | (GpuProvider::Auto, Platform::Simulated) => Ok(None),
+        (GpuProvider::Simulated, Platform::Simulated) => simulated(),
         _ => Err(AttestError::NoSimulator("gpu.provider")),
     }
+}
+
+#[cfg(feature = "simulator")]
+fn simulated() -> Result<Option<Arc<dyn GpuAttester>>, AttestError> {
+    Ok(Some(Arc::new(simulated::node()?)))
+}
+
+#[cfg(not(feature = "simulator"))]
+fn simulated() -> Result<Option<Arc<dyn GpuAttester>>, AttestError> {
+    Err(AttestError::NoSimulator("gpu.provider"))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use broker_core::Address;
 
 use super::{Auditor, Failure, Options, files};
-use crate::evidence::answer::{AnswerError, SignatureAnswer, verify_answer};
+use crate::evidence::answer::{AnswerError, SignatureAnswer, SignedBy, verify_answer};
 use crate::evidence::audit::Audit;
 use crate::evidence::policy::Simulated;
 use crate::evidence::saved::SigningKey;
@@ -28,9 +28,8 @@ pub struct AnswerFiles {
 /// Judges an answer: its bytes, its signature, and the key that made it.
 pub fn audit_answer(paths: &AnswerFiles, options: &Options) -> Result<Audit, Failure> {
     let auditor = Auditor::new(options)?;
-    let named = |error: AnswerError| {
-        Failure::Malformed(format!("{}: {error}", paths.signature.display()))
-    };
+    let named =
+        |error: AnswerError| Failure::Malformed(format!("{}: {error}", paths.signature.display()));
     let signature = SignatureAnswer::parse(&files::read(&paths.signature)?).map_err(named)?;
     let (request, response) = (files::read(&paths.request)?, files::read(&paths.response)?);
     let mut audit = Audit::default();
@@ -42,7 +41,7 @@ pub fn audit_answer(paths: &AnswerFiles, options: &Options) -> Result<Audit, Fai
         }
     }
     let signer = match verify_answer(&request, &response, &signature) {
-        Ok(signer) => {
+        Ok(SignedBy(signer)) => {
             let what = format_args!("request and response are those that {signer} signed");
             audit.proved("answer", what);
             signer

@@ -7,8 +7,8 @@ use dcap_qvl::quote::Quote;
 use reqwest::{Client, Url};
 use serde_json::value::RawValue;
 
-use super::fetch::{Answer, client, get, run};
 use super::Failure;
+use super::fetch::{Answer, client, get, run};
 
 /// Intel's own service.
 pub const INTEL_PCS_URL: &str = "https://api.trustedservices.intel.com";
@@ -22,7 +22,7 @@ pub(super) fn fetch(base: &str, quote: &[u8]) -> Result<Option<QuoteCollateralV3
     let service = Service {
         base: base.to_owned(),
         fmspc: hex::encode_upper(fmspc),
-        ca: ca.as_str().to_owned(),
+        ca: ca.as_id_str().to_owned(),
     };
     eprintln!("asking {base} for the collateral of platform family {}", service.fmspc);
     run(async { service.fetch(&client()?).await }).map(Some)
@@ -94,7 +94,9 @@ fn signed(answer: &Answer, member: &str) -> Result<(String, Vec<u8>), Failure> {
 fn chain(answer: &Answer, names: &[&str]) -> Result<String, Failure> {
     let header = names.iter().find_map(|name| answer.headers.get(*name));
     let text = header.and_then(|value| value.to_str().ok()).and_then(percent_decoded);
-    text.ok_or_else(|| Failure::Malformed(format!("the collateral service sent no {}", names[0])))
+    text.ok_or_else(|| {
+        Failure::Malformed(format!("the collateral service sent no {}", names.join(" or ")))
+    })
 }
 
 fn percent_decoded(text: &str) -> Option<String> {
@@ -103,10 +105,9 @@ fn percent_decoded(text: &str) -> Option<String> {
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
             b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                let mut decoded = [0];
-                hex::decode_to_slice(digits, &mut decoded).ok()?;
-                decoded[0]
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+                u8::try_from(high << 4 | low).ok()?
             }
             other => other,
         });

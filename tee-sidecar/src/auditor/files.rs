@@ -48,7 +48,13 @@ pub(super) fn rim(path: &Path) -> Result<Rim, Failure> {
 }
 
 pub(super) fn ocsp(path: &Path) -> Result<OcspAnswer, Failure> {
-    OcspAnswer::parse(&read(path)?).map_err(|e| malformed(path, &e))
+    let bytes = read(path)?;
+    // NVIDIA's tools keep them in base64.
+    let answer = match std::str::from_utf8(&bytes) {
+        Ok(text) if !bytes.starts_with(&LONG_SEQUENCE) => OcspAnswer::parse_base64(text),
+        _ => OcspAnswer::parse(&bytes),
+    };
+    answer.map_err(|e| malformed(path, &e))
 }
 
 pub(super) fn nras(answer: &Path, keys: &Path) -> Result<(NrasAnswer, Jwks), Failure> {
@@ -59,6 +65,9 @@ pub(super) fn nras(answer: &Path, keys: &Path) -> Result<(NrasAnswer, Jwks), Fai
 fn malformed(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::Malformed(format!("{}: {error}", path.display()))
 }
+
+/// How every OCSP answer in DER begins.
+const LONG_SEQUENCE: [u8; 2] = [0x30, 0x82];
 
 /// Reports of large nodes have a quarter of a million bytes, answers of models a few millions.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;

@@ -36,9 +36,7 @@ pub(super) async fn quote(
     let asked = web::Query::<QuoteQuery>::from_query(request.query_string());
     let quote = match asked.map(|asked| asked.into_inner().legacy) {
         Ok(None) => state.reports.legacy_quote().await.map_err(fault),
-        Ok(Some(legacy)) if legacy == "true" => {
-            state.reports.legacy_quote().await.map_err(fault)
-        }
+        Ok(Some(legacy)) if legacy == "true" => state.reports.legacy_quote().await.map_err(fault),
         Ok(Some(legacy)) if legacy == "false" => {
             Err(Fault::NotFound("end-to-end encryption is not offered here".into()))
         }

@@ -8,7 +8,8 @@ use dcap_qvl::QuoteCollateralV3;
 use serde_json::Value;
 use tee_sidecar::attest::report::ReportParts;
 use tee_sidecar::attest::{
-    AttestError, AttestFuture, Attester, GpuAttester, Platform, ReportError, ReportQuery, ReportService,
+    AttestError, AttestFuture, Attester, GpuAttester, Platform, ReportError, ReportQuery,
+    ReportService,
 };
 use tee_sidecar::evidence::simulator::SoftwarePlatform;
 use tee_sidecar::evidence::tdx::TrustRoot;

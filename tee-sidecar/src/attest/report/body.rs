@@ -60,10 +60,7 @@ pub(super) fn render(
 }
 
 /// What NVIDIA's attestation service takes, to be posted to it unchanged.
-pub(super) fn nvidia_payload(
-    nonce: &Nonce32,
-    gpus: &[GpuEvidence],
-) -> Result<String, AttestError> {
+pub(super) fn nvidia_payload(nonce: &Nonce32, gpus: &[GpuEvidence]) -> Result<String, AttestError> {
     let evidence_list = gpus.iter().map(|gpu| NvidiaEvidence {
         certificate: STANDARD.encode(&gpu.chain_pem),
         evidence: STANDARD.encode(&gpu.report),

@@ -44,7 +44,10 @@ pub(super) async fn collect(
         }
     };
     let gpus = match &parts.gpus {
-        Some(source) => in_time(GPU_SECS_MAX, source.evidence(gpu_nonce)).await??,
+        Some(source) => {
+            let made = in_time(GPU_SECS_MAX, source.evidence(gpu_nonce)).await?;
+            made.map_err(AttestError::from)?
+        }
         None => Vec::new(),
     };
     let nvidia_payload = super::body::nvidia_payload(&gpu_nonce, &gpus)?;

@@ -15,10 +15,11 @@ impl ReportService {
     /// this process must not serve.
     pub async fn self_check(&self) -> Result<(), AttestError> {
         let nonce = random_nonce()?;
-        let collected = collect(&self.0, Form::Common, nonce).await.map_err(|error| match error {
-            ReportError::NoEvidence(cause) => cause,
-            other => wrong(other),
-        })?;
+        let collected =
+            collect(&self.0, Form::Common, nonce).await.map_err(|error| match error {
+                ReportError::NoEvidence(cause) => cause,
+                other => wrong(other),
+            })?;
         let inspected = check(&self.0, &collected)?;
         if inspected.fields.debug {
             return Err(wrong("a debug TD: the host can read all of it"));

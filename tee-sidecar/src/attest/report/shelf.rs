@@ -39,7 +39,7 @@ pub(super) async fn kept(service: &ReportService, form: Form) -> Outcome {
         match held {
             Some((outcome, false)) => return outcome,
             Some((outcome, true)) => {
-                make(service, form, &mut place);
+                drop(make(service, form, &mut place));
                 return outcome;
             }
             None => make(service, form, &mut place),
