@@ -6,6 +6,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub mod ocsp;
+pub mod rim;
+
 /// One GPU's evidence, as NVML gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuEvidence {

@@ -8,6 +8,9 @@
 )]
 
 mod event_log;
+mod nvidia_pki;
+mod ocsp;
 mod real_quotes;
+mod rim;
 mod simulator;
 mod support;
