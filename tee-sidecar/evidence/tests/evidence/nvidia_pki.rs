@@ -23,7 +23,12 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn root(name: &str) -> Self {
-        let (key, params) = (Key::of_label(name), authority(name));
+        Self::root_with_key(name, name)
+    }
+
+    /// A root whose key is that of another label: one with the same name is an impostor.
+    pub(crate) fn root_with_key(name: &str, label: &str) -> Self {
+        let (key, params) = (Key::of_label(label), authority(name));
         let certificate = params.self_signed(&key).unwrap();
         Self { certificate: Certificate::from_der(certificate.der()).unwrap(), key, params }
     }

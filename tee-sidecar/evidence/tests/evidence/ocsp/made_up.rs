@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ring::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512, digest};
+use tee_evidence::certificates::Certificate;
 use tee_evidence::nvidia::ocsp::{CertificateHold, Good, OcspAnswer, OcspError};
 use x509_cert::der::asn1::{BitString, GeneralizedTime, Null, ObjectIdentifier, OctetString};
 use x509_cert::der::{Any, Decode as _, Encode as _, Tag};
@@ -169,6 +170,52 @@ fn an_answer_by_another_name_key_or_serial_number_is_about_another_certificate()
 }
 
 #[test]
+fn a_certificate_of_another_issuer_with_the_same_serial_number_is_another_certificate() {
+    let responder = Responder::new();
+    let answer = OcspAnswer::parse(&responder.good()).unwrap();
+    let (own, issuer) = (&responder.subject.certificate, &responder.root.certificate);
+    assert!(answer.is_about(own, issuer));
+    // Serial numbers here follow from keys, and the keys are the same.
+    let other = Identity::root("Other CA").authority("Test Identity").certificate;
+    let serial_number =
+        |certificate: &Certificate| certificate.parsed().tbs_certificate.serial_number.clone();
+    assert_eq!(serial_number(&other), serial_number(own));
+    assert!(!answer.is_about(&other, issuer));
+}
+
+#[test]
+fn an_answer_that_is_not_in_der_is_refused_though_it_says_the_same() {
+    let good = OcspResponse::from_der(&Responder::new().good()).unwrap();
+    let mut body = good.response_bytes.unwrap();
+    let basic = BasicOcspResponse::from_der(body.response.as_bytes()).unwrap();
+    let data = basic.tbs_response_data.to_der().unwrap();
+    // The first version is the default, which DER leaves out.
+    let version = [0xa0, 3, 2, 1, 0];
+    let data = sequence(&[&version, &data[3..]].concat());
+    let signature = basic.signature.to_der().unwrap();
+    let certificates = sequence(&basic.certs.unwrap()[0].to_der().unwrap());
+    let explicit = [&[0xa0, 0x82], length(&certificates).as_slice(), &certificates].concat();
+    let algorithm = basic.signature_algorithm.to_der().unwrap();
+    body.response = octets(&sequence(&[data, algorithm, signature, explicit].concat()));
+    let answer = OcspResponse { response_bytes: Some(body), ..OcspResponse::try_later() };
+    let answer = OcspResponse { response_status: good.response_status, ..answer };
+    let refused = OcspAnswer::parse(&answer.to_der().unwrap()).unwrap_err().to_string();
+    assert!(refused.contains("not in DER"), "{refused}");
+}
+
+/// A sequence of 256 to 65535 bytes, or one of 128 to 255.
+fn sequence(content: &[u8]) -> Vec<u8> {
+    match u8::try_from(content.len()) {
+        Ok(short) => [&[0x30, 0x81, short], content].concat(),
+        Err(_) => [&[0x30, 0x82], length(content).as_slice(), content].concat(),
+    }
+}
+
+fn length(content: &[u8]) -> [u8; 2] {
+    u16::try_from(content.len()).unwrap().to_be_bytes()
+}
+
+#[test]
 fn an_answer_that_says_two_things_of_one_certificate_is_refused() {
     let twice = Responder::editing(|data| {
         let mut second = data.responses[0].clone();
@@ -250,18 +297,23 @@ fn a_responder_that_the_issuer_did_not_appoint_for_answers_now_is_refused() {
         refused.to_string()
     };
     let Responder { root, subject, .. } = Responder::new();
-    // Same names, another key: a root of the attacker's.
     let foreign = Identity::root("Other CA").responder("Test Responder");
     assert!(refusal(foreign).contains("did not appoint"));
+    let impostor = Identity::root_with_key("Test Device CA", "another key");
+    assert!(refusal(impostor.responder("Test Responder")).contains("did not appoint"));
+    let renamed = Identity::root_with_key("Other CA", "Test Device CA");
+    assert!(refusal(renamed.responder("Test Responder")).contains("did not appoint"));
     let nephew = subject.responder("Test Responder");
     assert!(refusal(nephew).contains("did not appoint"));
     assert!(refusal(root.signer("Test Responder")).contains("not for signing OCSP answers"));
 
     let mut past = end_entity("Test Responder");
     past.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::OcspSigning];
-    let mut encrypting = past.clone();
+    let (mut encrypting, mut serving) = (past.clone(), past.clone());
     past.not_after = rcgen::date_time_ymd(2025, 10, 24);
     assert!(refusal(root.issue("Test Responder", past)).contains("not valid now"));
+    serving.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    assert!(refusal(root.issue("Test Responder", serving)).contains("signing OCSP answers"));
     encrypting.key_usages = vec![rcgen::KeyUsagePurpose::KeyEncipherment];
     assert!(refusal(root.issue("Test Responder", encrypting)).contains("key is not for signing"));
 

@@ -65,6 +65,8 @@ fn more_or_fewer_values_than_announced_are_refused() {
 fn a_payload_with_more_than_measurements_is_refused() {
     let other = refusal_with("type=\"Measurement\"", "type=\"File\"");
     assert!(other.contains("more than measurements"));
+    let renamed = good().replace("Resource", "Directory");
+    assert!(Signer::new().refusal(&renamed).contains("more than measurements"));
     assert!(refusal_with("<Payload>", "<Payload>text").contains("text among measurements"));
     let element = refusal_with("<Payload>", "<Payload><File></File>");
     assert!(element.contains("more than measurements"));

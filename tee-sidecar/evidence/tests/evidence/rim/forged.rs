@@ -126,6 +126,30 @@ fn a_signed_second_reference_or_other_transforms_are_refused() {
 }
 
 #[test]
+fn a_part_of_the_signature_by_another_name_or_in_another_place_is_refused() {
+    let signer = Signer::new();
+    let document = signer.sign(&good());
+    for name in ["SignedInfo", "SignatureValue", "KeyInfo", "X509Data", "X509Certificate"] {
+        let renamed = document.replace(&format!("ds:{name}>"), "ds:Other>");
+        assert!(parse_refusal(&renamed).contains("the RIM's signature is refused"), "{name}");
+    }
+    for name in ["SignatureMethod", "Reference", "Transforms", "Transform", "DigestValue"] {
+        let from = format!("ds:{name}");
+        let renamed = Signer::with_signed_info(|info| info.replace(&from, "ds:Other"));
+        assert!(renamed.refusal(&good()).contains("not the expected ones"), "{name}");
+    }
+    let digest = "<ds:DigestValue>DIGEST</ds:DigestValue>";
+    let moved = Signer::with_signed_info(|info| {
+        info.replace(digest, "").replacen(
+            "<ds:DigestMethod",
+            &format!("{digest}<ds:DigestMethod"),
+            1,
+        )
+    });
+    assert!(moved.refusal(&good()).contains("not the expected ones"));
+}
+
+#[test]
 fn a_signature_as_der_or_by_another_key_is_refused() {
     let signer = Signer::new();
     let document = signer.sign(&good());
