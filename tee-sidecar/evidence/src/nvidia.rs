@@ -11,6 +11,8 @@ use crate::certificates::{Chain, ChainError};
 mod architecture;
 mod device;
 mod fwid;
+pub mod ocsp;
+pub mod rim;
 mod spdm;
 
 pub use architecture::{ArchitectureError, check_architecture};

@@ -1,5 +1,5 @@
-//! A TDX platform and a GPU in software: keys, certificates, collateral, quotes and reports that the
-//! production verifier accepts under their own roots, and never under Intel's or NVIDIA's.
+//! A TDX platform and a GPU in software: keys, certificates, collateral, quotes and reports that
+//! the production verifier accepts under their own roots, and never under Intel's or NVIDIA's.
 //!
 //! They stand in for hardware in tests and on a developer's machine. Their keys follow from public
 //! labels: anyone can make their evidence, and everything they serve says `simulated`.

@@ -5,7 +5,7 @@ use super::{
     Architecture, ArchitectureError, FwidError, FwidState, GpuEvidence, GpuRoot, Measurements,
     SpdmError, SpdmReport, architecture, check_architecture, check_fwid, field,
 };
-use crate::certificates::{Chain, ChainError, Curve};
+use crate::certificates::{Chain, ChainError};
 
 /// Makes every check that needs nothing but the evidence: a fresh nonce, the report's signature,
 /// the certificates up to the root, the architecture and the firmware's digest. What was measured
@@ -33,7 +33,8 @@ pub fn check_nonce(report: &SpdmReport, nonce: &[u8; 32]) -> Result<(), GpuRefus
 
 /// The first certificate's key signed the report. Whose key that is, [`check_chain`] says.
 pub fn check_signature(report: &SpdmReport, chain: &Chain) -> Result<(), GpuRefusal> {
-    let key = chain.leaf().public_key().filter(|key| key.curve() == Curve::P384);
+    // Only P-384 has signatures of this length, so a key on another curve signed nothing.
+    let key = chain.leaf().public_key();
     let signed = key.is_some_and(|key| key.verify_raw(report.signed_bytes(), report.signature()));
     if signed { Ok(()) } else { Err(GpuRefusal::Signature) }
 }

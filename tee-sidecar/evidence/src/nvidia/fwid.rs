@@ -1,6 +1,8 @@
-//! The digest of the firmware that signs reports. The boot ROM measures that firmware and writes the
-//! digest into the certificate that it issues for the firmware's key, as DICE has it; the report
-//! repeats it. A report that names other firmware was not made by what was certified.
+//! The digest of the firmware that signs reports.
+//!
+//! The boot ROM measures that firmware and writes the digest into the certificate that it issues
+//! for the firmware's key, as DICE has it; the report repeats it. A report that names other
+//! firmware was not made by what was certified.
 
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef, UintRef};
 use x509_cert::der::{self, Decode as _, Reader, SliceReader, Tag, TagNumber, Tagged as _};

@@ -1,6 +1,6 @@
 //! A GPU in software: certificates and reports that the production verifier accepts under this
-//! GPU's own root, and never under NVIDIA's. Its key follows from a public label, so anyone can make
-//! its reports, and every certificate says that it is simulated.
+//! GPU's own root, and never under NVIDIA's. Its key follows from a public label, so anyone can
+//! make its reports, and every certificate says that it is simulated.
 
 use super::key::TestKey384;
 use super::{SimulatorError, failed};
