@@ -9,6 +9,7 @@
 
 mod answer;
 mod event_log;
+mod fuzz_seeds;
 mod nras;
 mod real_quotes;
 mod simulator;
