@@ -9,6 +9,7 @@
 
 mod answer;
 mod event_log;
+mod fuzz_seeds;
 mod gpu;
 mod nras;
 mod nvidia_pki;
