@@ -13,8 +13,8 @@ use crate::nras::{Jwks, NrasAnswer};
 use crate::nvidia::ocsp::OcspAnswer;
 use crate::nvidia::rim::Rim;
 use crate::policy::{Policy, Simulated};
-use crate::saved::SavedReport;
 use crate::roots::Roots;
+use crate::saved::SavedReport;
 
 mod binding;
 mod finding;
@@ -71,7 +71,8 @@ fn roots(audit: &mut Audit, report: &SavedReport, policy: &Policy) -> Roots {
             Roots::Software
         }
         (true, Simulated::Refuse) => {
-            audit.refuted("simulated", "the evidence is simulated, which the policy does not allow");
+            audit
+                .refuted("simulated", "the evidence is simulated, which the policy does not allow");
             Roots::Software
         }
     }

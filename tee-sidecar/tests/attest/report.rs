@@ -82,8 +82,8 @@ async fn a_report_verifies_as_an_auditor_would_verify_it() {
     let policy = TcbPolicy::default();
     let verified =
         verify_quote(&quote, platform.own_collateral(), &root, NOW_SECS, &policy).unwrap();
-    assert_eq!(verified.report_data.as_slice(), bound(NONCE));
-    assert_eq!(report["report_data"], hex::encode(verified.report_data));
+    assert_eq!(verified.fields.report_data.as_slice(), bound(NONCE));
+    assert_eq!(report["report_data"], hex::encode(verified.fields.report_data));
 }
 
 /// A8.

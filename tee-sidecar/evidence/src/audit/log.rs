@@ -8,12 +8,7 @@ use crate::policy::Policy;
 use crate::saved::SavedReport;
 use crate::tdx::QuoteFields;
 
-pub(super) fn check(
-    audit: &mut Audit,
-    report: &SavedReport,
-    policy: &Policy,
-    quote: &QuoteFields,
-) {
+pub(super) fn check(audit: &mut Audit, report: &SavedReport, policy: &Policy, quote: &QuoteFields) {
     let log = replay(audit, report, quote);
     let measured = log.as_ref().and_then(|log| log.payload("compose-hash"));
     composition(audit, report, quote, measured);

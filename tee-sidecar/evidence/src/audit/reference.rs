@@ -8,12 +8,7 @@ use crate::nvidia::ocsp::{CertificateHold, Subject, device_subjects, rim_subject
 use crate::nvidia::rim::{RimKind, RimRoot, VerifiedRim, compare};
 use crate::policy::{GpuRules, Policy, Want};
 
-pub(super) fn check(
-    audit: &mut Audit,
-    materials: &Materials<'_>,
-    policy: &Policy,
-    gpus: &Gpus,
-) {
+pub(super) fn check(audit: &mut Audit, materials: &Materials<'_>, policy: &Policy, gpus: &Gpus) {
     let rims = manifests(audit, materials);
     if gpus.presented == 0 {
         return;
@@ -41,7 +36,8 @@ fn manifests(audit: &mut Audit, materials: &Materials<'_>) -> Vec<VerifiedRim> {
         let check = format!("rim{position}");
         match rim.verify(&RimRoot::Nvidia, materials.now_secs) {
             Ok(rim) => {
-                audit.proved(&check, format_args!("{} {}, signed by NVIDIA", rim.kind, rim.version));
+                audit
+                    .proved(&check, format_args!("{} {}, signed by NVIDIA", rim.kind, rim.version));
                 verified.push(rim);
             }
             Err(error) => audit.refuted(&check, error),

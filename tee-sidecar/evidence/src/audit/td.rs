@@ -2,8 +2,8 @@
 
 use super::{Audit, Materials};
 use crate::policy::{Policy, TdRules};
-use crate::saved::SavedReport;
 use crate::roots::Roots;
+use crate::saved::SavedReport;
 use crate::tdx::{QuoteFields, VerifyError, inspect_quote, read_quote, verify_quote};
 
 /// The quote's fields, which are proved only if the verdict is.

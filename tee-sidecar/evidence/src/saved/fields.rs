@@ -197,7 +197,8 @@ impl<'a> Fields<'a> {
             Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         };
-        let object = object_in(&text).ok_or_else(|| self.wrong(field, "must hold a JSON object"))?;
+        let object =
+            object_in(&text).ok_or_else(|| self.wrong(field, "must hold a JSON object"))?;
         let payload = Fields { place: self.place, object: &object };
         let nonce = payload.nonce("nonce")?;
         let Some(Value::Array(list)) = payload.get("evidence_list") else {
