@@ -9,6 +9,10 @@
 
 #[path = "attest/choosing.rs"]
 mod choosing;
+#[path = "attest/forms.rs"]
+mod forms;
+#[path = "attest/gpus.rs"]
+mod gpus;
 #[path = "attest/keys.rs"]
 mod keys;
 #[path = "attest/report.rs"]

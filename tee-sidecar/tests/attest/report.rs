@@ -151,14 +151,40 @@ async fn after_100_cancelled_requests_the_next_nonce_is_the_right_one() {
         let query = with_nonce(&hex::encode([byte; 32]));
         let cancelled = tokio::time::timeout(Duration::from_secs(1), service.report(&query)).await;
         assert!(cancelled.is_err());
-        let any = ReportQuery::default();
-        let cancelled = tokio::time::timeout(Duration::from_secs(1), service.report(&any)).await;
-        assert!(cancelled.is_err());
     }
     let report = ask(&service, &with_nonce(NONCE)).await.unwrap();
     assert_eq!(quoted_report_data(&report), bound(NONCE));
     assert_eq!(report["request_nonce"], NONCE);
-    ask(&service, &ReportQuery::default()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_without_a_nonce_who_leave_start_one_quote_and_take_nothing_with_them() {
+    let attester = Faulty::new(Fault::Slow(2));
+    let service = service_of(attester.clone());
+    let any = ReportQuery::default();
+    for _ in 0..100 {
+        let left = tokio::time::timeout(Duration::from_millis(1), service.report(&any)).await;
+        assert!(left.is_err());
+    }
+    ask(&service, &any).await.unwrap();
+    assert_eq!(attester.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_grows_old_is_made_again_while_it_is_still_served() {
+    let attester = Faulty::new(Fault::Slow(2));
+    let service = service_of(attester.clone());
+    let any = ReportQuery::default();
+    let first = service.report(&any).await.unwrap();
+    tokio::time::advance(Duration::from_secs(200)).await;
+    let asked = tokio::time::Instant::now();
+    for _ in 0..10 {
+        assert_eq!(service.report(&any).await.unwrap(), first);
+    }
+    assert_eq!(asked.elapsed(), Duration::ZERO, "nobody waits for the next one");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_ne!(service.report(&any).await.unwrap(), first);
+    assert_eq!(attester.asked(), 2);
 }
 
 /// A7.
