@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod fault;
 pub mod http;
 pub mod keys;
+pub mod net;
 pub mod startup;
 pub mod telemetry;
 pub mod upstream;
