@@ -9,9 +9,17 @@
 
 #[path = "attest/choosing.rs"]
 mod choosing;
+#[path = "attest/dstack.rs"]
+mod dstack;
+#[path = "attest/fake_configfs.rs"]
+mod fake_configfs;
+#[path = "attest/fake_dstack.rs"]
+mod fake_dstack;
 #[path = "attest/keys.rs"]
 mod keys;
 #[path = "attest/report.rs"]
 mod report;
 #[path = "attest/support.rs"]
 mod support;
+#[path = "attest/tsm.rs"]
+mod tsm;
