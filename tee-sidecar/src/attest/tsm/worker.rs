@@ -36,11 +36,14 @@ impl Worker {
         C: FnOnce() -> Result<O, AttestError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        self.shared.queue(Box::new(Asked { call, answer }), self.patience)?;
+        let number = self.shared.queue(Box::new(Asked { call, answer }), self.patience)?;
         match timeout(self.patience, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(AttestError::NoQuote("the call to the kernel panicked".to_owned())),
-            Err(_) => Err(AttestError::Hangs(self.patience.as_secs())),
+            Err(_) => {
+                self.shared.give_up(number);
+                Err(AttestError::Hangs(self.patience.as_secs()))
+            }
         }
     }
 }
@@ -60,36 +63,54 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Box<dyn Job>>,
-    running_since: Option<Instant>,
+    waiting: VecDeque<(u64, Box<dyn Job>)>,
+    asked: u64,
+    running: Option<Running>,
     ended: bool,
 }
 
+struct Running {
+    number: u64,
+    since: Instant,
+    /// Its caller has waited for as long as anybody does.
+    given_up: bool,
+}
+
 impl Shared {
-    fn queue(&self, job: Box<dyn Job>, patience: Duration) -> Result<(), AttestError> {
+    fn queue(&self, job: Box<dyn Job>, patience: Duration) -> Result<u64, AttestError> {
         let mut state = self.lock();
-        if let Some(runs_for) = state.running_since.map(|since| since.elapsed())
-            && runs_for >= patience
+        if let Some(Running { since, given_up, .. }) = state.running
+            && (given_up || since.elapsed() >= patience)
         {
-            return Err(AttestError::Hangs(runs_for.as_secs()));
+            return Err(AttestError::Hangs(since.elapsed().as_secs()));
         }
         // Those who have gone take nobody's place.
-        state.waiting.retain(|job| job.is_wanted());
+        state.waiting.retain(|(_, job)| job.is_wanted());
         if state.waiting.len() >= WAITING_MAX {
             let cause = format!("{WAITING_MAX} others wait for a quote; ask again later");
             return Err(AttestError::NoQuote(cause));
         }
-        state.waiting.push_back(job);
+        state.asked = state.asked.wrapping_add(1);
+        let number = state.asked;
+        state.waiting.push_back((number, job));
         drop(state);
         self.changed.notify_all();
-        Ok(())
+        Ok(number)
+    }
+
+    /// The caller of this number waits no longer. If its own call runs, that call hangs; if it was
+    /// still in the queue, the queue was long and the running call may be a quick one.
+    fn give_up(&self, number: u64) {
+        if let Some(running) = self.lock().running.as_mut().filter(|r| r.number == number) {
+            running.given_up = true;
+        }
     }
 
     fn work(&self) {
         while let Some(job) = self.next() {
             // A panic is the caller's error, and the next caller finds the thread alive.
             let _ = catch_unwind(AssertUnwindSafe(|| job.run()));
-            self.lock().running_since = None;
+            self.lock().running = None;
         }
     }
 
@@ -101,8 +122,9 @@ impl Shared {
                 return None;
             }
             match state.waiting.pop_front() {
-                Some(job) if job.is_wanted() => {
-                    state.running_since = Some(Instant::now());
+                Some((number, job)) if job.is_wanted() => {
+                    let since = Instant::now();
+                    state.running = Some(Running { number, since, given_up: false });
                     return Some(job);
                 }
                 Some(_) => {}
@@ -166,7 +188,7 @@ mod tests {
         let mut running = Box::pin(worker.ask(move || Ok(released.recv())).map(|a| a.is_ok()));
         assert!((&mut running).now_or_never().is_none());
         // Until it runs, it waits in the queue like any other.
-        while worker.shared.lock().running_since.is_none() {
+        while worker.shared.lock().running.is_none() {
             tokio::task::yield_now().await;
         }
         (release, running)
