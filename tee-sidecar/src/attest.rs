@@ -16,16 +16,20 @@ use crate::evidence::tdx::TrustRoot;
 use crate::evidence::{Nonce32, Quote, ReportData};
 
 mod choose;
+pub mod dstack;
 mod error;
 mod gpu;
 pub mod report;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod tsm;
 
 pub use choose::{Tee, choose, choose_under};
+pub use dstack::DstackAttester;
 pub use error::{AttestError, GpuError};
 pub use gpu::{GpuAttester, choose_gpu};
 pub use report::{ReportError, ReportQuery, ReportService};
+pub use tsm::TsmAttester;
 
 /// Makes quotes.
 pub trait Attester: Send + Sync {

@@ -3,7 +3,8 @@
 //! One secret is the root of a sidecar's keys, and each purpose has its own key derived from it
 //! under its own name. On a bare TDX machine the secret is born at start and dies with the process:
 //! nothing there can keep it. In the simulation it is a file beside the ledger, so that a restart
-//! keeps the signer, as a TEE's key service would.
+//! keeps the signer, as a TEE's key service would. dstack has such a service: there each purpose has
+//! a path of its own, and its key is used as it comes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,9 @@ use std::sync::Arc;
 use broker_core::{Framed, LocalSigner, SignError, Signer};
 use zeroize::Zeroizing;
 
+use crate::attest::AttestError;
+use crate::attest::dstack::Agent;
+
 #[cfg(feature = "simulator")]
 mod secret_file;
 
@@ -19,6 +23,8 @@ mod secret_file;
 pub enum KeySource {
     /// Random bytes of this start, kept in memory only.
     Born,
+    /// dstack's key service, through the guest agent.
+    Dstack(Arc<Agent>),
     /// A file beside the ledger; the simulation only.
     SecretFile,
 }
@@ -27,6 +33,11 @@ pub enum KeySource {
 pub async fn signer(source: &KeySource, secret_file: &Path) -> Result<Arc<dyn Signer>, KeyError> {
     match source {
         KeySource::Born => SigningKeys::born()?.ecdsa(),
+        KeySource::Dstack(agent) => {
+            // Nothing is derived from it: the key service vouches for this very key.
+            let key = agent.key(DSTACK_SIGNING_PATH, "signing", "secp256k1").await?;
+            Ok(Arc::new(LocalSigner::from_secret(key.bytes())?))
+        }
         #[cfg(feature = "simulator")]
         KeySource::SecretFile => SigningKeys::simulated(secret_file)?.ecdsa(),
         #[cfg(not(feature = "simulator"))]
@@ -98,13 +109,19 @@ pub enum KeyError {
     /// The operating system gave no random bytes.
     #[error("no random bytes: {0}")]
     Random(String),
-    /// The derived bytes are no key, which has a chance of 2^-127.
+    /// The guest agent gave none.
+    #[error(transparent)]
+    Agent(#[from] AttestError),
+    /// The 32 bytes are no key, which has a chance of 2^-127.
     #[error(transparent)]
     Sign(#[from] SignError),
 }
 
 /// The name of the purpose of the key that signs answers. Names never change and are never reused.
 const ECDSA_SIGNING: &str = "ecdsa-signing";
+/// The same at dstack's key service, which gives one path the same bytes for every algorithm: the
+/// path names the algorithm, and its last part counts planned rotations.
+const DSTACK_SIGNING_PATH: &str = "tee-sidecar/signing/secp256k1/v1";
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,20 @@
-//! The HTTP clients of this program start here.
+//! What the HTTP clients of this program have in common.
 
-use std::sync::Once;
+use reqwest::ClientBuilder;
+use reqwest::redirect::Policy;
 
-/// A builder of clients: no proxy of the environment, no redirects.
-pub fn client_builder() -> reqwest::ClientBuilder {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| {
-        // An error means that the process has one already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy()
+/// What a client that may speak TLS starts from: certificates end at the system's authorities, and
+/// nothing but the caller's own address is ever asked (no proxies of the environment, no
+/// redirects). It does not build on a machine without a bundle of authorities.
+pub fn client_builder() -> ClientBuilder {
+    // Nobody brings cryptography along here. The first caller sets it for the whole process; that
+    // later ones find it set is no error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().redirect(Policy::none()).no_proxy()
+}
+
+/// What a client that speaks no TLS starts from. It trusts no authority at all, so it reads no
+/// bundle of them: small container images have none.
+pub fn plain_client_builder() -> ClientBuilder {
+    client_builder().tls_certs_only([])
 }

@@ -9,6 +9,12 @@
 
 #[path = "attest/choosing.rs"]
 mod choosing;
+#[path = "attest/dstack.rs"]
+mod dstack;
+#[path = "attest/fake_configfs.rs"]
+mod fake_configfs;
+#[path = "attest/fake_dstack.rs"]
+mod fake_dstack;
 #[path = "attest/forms.rs"]
 mod forms;
 #[path = "attest/gpus.rs"]
@@ -19,3 +25,5 @@ mod keys;
 mod report;
 #[path = "attest/support.rs"]
 mod support;
+#[path = "attest/tsm.rs"]
+mod tsm;

@@ -20,22 +20,45 @@ pub enum AttestError {
     /// The simulation could not be set up.
     #[error("{0}")]
     Simulator(String),
+    /// Only the guest agent of images that are too old is here.
+    #[error(
+        "tee.provider {provider}: {socket} is the agent of an image that is too old; start an \
+             image of dstack 0.5 or later, whose agent listens at /var/run/dstack.sock"
+    )]
+    OldAgent {
+        /// The setting's value.
+        provider: &'static str,
+        /// The old agent's socket.
+        socket: PathBuf,
+    },
+    /// The kernel has no report interface.
+    #[error(
+        "configfs-tsm: no folder {0}; it takes Linux 6.7 with the tdx_guest driver, and configfs \
+             mounted, into the container too"
+    )]
+    TsmMissing(PathBuf),
     /// The kernel's report interface failed on one of its files.
     #[error("configfs-tsm: {operation} {path}: {cause}")]
     Tsm {
-        /// What was done: `read`, `write`, `create`.
+        /// What was done: `read`, `write`, `create`, `look for`.
         operation: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system says.
+        /// What the operating system says, and what to do about it.
         cause: String,
     },
     /// The kernel's report interface belongs to another kind of TEE.
-    #[error("configfs-tsm: the provider is {0:?}, not tdx_guest")]
+    #[error("configfs-tsm: the provider is {0:?}, not tdx_guest; this release attests TDX only")]
     TsmProvider(String),
     /// Somebody else wrote to our entry while the quote was made.
     #[error("configfs-tsm: another writer raced (generation {0} became {1}); ask again")]
     TsmRace(u64, u64),
+    /// The kernel gave a quote of no bytes.
+    #[error("configfs-tsm: {0} is empty; the host's quote service failed: look at its log")]
+    TsmEmpty(PathBuf),
+    /// The kernel gave more than it ever gives.
+    #[error("configfs-tsm: {0} is longer than any quote (32 KiB): it is not the kernel's")]
+    TsmTooLong(PathBuf),
     /// The guest agent failed or answered with something else.
     #[error("dstack guest agent {socket}: {call}: {cause}")]
     Dstack {

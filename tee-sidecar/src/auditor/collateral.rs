@@ -19,13 +19,14 @@ pub(super) fn fetch(base: &str, quote: &[u8]) -> Result<Option<QuoteCollateralV3
     let Ok(quote) = Quote::parse(quote) else { return Ok(None) };
     let (Ok(fmspc), Ok(ca)) = (quote_fmspc(&quote), quote_ca(&quote)) else { return Ok(None) };
     let base = base.trim_end_matches('/');
+    let url = Url::parse(base).map_err(|e| Failure::Usage(format!("{base}: {e}")))?;
     let service = Service {
         base: base.to_owned(),
         fmspc: hex::encode_upper(fmspc),
         ca: ca.as_id_str().to_owned(),
     };
     eprintln!("asking {base} for the collateral of platform family {}", service.fmspc);
-    run(async { service.fetch(&client()?).await }).map(Some)
+    run(async { service.fetch(&client(&url)?).await }).map(Some)
 }
 
 struct Service {

@@ -12,6 +12,7 @@ use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::{Reply, Upstream, UpstreamError, UpstreamFuture};
 use crate::config::{Limits, Upstream as Settings};
+use crate::net;
 
 /// The longest list of models that is read.
 const MODELS_BYTES_MAX: usize = 1024 * 1024;
@@ -35,7 +36,9 @@ impl Vllm {
     /// # Errors
     /// The HTTP client cannot be built.
     pub fn new(settings: &Settings, limits: &Limits) -> Result<Self, UpstreamError> {
-        let client = crate::net::client_builder()
+        let is_plain = settings.url.starts_with("http://");
+        let builder = if is_plain { net::plain_client_builder() } else { net::client_builder() };
+        let client = builder
             .connect_timeout(Duration::from_secs(limits.upstream_connect_secs))
             .read_timeout(Duration::from_secs(limits.upstream_idle_secs))
             .pool_idle_timeout(POOL_IDLE)
