@@ -24,7 +24,7 @@ pub mod simulator;
 
 pub use choose::{Tee, choose, choose_under};
 pub use error::{AttestError, GpuError};
-pub use gpu::{GpuAttester, choose_gpu};
+pub use gpu::{GpuAttester, GpuLimits, NvmlAttester, choose_gpu, choose_gpu_from};
 pub use report::{ReportError, ReportQuery, ReportService};
 
 /// Makes quotes.
