@@ -27,7 +27,7 @@ pub mod tsm;
 pub use choose::{Tee, choose, choose_under};
 pub use dstack::DstackAttester;
 pub use error::{AttestError, GpuError};
-pub use gpu::{GpuAttester, choose_gpu};
+pub use gpu::{GpuAttester, GpuLimits, NvmlAttester, choose_gpu, choose_gpu_from};
 pub use report::{ReportError, ReportQuery, ReportService};
 pub use tsm::TsmAttester;
 

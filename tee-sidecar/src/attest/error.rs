@@ -94,54 +94,96 @@ pub enum AttestError {
 #[non_exhaustive]
 pub enum GpuError {
     /// NVIDIA's library is not on this machine.
-    #[error("gpu.provider nvml: no NVIDIA driver library here: {0}")]
+    #[error("gpu.provider: no NVIDIA driver library here: {0}")]
     NoLibrary(String),
+    /// There is a library of that name, and it is not NVIDIA's or is broken.
+    #[error("gpu.provider: this is not NVIDIA's driver library; mend or remove it: {0}")]
+    BadLibrary(String),
     /// The library is there and the driver is not.
-    #[error("gpu.provider nvml: the NVIDIA driver is not loaded")]
+    #[error("gpu.provider: the NVIDIA driver is not loaded")]
     NoDriver,
     /// The library lacks a function that evidence needs.
-    #[error("the NVIDIA driver library has no {0}: it is older than confidential computing")]
-    NoSymbol(String),
+    #[error("the NVIDIA driver library has no {0}: install a driver with confidential computing")]
+    NoSymbol(&'static str),
     /// The driver shows no GPU.
     #[error("the NVIDIA driver shows no GPU")]
     NoGpu,
+    /// More than one report can hold.
+    #[error("the NVIDIA driver shows {count} GPUs; evidence of at most {max} fits into one report")]
+    TooManyGpus {
+        /// How many there are.
+        count: u32,
+        /// How many there may be.
+        max: u32,
+    },
     /// Confidential computing is off.
     #[error("GPU confidential-computing mode is off; turn it on and reset the GPUs")]
     ConfidentialComputingOff,
-    /// Confidential computing is not supported by the driver or the GPU.
-    #[error("the NVIDIA driver or GPU does not support confidential computing")]
+    /// Confidential computing is not supported by the driver or the GPUs.
+    #[error("the NVIDIA driver or its GPUs do not support confidential computing")]
     NotSupported,
-    /// Everything on the GPU can be inspected.
+    /// Everything on the GPUs can be inspected.
     #[error("GPU dev-tools mode is on: its memory can be inspected; set confidential mode to on")]
     DevTools,
     /// Workloads are not accepted yet.
     #[error("the GPUs are not in the ready state; run nvidia-smi conf-compute -srs 1")]
     NotReady,
+    /// The GPUs' keys are not those of production.
+    #[error("the GPUs' confidential-computing environment is not PROD; use production hardware")]
+    NotProduction,
     /// A generation that this release does not know.
-    #[error("GPU {index}: unknown architecture {architecture}")]
+    #[error("GPU {gpu}: unknown architecture {architecture}; this release knows Hopper, Blackwell")]
     UnknownArchitecture {
         /// The GPU's place in the driver's order.
-        index: u32,
+        gpu: u32,
         /// What the driver says.
         architecture: String,
     },
     /// GPUs of two generations: one request of NVIDIA's service holds one.
     #[error("GPUs of different architectures in one node: {0}")]
     MixedArchitectures(String),
-    /// The library reported a size that its buffer does not have.
-    #[error("GPU {0}: the driver library reported an impossible size")]
-    ImpossibleSize(u32),
+    /// The library reported a size that its buffer does not have, or none at all.
+    #[error("GPU {gpu}: {call}: the driver library reported an impossible size")]
+    ImpossibleSize {
+        /// The GPU's place in the driver's order.
+        gpu: u32,
+        /// The function.
+        call: &'static str,
+    },
+    /// The report answers another request than ours.
+    #[error("GPU {0}: its report carries another nonce than the one asked for")]
+    OtherNonce(u32),
     /// The driver does not answer; its last call still hangs.
     #[error("the NVIDIA driver has not answered for {0} s; its last call still hangs")]
     Hangs(u64),
+    /// The driver answers its calls, and there was no evidence in time all the same.
+    #[error("no GPU evidence within {0} s; the driver is slow or many ask: ask again later")]
+    Late(u64),
+    /// Too many requests wait.
+    #[error("{0} requests for GPU evidence wait already; ask again later")]
+    Busy(usize),
+    /// The thread that talks to the driver has ended.
+    #[error("the thread that talks to the NVIDIA driver has ended; restart the sidecar")]
+    Stopped,
+    /// The operating system gave no thread to talk to the driver.
+    #[error("no thread for the NVIDIA driver: {0}")]
+    NoThread(String),
     /// Another error of the driver's.
-    #[error("GPU evidence: {call}: {cause}")]
+    #[error("{}{call}: {cause}", of_gpu(.gpu))]
     Driver {
+        /// The GPU's place in the driver's order, where the call was about one.
+        gpu: Option<u32>,
         /// The function.
         call: &'static str,
         /// What the driver says.
         cause: String,
     },
+    /// A software GPU beside a real TEE: reports would mix proof with play.
+    #[error("gpu.provider simulated: only beside a simulated TEE, and this one is real")]
+    SimulatedBesideRealTee,
+    /// The software GPU failed.
+    #[error("{0}")]
+    Simulator(String),
     /// The evidence is not what was asked for, or does not hold.
     #[error("GPU {index}: its own evidence does not verify: {cause}")]
     SelfCheck {
@@ -150,4 +192,8 @@ pub enum GpuError {
         /// The first check that failed.
         cause: String,
     },
+}
+
+fn of_gpu(gpu: &Option<u32>) -> String {
+    gpu.map(|index| format!("GPU {index}: ")).unwrap_or_default()
 }

@@ -1,14 +1,20 @@
 //! GPU evidence: the seam, and which source the settings ask for.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{AttestError, GpuFuture, Platform};
+use super::{AttestError, GpuError, GpuFuture, Platform};
 use crate::config::GpuProvider;
 use crate::evidence::Nonce32;
 use crate::evidence::nvidia::GpuRoot;
 
+mod node;
+mod nvml;
 #[cfg(feature = "simulator")]
 mod simulated;
+mod worker;
+
+pub use nvml::{GpuLimits, NvmlAttester};
 
 /// Makes GPU reports.
 pub trait GpuAttester: Send + Sync {
@@ -23,14 +29,43 @@ pub trait GpuAttester: Send + Sync {
 
 /// The source of GPU evidence that `gpu.provider` asks for; none where no GPU is attested, which
 /// reports then say. A GPU beside a simulated TEE would prove nothing: there `auto` means none.
+/// Waits for the driver to start, at most as long as [`GpuLimits`] says.
+///
+/// # Errors
+/// What is missing or wrong. `auto` takes nothing for "no GPU" but the absence of the library, the
+/// driver or the GPU: one that is there and not confidential is an error, never hidden.
 pub fn choose_gpu(
+    provider: GpuProvider,
+    platform: Platform,
+) -> Result<Option<Arc<dyn GpuAttester>>, AttestError> {
+    choose_gpu_from(None, provider, platform)
+}
+
+/// [`choose_gpu`] with another library than NVIDIA's, for tests.
+pub fn choose_gpu_from(
+    library: Option<PathBuf>,
     provider: GpuProvider,
     platform: Platform,
 ) -> Result<Option<Arc<dyn GpuAttester>>, AttestError> {
     match (provider, platform) {
         (GpuProvider::None, _) | (GpuProvider::Auto, Platform::Simulated) => Ok(None),
+        (GpuProvider::Nvml, _) => Ok(Some(Arc::new(NvmlAttester::start(library)?))),
+        (GpuProvider::Auto, Platform::Dstack | Platform::Tdx) => Ok(automatic(library)?),
         (GpuProvider::Simulated, Platform::Simulated) => simulated(),
-        _ => Err(AttestError::NoSimulator("gpu.provider")),
+        (GpuProvider::Simulated, Platform::Dstack | Platform::Tdx) => {
+            Err(GpuError::SimulatedBesideRealTee.into())
+        }
+    }
+}
+
+fn automatic(library: Option<PathBuf>) -> Result<Option<Arc<dyn GpuAttester>>, GpuError> {
+    match NvmlAttester::start(library) {
+        Ok(attester) => Ok(Some(Arc::new(attester))),
+        Err(absent @ (GpuError::NoLibrary(_) | GpuError::NoDriver | GpuError::NoGpu)) => {
+            tracing::warn!("reports will hold no GPU evidence: {absent}");
+            Ok(None)
+        }
+        Err(wrong) => Err(wrong),
     }
 }
 
