@@ -1,7 +1,7 @@
 //! `quickstart --sidecar PROGRAM [--upstream URL] [--pause-ms N]`: what `make run` starts.
 //!
 //! Starts the sidecar with the software TEE in front of a model server, or in front of the demo
-//! where none is named, and prints the first three requests to try. Every `SIDECAR__…` variable
+//! where none is named, and prints the first things to try. Every `SIDECAR__…` variable
 //! of the caller wins over what is set here.
 
 use std::net::TcpListener;
@@ -45,7 +45,9 @@ async fn run(options: Options) -> Result<u8, Error> {
     }
     let mut sidecar = Sidecar::start(&options.sidecar, &settings)?;
     match sidecar.ready(&settings, &mut stop).await {
-        Ok(Some(model)) => println!("{}", first_requests(&settings.public, &model)),
+        Ok(Some(model)) => {
+            println!("{}", first_requests(&settings.public, &model, &options.sidecar));
+        }
         Ok(None) => return sidecar.stop(&mut stop).await,
         Err(error) => {
             // The sidecar's own words are already on the terminal.

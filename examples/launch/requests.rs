@@ -1,14 +1,17 @@
-//! The first three requests that a newcomer tries.
+//! The first things that a newcomer tries.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
-/// Three commands for a shell, each of which works as it stands, in this order.
-pub fn first_requests(sidecar: &SocketAddr, model: &str) -> String {
+/// Four commands for a shell, each of which works as it stands, in this order. The last one is the
+/// auditor in `program`, from the folder that this was started in.
+pub fn first_requests(sidecar: &SocketAddr, model: &str, program: &Path) -> String {
     let body = serde_json::json!({
         "model": model,
         "messages": [{"role": "user", "content": "Hello"}],
     });
     let body = quoted(&body.to_string());
+    let program = quoted(&program.display().to_string());
     format!(
         "\n\
          The sidecar is ready on http://{sidecar}. Try it in another terminal:\n\
@@ -24,6 +27,10 @@ pub fn first_requests(sidecar: &SocketAddr, model: &str) -> String {
          # 3. Who signs: the attestation report, fresh for a nonce of your own.\n\
          curl -sS \"http://{sidecar}/attestation/report\
          ?nonce=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n')\"; echo\n\
+         \n\
+         # 4. The auditor: fetches a fresh report and proves it (here: simulated, so only with leave).\n\
+         {program} verify http://{sidecar} --binding v2 \
+         --policy fixtures/simulated/policy.yaml\n\
          \n\
          Ctrl-C stops the sidecar."
     )
@@ -43,7 +50,7 @@ mod tests {
     #[test]
     fn each_command_is_one_line_for_the_real_port_and_model() {
         let address = SocketAddr::from(([127, 0, 0, 1], 8080));
-        let text = first_requests(&address, "it's qwen2.5:7b");
+        let text = first_requests(&address, "it's qwen2.5:7b", Path::new("target/my sidecar"));
         let commands: Vec<_> = text.lines().filter(|line| line.starts_with("curl ")).collect();
         assert_eq!(commands.len(), 3);
         assert!(commands.iter().all(|command| command.contains("http://127.0.0.1:8080/")));
@@ -52,5 +59,7 @@ mod tests {
         assert!(
             commands[2].contains(r#"report?nonce=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')""#)
         );
+        let auditor = text.lines().find(|line| line.starts_with("'target/my sidecar' verify "));
+        assert!(auditor.is_some_and(|line| line.contains(" http://127.0.0.1:8080 ")), "{text}");
     }
 }

@@ -67,7 +67,7 @@ pub fn settings(wanted: Wanted) -> Result<Settings, Error> {
     let defaults = [
         ("UPSTREAM__URL", upstream.clone()),
         ("TEE__PROVIDER", "simulated".to_owned()),
-        ("GPU__PROVIDER", "none".to_owned()),
+        ("GPU__PROVIDER", "simulated".to_owned()),
         ("LEDGER__URL", LEDGER.to_owned()),
     ];
     let open = |(key, _): &(&str, String)| wanted.callers(key).is_none();
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(variable(&settings, "SIDECAR__UPSTREAM__URL"), None);
         assert_eq!(variable(&settings, "SIDECAR__SERVER__LISTEN"), Some("0.0.0.0:9000"));
         assert_eq!(variable(&settings, "SIDECAR__TEE__PROVIDER"), None);
-        assert_eq!(variable(&settings, "SIDECAR__GPU__PROVIDER"), Some("none"));
+        assert_eq!(variable(&settings, "SIDECAR__GPU__PROVIDER"), Some("simulated"));
     }
 
     #[test]

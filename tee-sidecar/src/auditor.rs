@@ -52,6 +52,8 @@ pub struct Served {
     pub url: String,
     /// Ask for the binding of GPU evidence and quote.
     pub binding_v2: bool,
+    /// Ask for the binding of the TLS key, and compare it with the connection's.
+    pub tls: bool,
     /// A file with a bearer token, where the server wants one.
     pub bearer: Option<PathBuf>,
     /// Where to keep the report as it came.
@@ -113,6 +115,10 @@ impl<'a> Auditor<'a> {
         for report in self.reports(document)? {
             audit.append(self.report(&report, tls_peer)?);
         }
+        if names_gateway(document) {
+            let why = "a gateway's own report, which is not judged; those of its models are";
+            audit.not_checked("gateway_attestation", why);
+        }
         Ok(audit)
     }
 
@@ -152,4 +158,10 @@ impl<'a> Auditor<'a> {
             _ => Ok(None),
         }
     }
+}
+
+/// A gateway's document holds a report of the gateway's own, which is of another shape.
+fn names_gateway(document: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(document)
+        .is_ok_and(|document| document.get("gateway_attestation").is_some())
 }

@@ -21,7 +21,7 @@ pub(super) struct Fetched {
 
 /// Fetches a report with this nonce.
 pub(super) fn report(served: &Served, nonce: &Nonce32) -> Result<Fetched, Failure> {
-    let url = report_url(&served.url, nonce, served.binding_v2)?;
+    let url = report_url(served, nonce)?;
     let bearer = served.bearer.as_deref().map(files::read).transpose()?;
     let bearer = bearer.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
     eprintln!("asking {} for a report", url.origin().ascii_serialization());
@@ -37,7 +37,8 @@ pub(super) fn report(served: &Served, nonce: &Nonce32) -> Result<Fetched, Failur
 }
 
 /// The address of the report: the URL itself where it names a report, else the usual path below it.
-fn report_url(text: &str, nonce: &Nonce32, binding_v2: bool) -> Result<Url, Failure> {
+fn report_url(served: &Served, nonce: &Nonce32) -> Result<Url, Failure> {
+    let text = &served.url;
     let wrong = |why: &str| Failure::Usage(format!("{text}: {why}"));
     let mut url = Url::parse(text).map_err(|e| wrong(&e.to_string()))?;
     if !matches!(url.scheme(), "https" | "http") {
@@ -48,8 +49,11 @@ fn report_url(text: &str, nonce: &Nonce32, binding_v2: bool) -> Result<Url, Fail
         url.set_path(&format!("{base}/v1/attestation/report"));
     }
     url.query_pairs_mut().append_pair("nonce", &nonce.to_string());
-    if binding_v2 {
+    if served.binding_v2 {
         url.query_pairs_mut().append_pair("binding", "v2");
+    }
+    if served.tls {
+        url.query_pairs_mut().append_pair("include_tls_fingerprint", "true");
     }
     Ok(url)
 }
@@ -124,6 +128,12 @@ const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 mod tests {
     use super::*;
 
+    fn report_url(url: &str, nonce: &Nonce32, all: bool) -> Result<Url, Failure> {
+        let url = url.to_owned();
+        let served = Served { url, binding_v2: all, tls: all, bearer: None, save: None };
+        super::report_url(&served, nonce)
+    }
+
     #[test]
     fn a_servers_address_leads_to_its_report_and_a_reports_address_stays() {
         let nonce = Nonce32::from_bytes([0xab; 32]);
@@ -140,7 +150,8 @@ mod tests {
             assert_eq!(url.query(), Some(query.as_str()));
         }
         let url = report_url("https://a.example?model=m", &nonce, true).unwrap();
-        assert_eq!(url.query(), Some(format!("model=m&{query}&binding=v2").as_str()));
+        let asked = format!("model=m&{query}&binding=v2&include_tls_fingerprint=true");
+        assert_eq!(url.query(), Some(asked.as_str()));
         for bad in ["a.example", "ftp://a.example", "", "https://"] {
             assert!(matches!(report_url(bad, &nonce, false), Err(Failure::Usage(_))), "{bad}");
         }

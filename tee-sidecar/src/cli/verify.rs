@@ -20,6 +20,9 @@ pub struct VerifyArgs {
     /// Ask the server to bind GPU evidence and quote (URL only).
     #[arg(long, value_name = "V", value_parser = ["v2"], requires = "url")]
     binding: Option<String>,
+    /// Ask the server to bind its TLS key, and compare it with the connection's (URL only).
+    #[arg(long, requires = "url")]
+    tls: bool,
     /// A file with a bearer token for the server (URL only).
     #[arg(long, value_name = "FILE", requires = "url")]
     bearer_file: Option<PathBuf>,
@@ -101,6 +104,7 @@ pub fn run(args: &VerifyArgs) -> Exit {
             let served = Served {
                 url: url.clone(),
                 binding_v2: args.binding.is_some(),
+                tls: args.tls,
                 bearer: args.bearer_file.clone(),
                 save: args.save.clone(),
             };
