@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 
-use broker_core::{Clock as _, SystemClock};
+use broker_core::{Clock as _, Digest32, SystemClock};
 use dcap_qvl::QuoteCollateralV3;
 
 use crate::evidence::Nonce32;
-use crate::evidence::audit::{Audit, Materials, audit_report};
+use crate::evidence::audit::{Asked, Audit, Materials, audit_report};
 use crate::evidence::nras::{Jwks, NrasAnswer};
 use crate::evidence::nvidia::ocsp::OcspAnswer;
 use crate::evidence::nvidia::rim::Rim;
@@ -72,13 +72,24 @@ pub fn audit_served(served: &Served, options: &Options) -> Result<Audit, Failure
     }
     let pccs = options.pccs.clone().unwrap_or_else(|| INTEL_PCS_URL.to_owned());
     let options = Options { nonce: Some(nonce), pccs: Some(pccs), ..options.clone() };
-    Auditor::new(&options)?.document(&fetched.body, fetched.tls_peer)
+    let connection = Connection {
+        peer: fetched.tls_peer,
+        asked: Asked { binding_v2: served.binding_v2, tls: served.tls },
+    };
+    Auditor::new(&options)?.document(&fetched.body, connection)
 }
 
 /// Judges a saved report.
 pub fn audit_file(report: &std::path::Path, options: &Options) -> Result<Audit, Failure> {
     let document = files::read(report)?;
-    Auditor::new(options)?.document(&document, None)
+    Auditor::new(options)?.document(&document, Connection::default())
+}
+
+/// Where a report came from, when it was fetched just now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Connection {
+    peer: Option<Digest32>,
+    asked: Asked,
 }
 
 /// Everything that was brought along, read.
@@ -106,14 +117,10 @@ impl<'a> Auditor<'a> {
         })
     }
 
-    fn document(
-        &self,
-        document: &[u8],
-        tls_peer: Option<broker_core::Digest32>,
-    ) -> Result<Audit, Failure> {
+    fn document(&self, document: &[u8], connection: Connection) -> Result<Audit, Failure> {
         let mut audit = Audit::default();
         for report in self.reports(document)? {
-            audit.append(self.report(&report, tls_peer)?);
+            audit.append(self.report(&report, connection)?);
         }
         if names_gateway(document) {
             let why = "a gateway's own report, which is not judged; those of its models are";
@@ -126,11 +133,7 @@ impl<'a> Auditor<'a> {
         parse_reports(document).map_err(|e| Failure::Malformed(e.to_string()))
     }
 
-    fn report(
-        &self,
-        report: &SavedReport,
-        tls_peer: Option<broker_core::Digest32>,
-    ) -> Result<Audit, Failure> {
+    fn report(&self, report: &SavedReport, connection: Connection) -> Result<Audit, Failure> {
         let fetched = self.fetched_collateral(report)?;
         let materials = Materials {
             now_secs: self.now_secs,
@@ -139,7 +142,8 @@ impl<'a> Auditor<'a> {
             rims: &self.rims,
             ocsp: &self.ocsp,
             nras: self.nras.as_ref().map(|(answer, keys)| (answer, keys)),
-            tls_peer,
+            tls_peer: connection.peer,
+            asked: connection.asked,
         };
         Ok(audit_report(report, &materials, &self.policy))
     }

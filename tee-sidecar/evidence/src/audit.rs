@@ -43,6 +43,17 @@ pub struct Materials<'a> {
     pub nras: Option<(&'a NrasAnswer, &'a Jwks)>,
     /// SHA-256 of the SPKI of the TLS peer that served the report.
     pub tls_peer: Option<Digest32>,
+    /// What the report was asked to bind beyond key and nonce.
+    pub asked: Asked,
+}
+
+/// What a server was asked to bind. One that ignores it has not proved it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// GPU evidence and quote to each other.
+    pub binding_v2: bool,
+    /// The TLS key.
+    pub tls: bool,
 }
 
 /// Judges one report.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use broker_core::Address;
 
-use super::{Auditor, Failure, Options, files};
+use super::{Auditor, Connection, Failure, Options, files};
 use crate::evidence::answer::{AnswerError, SignatureAnswer, SignedBy, verify_answer};
 use crate::evidence::audit::Audit;
 use crate::evidence::policy::Simulated;
@@ -79,7 +79,7 @@ fn attested(
 ) -> Result<(), Failure> {
     let mut named = false;
     for report in auditor.reports(document)? {
-        let findings = auditor.report(&report, None)?;
+        let findings = auditor.report(&report, Connection::default())?;
         named |= findings.signer == Some(SigningKey::Ecdsa(signer));
         audit.append(findings);
     }

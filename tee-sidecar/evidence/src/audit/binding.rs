@@ -36,6 +36,9 @@ pub(super) fn check(
             audit.not_checked("nonce", why);
         }
     }
+    if materials.asked.binding_v2 && report.binding.is_none() {
+        audit.missing("binding", "asked for v2, and the report does not tie its GPUs to its quote");
+    }
     tls(audit, report, materials);
 }
 
@@ -115,6 +118,9 @@ fn tls(audit: &mut Audit, report: &SavedReport, materials: &Materials<'_>) {
         }
         (Some(_), Some(_)) => audit.refuted("tls", "the connection ends at another TLS key"),
         (Some(_), None) => audit.not_checked("tls", "no connection to compare the TLS key with"),
+        (None, _) if materials.asked.tls => {
+            audit.missing("tls", "asked for, and the report binds no TLS key");
+        }
         (None, _) => audit.not_checked("tls", "the report binds no TLS key"),
     }
 }
