@@ -11,7 +11,7 @@ use crate::evidence::audit::{Asked, Audit, Materials, audit_report};
 use crate::evidence::nras::{Jwks, NrasAnswer};
 use crate::evidence::nvidia::ocsp::OcspAnswer;
 use crate::evidence::nvidia::rim::Rim;
-use crate::evidence::policy::{Policy, Simulated};
+use crate::evidence::policy::Policy;
 use crate::evidence::saved::{SavedReport, parse_reports};
 
 mod answer;
@@ -134,18 +134,31 @@ impl<'a> Auditor<'a> {
     }
 
     fn report(&self, report: &SavedReport, connection: Connection) -> Result<Audit, Failure> {
-        let fetched = self.fetched_collateral(report)?;
+        let fetched = self.fetched_collateral(report);
         let materials = Materials {
             now_secs: self.now_secs,
             nonce: self.options.nonce,
-            collateral: self.collateral.as_ref().or(fetched.as_ref()),
+            collateral: self.collateral.as_ref().or(fetched.as_ref().ok().and_then(Option::as_ref)),
             rims: &self.rims,
             ocsp: &self.ocsp,
             nras: self.nras.as_ref().map(|(answer, keys)| (answer, keys)),
             tls_peer: connection.peer,
             asked: connection.asked,
         };
-        Ok(audit_report(report, &materials, &self.policy))
+        let mut audit = audit_report(report, &materials, &self.policy);
+        match fetched {
+            Ok(_) => Ok(audit),
+            // The rest is worth knowing all the same.
+            Err(Failure::Unreachable(why)) => {
+                audit.missing("collateral", why);
+                Ok(audit)
+            }
+            Err(Failure::Malformed(why)) => {
+                audit.malformed("collateral", why);
+                Ok(audit)
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Collateral from the network, where no file holds it and a source was named. Nobody
@@ -154,9 +167,8 @@ impl<'a> Auditor<'a> {
         &self,
         report: &SavedReport,
     ) -> Result<Option<QuoteCollateralV3>, Failure> {
-        let simulated = report.simulated && self.policy.simulated == Simulated::Accept;
         match (&self.options.pccs, &report.quote) {
-            (Some(base), Some(quote)) if self.collateral.is_none() && !simulated => {
+            (Some(base), Some(quote)) if self.collateral.is_none() && !report.simulated => {
                 collateral::fetch(base, quote)
             }
             _ => Ok(None),

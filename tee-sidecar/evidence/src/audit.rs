@@ -74,17 +74,9 @@ pub fn audit_report(report: &SavedReport, materials: &Materials<'_>, policy: &Po
 /// Real evidence has to end at Intel and NVIDIA. Only a report that says of itself that it proves
 /// nothing, and only with permission, is held to the roots of the software TEE.
 fn roots(audit: &mut Audit, report: &SavedReport, policy: &Policy) -> Roots {
-    match (report.simulated, policy.simulated) {
-        (false, _) => Roots::Hardware,
-        (true, Simulated::Accept) => {
-            let why = "simulated evidence, allowed by the policy: it proves nothing about hardware";
-            audit.not_checked("simulated", why);
-            Roots::Software
-        }
-        (true, Simulated::Refuse) => {
-            audit
-                .refuted("simulated", "the evidence is simulated, which the policy does not allow");
-            Roots::Software
-        }
+    if !report.simulated {
+        return Roots::Hardware;
     }
+    audit.simulated("simulated", policy.simulated == Simulated::Accept);
+    Roots::Software
 }

@@ -72,6 +72,9 @@ fn as_lines(audited: &Result<Audit, Failure>) -> String {
         text.push_str(&format!("{word:<11}  {:<width$}  {}\n", finding.check, finding.detail));
     }
     let verdict = match audit.verdict() {
+        Verdict::Proved if audit.is_simulated() => {
+            "proved, of a SIMULATED TEE: not of any hardware"
+        }
         Verdict::Proved => "proved",
         Verdict::Refuted => "REFUTED: something presented is wrong, expired or forbidden",
         Verdict::Malformed => "MALFORMED: something presented cannot be read",
@@ -86,6 +89,7 @@ fn as_json(audited: &Result<Audit, Failure>, exit: Exit) -> String {
         Ok(audit) => json!({
             "verdict": audit.verdict(),
             "exit": exit as u8,
+            "simulated": audit.is_simulated(),
             "findings": audit.findings,
         }),
         Err(error) => json!({

@@ -33,13 +33,14 @@ fn a_proof_has_a_line_for_each_check_and_ends_with_0() {
     let lines: Vec<_> = text(&proved.stdout).lines().collect();
     assert!(lines.len() > 15);
     assert!(lines.iter().any(|line| line.starts_with("proved") && line.contains("quote.tcb")));
-    assert_eq!(lines.last(), Some(&"verdict: proved"));
+    assert!(lines.last().unwrap().starts_with("verdict: proved, of a SIMULATED TEE"));
 
     let json = verify(&[&args[..], &["--json"]].concat());
     let json: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!((json["verdict"].as_str(), json["exit"].as_u64()), (Some("proved"), Some(0)));
     assert_eq!(json["findings"].as_array().unwrap().len(), lines.len() - 1);
     assert_eq!(json["findings"][0]["check"], "simulated");
+    assert_eq!(json["simulated"], true);
 }
 
 #[test]

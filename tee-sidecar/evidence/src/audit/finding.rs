@@ -13,6 +13,9 @@ pub struct Audit {
     prefix: String,
     /// In the order in which they were looked at.
     pub findings: Vec<Finding>,
+    /// Some of the evidence says of itself that it is simulated.
+    #[serde(skip)]
+    simulated: bool,
     /// The key that the report is about; attested only if the verdict is `Proved`.
     #[serde(skip)]
     pub signer: Option<SigningKey>,
@@ -97,9 +100,28 @@ impl Audit {
         self.findings.push(Finding { check, result, detail: printable(&detail.to_string()) });
     }
 
+    /// Notes evidence that says of itself that it is simulated, which the policy allows or not.
+    pub fn simulated(&mut self, check: &str, allowed: bool) {
+        self.simulated = true;
+        if allowed {
+            self.not_checked(
+                check,
+                "a simulated TEE, allowed by the policy: no hardware proves it",
+            );
+        } else {
+            self.refuted(check, "a simulated TEE, which the policy does not allow");
+        }
+    }
+
+    /// Whether any of the evidence says of itself that it is simulated.
+    pub const fn is_simulated(&self) -> bool {
+        self.simulated
+    }
+
     /// Takes over the findings of another report of the same document.
     pub fn append(&mut self, other: Self) {
         self.findings.extend(other.findings);
+        self.simulated |= other.simulated;
     }
 
     /// The verdict over all findings. Nothing looked at proves nothing.
