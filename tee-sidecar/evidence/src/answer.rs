@@ -45,6 +45,8 @@ pub struct SignatureAnswer {
     pub signing_address: Option<Address>,
     /// Whether the signer says of itself that its TEE is a simulated one.
     pub simulated: bool,
+    /// How the exchange ended, where the answer says it. It is not signed.
+    pub outcome: Option<String>,
 }
 
 impl SignatureAnswer {
@@ -72,6 +74,7 @@ impl SignatureAnswer {
             signature: Signature(bytes_of(signature).ok_or(AnswerError::SignatureForm)?),
             signing_address: signing_address.transpose()?,
             simulated,
+            outcome: optional(&answer, "outcome")?.map(str::to_owned),
         })
     }
 }

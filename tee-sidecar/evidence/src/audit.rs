@@ -1,5 +1,5 @@
-//! A whole report against an auditor's rules: one finding for each thing that was looked at, and the
-//! verdict over all of them.
+//! A whole report against an auditor's rules: one finding for each thing that was looked at, and
+//! the verdict over all of them.
 //!
 //! What has to be there: a quote, collateral, report data that binds key and nonce, and for every
 //! GPU its nonce, signature and certificates. What is there has to hold. What is not there and not
@@ -24,7 +24,7 @@ mod reference;
 mod service;
 mod td;
 
-pub use finding::{Audit, CheckResult, Finding, Verdict};
+pub use finding::{Audit, CheckResult, Finding, Verdict, printable};
 
 /// What an auditor brings along.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! X.509 certificates on P-256 and P-384, and chains of them that must end in a pinned root.
 //!
-//! Intel's and NVIDIA's evidence both come with such a chain. A chain is accepted as presented: leaf
+//! Intel's and NVIDIA's evidence both come with such a chain. It is accepted as presented: leaf
 //! first, each certificate signed by the next, the last one equal to the pinned root byte for byte.
 
 use base64::Engine as _;
@@ -43,6 +43,14 @@ pub enum ChainError {
         subject: String,
         /// Names, a flag or the signature.
         why: &'static str,
+    },
+    /// A certificate says something that has to be understood, and is not.
+    #[error("certificate {position} has a critical extension that is not understood: {oid}")]
+    Critical {
+        /// Its place in the chain.
+        position: usize,
+        /// The extension.
+        oid: String,
     },
     /// A certificate does not hold at the stated moment.
     #[error("certificate {position} ({subject}) is not valid at {now_secs}")]
@@ -123,6 +131,7 @@ impl Chain {
             if let Some(issuer) = self.0.get(position.saturating_add(1)) {
                 certificate.verify_link(issuer, position)?;
             }
+            certificate.check_critical(position)?;
             if !(certificate.not_before_secs()..=certificate.not_after_secs()).contains(&now_secs) {
                 let subject = certificate.subject();
                 return Err(ChainError::Expired { position, subject, now_secs });
@@ -176,12 +185,6 @@ impl Certificate {
         PublicKey::of(&self.parsed.tbs_certificate.subject_public_key_info)
     }
 
-    /// SHA-256 of the SubjectPublicKeyInfo in DER, by which a TLS key is bound.
-    pub fn spki_sha256(&self) -> Option<Digest32> {
-        let info = self.parsed.tbs_certificate.subject_public_key_info.to_der().ok()?;
-        Some(Digest32::sha256(&info))
-    }
-
     /// The content of the first extension of this kind.
     pub fn extension(&self, oid: ObjectIdentifier) -> Option<&[u8]> {
         let extensions = self.parsed.tbs_certificate.extensions.as_deref().unwrap_or_default();
@@ -212,6 +215,18 @@ impl Certificate {
             && key.verify_der(algorithm, &signed, signature)
     }
 
+    /// An extension that must be understood and is not would restrict what the chain proves.
+    fn check_critical(&self, position: usize) -> Result<(), ChainError> {
+        let extensions = self.parsed.tbs_certificate.extensions.as_deref().unwrap_or_default();
+        let known = |oid| UNDERSTOOD.contains(&oid);
+        match extensions.iter().find(|one| one.critical && !known(one.extn_id)) {
+            None => Ok(()),
+            Some(unknown) => {
+                Err(ChainError::Critical { position, oid: unknown.extn_id.to_string() })
+            }
+        }
+    }
+
     fn verify_link(&self, issuer: &Self, position: usize) -> Result<(), ChainError> {
         let broken = |why| Err(ChainError::Link { position, subject: self.subject(), why });
         if self.parsed.tbs_certificate.issuer != issuer.parsed.tbs_certificate.subject {
@@ -234,11 +249,19 @@ impl Certificate {
         };
         let deep_enough =
             constraints.path_len_constraint.is_none_or(|most| usize::from(most) >= below);
-        let signs_certificates = self.extension(KEY_USAGE).is_none_or(|usage| {
+        let signs_certificates = self.extension(KEY_USAGE).is_some_and(|usage| {
             KeyUsage::from_der(usage).is_ok_and(|usage| usage.0.contains(KeyUsages::KeyCertSign))
         });
         constraints.ca && deep_enough && signs_certificates
     }
+}
+
+/// SHA-256 of a certificate's SubjectPublicKeyInfo in DER, by which a TLS key is bound. The
+/// certificate may be anyone's: nothing but this of it counts.
+pub fn spki_sha256(certificate: &[u8]) -> Option<Digest32> {
+    let parsed = x509_cert::Certificate::from_der(certificate).ok()?;
+    let info = parsed.tbs_certificate.subject_public_key_info.to_der().ok()?;
+    Some(Digest32::sha256(&info))
 }
 
 /// A public key on one of the two curves.
@@ -320,6 +343,12 @@ const PEM_BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const PEM_END: &str = "-----END CERTIFICATE-----";
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
+/// What a DICE layer says of the next one (TCG), which the firmware check reads.
+const DICE_TCB_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.5.4.1");
+const DICE_UEID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.5.4.4");
+const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
+const UNDERSTOOD: [ObjectIdentifier; 5] =
+    [BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE, DICE_TCB_INFO, DICE_UEID];
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");

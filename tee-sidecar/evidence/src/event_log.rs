@@ -29,7 +29,8 @@ pub struct Event {
     /// The event's content in hex.
     #[serde(default)]
     pub event_payload: String,
-    /// What newer guests hash for the digest, in hex.
+    /// What newer guests hash for the digest, in hex. It is not taken apart: an event whose digest
+    /// does not follow from its name and payload is of unknown form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preimage: Option<String>,
 }
@@ -96,9 +97,7 @@ impl EventLog {
         }
         let mut proved = Vec::new();
         for (position, event) in self.0.iter().enumerate().filter(|(_, e)| e.imr == RUNTIME) {
-            if let Some(payload) = event.proved_payload(position)? {
-                proved.push((event.event.clone(), payload));
-            }
+            proved.push((event.event.clone(), event.proved_payload(position)?));
         }
         Ok(VerifiedLog(proved))
     }
@@ -124,25 +123,28 @@ impl Event {
         Some(padded)
     }
 
-    /// The payload where the digest covers it; nothing where it covers a preimage that we do not
-    /// take apart.
-    fn proved_payload(&self, position: usize) -> Result<Option<Vec<u8>>, EventLogError> {
+    /// The payload, which the digest has to cover together with the name.
+    fn proved_payload(&self, position: usize) -> Result<Vec<u8>, EventLogError> {
         let bad = |_| EventLogError::BadEvent(position);
         let digest = hex::decode(&self.digest).map_err(bad)?;
         let payload = hex::decode(&self.event_payload).map_err(bad)?;
         if digest == runtime_digest(self.event_type, &self.event, &payload) {
-            return Ok(Some(payload));
+            Ok(payload)
+        } else {
+            Err(EventLogError::UnknownForm(position))
         }
-        let preimage = self.preimage.as_ref().ok_or(EventLogError::UnknownForm(position))?;
-        let hashed: Measurement = Sha384::digest(hex::decode(preimage).map_err(bad)?).into();
-        if digest == hashed { Ok(None) } else { Err(EventLogError::UnknownForm(position)) }
     }
 }
 
 impl VerifiedLog {
-    /// The content of the first run-time event of this name.
+    /// The content of the one run-time event of this name. What runs in the guest may be able to
+    /// measure further events: a name that was measured twice says nothing.
     pub fn payload(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find(|(event, _)| event == name).map(|(_, payload)| payload.as_slice())
+        let mut named = self.0.iter().filter(|(event, _)| event == name);
+        match (named.next(), named.next()) {
+            (Some((_, payload)), None) => Some(payload),
+            _ => None,
+        }
     }
 }
 

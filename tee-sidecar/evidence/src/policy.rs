@@ -31,6 +31,8 @@ pub struct TcbRules {
     /// For how many seconds after its TCB's date an out-of-date platform is accepted, where
     /// `accept` names that state; left out, for ever.
     pub out_of_date_secs_max: Option<u64>,
+    /// The lowest number of Intel's TCB data that is new enough; left out, any that has not expired.
+    pub evaluation_data_number_min: Option<u32>,
     /// Accept platforms that can be extended with further packages: every multi-socket server.
     pub dynamic_platform: bool,
     /// Accept platforms whose root keys Intel's registration service holds.
@@ -44,6 +46,7 @@ impl Default for TcbRules {
         Self {
             accept: vec![TcbStatus::UpToDate],
             out_of_date_secs_max: None,
+            evaluation_data_number_min: None,
             dynamic_platform: true,
             cached_keys: true,
             smt: true,
@@ -57,6 +60,7 @@ impl TcbRules {
         TcbPolicy {
             also_accepted: self.accept.clone(),
             out_of_date_secs_max: self.out_of_date_secs_max.unwrap_or(u64::MAX),
+            evaluation_data_number_min: self.evaluation_data_number_min.unwrap_or(0),
             dynamic_platform: self.dynamic_platform,
             cached_keys: self.cached_keys,
             smt: self.smt,
@@ -88,6 +92,8 @@ pub struct TdRules {
 pub struct GpuRules {
     /// A report without GPU evidence lacks something.
     pub required: bool,
+    /// How many there have to be, no more and no fewer; left out, any number.
+    pub count: Option<usize>,
     /// Allowed driver versions; an empty list allows all.
     pub driver_versions: Vec<String>,
     /// Allowed VBIOS versions; an empty list allows all.
@@ -104,6 +110,7 @@ impl Default for GpuRules {
     fn default() -> Self {
         Self {
             required: true,
+            count: None,
             driver_versions: Vec::new(),
             vbios_versions: Vec::new(),
             rim: Want::IfGiven,

@@ -11,8 +11,8 @@ mod json;
 pub use fields::{GpuItem, GpuPayload};
 
 /// Reads the reports in a JSON document: the object itself, and what it lists under
-/// `model_attestations` and `all_attestations`. Copies of one report are one; copies that differ are
-/// several, each of which has to hold.
+/// `model_attestations` and `all_attestations`. Copies of one report are one; copies that differ
+/// are several, each of which has to hold.
 ///
 /// # Errors
 /// The document is no report, or a field has a form that nobody writes.
@@ -42,6 +42,8 @@ pub struct SavedReport {
     pub app_compose: Option<String>,
     /// The registers as the document states them: their names and values in hex.
     pub stated_registers: Vec<(&'static str, String)>,
+    /// What the document states of measured events: the event's name, and its content in hex.
+    pub stated_events: Vec<(&'static str, String)>,
     /// The GPU evidence.
     pub gpus: Option<GpuPayload>,
     /// SHA-256 of the TLS key's SubjectPublicKeyInfo.
@@ -83,8 +85,16 @@ impl std::fmt::Display for SigningKey {
 }
 
 /// What a report under `binding=v2` says beside its other fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedBinding {
+    /// `v2`.
+    pub version: String,
+    /// The key's algorithm, where it is repeated.
+    pub algorithm: Option<String>,
+    /// What the GPUs signed, where it is repeated.
+    pub gpu_nonce: Option<Nonce32>,
+    /// SHA-256 of the GPU evidence, where it is repeated.
+    pub nvidia_payload: Option<Digest32>,
     /// SHA-256 of the served model's name.
     pub model: Option<Digest32>,
     /// SHA-256 of the receipt log's signed head.

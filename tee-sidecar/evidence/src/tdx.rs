@@ -96,6 +96,8 @@ pub struct TcbPolicy {
     /// For how long after the date of its TCB an out-of-date platform is accepted, where
     /// `also_accepted` names that state at all.
     pub out_of_date_secs_max: u64,
+    /// The lowest number of Intel's TCB data that is new enough.
+    pub evaluation_data_number_min: u32,
     /// Accept platforms that can be extended with further packages.
     pub dynamic_platform: bool,
     /// Accept platforms whose root keys Intel's registration service holds.
@@ -110,6 +112,7 @@ impl TcbPolicy {
         let policy = QuotePolicy::strict(now_secs)
             .platform_grace_period(grace)
             .qe_grace_period(grace)
+            .min_tcb_eval_data_number(self.evaluation_data_number_min)
             .allow_dynamic_platform(self.dynamic_platform)
             .allow_cached_keys(self.cached_keys)
             .allow_smt(self.smt);
@@ -122,6 +125,7 @@ impl Default for TcbPolicy {
         Self {
             also_accepted: Vec::new(),
             out_of_date_secs_max: u64::MAX,
+            evaluation_data_number_min: 0,
             dynamic_platform: true,
             cached_keys: true,
             smt: true,
@@ -160,7 +164,7 @@ pub struct QuoteFields {
     pub mrtd: Measurement,
     /// The run-time registers RTMR0 to RTMR3.
     pub rtmrs: [Measurement; REGISTERS],
-    /// What the host gave as the TD's configuration; dstack puts 01 and the composition's hash here.
+    /// What the host gave as the TD's configuration; dstack: 01 and the composition's hash.
     pub mr_config_id: Measurement,
     /// Whether the host may look into the TD.
     pub debug: bool,

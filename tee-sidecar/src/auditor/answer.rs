@@ -43,11 +43,16 @@ pub fn audit_answer(paths: &AnswerFiles, options: &Options) -> Result<Audit, Fai
             audit.proved("answer", what);
             signer
         }
+        Err(error @ AnswerError::Text) => return Err(named(error)),
         Err(error) => {
             audit.refuted("answer", error);
             return Ok(audit);
         }
     };
+    if let Some(outcome) = &signature.outcome {
+        let what = format_args!("stated as {outcome}, which this signature does not cover");
+        audit.not_checked("answer.outcome", what);
+    }
     if let Some(expected) = paths.address {
         if expected == signer {
             audit.proved("answer.signer", "it is the address that you gave");

@@ -10,7 +10,7 @@ use reqwest::{Client, Url};
 
 use super::{Failure, Served, files};
 use crate::evidence::Nonce32;
-use crate::evidence::certificates::Certificate;
+use crate::evidence::certificates::spki_sha256;
 use crate::net;
 
 /// A report as it came, and the key that the connection ended at.
@@ -43,6 +43,9 @@ fn report_url(served: &Served, nonce: &Nonce32) -> Result<Url, Failure> {
     let mut url = Url::parse(text).map_err(|e| wrong(&e.to_string()))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(wrong("an address begins with https://"));
+    }
+    if served.tls && url.scheme() != "https" {
+        return Err(wrong("--tls needs https: without TLS there is no key to compare"));
     }
     if !url.path().ends_with("/attestation/report") {
         let base = url.path().trim_end_matches('/').trim_end_matches("/v1").to_owned();
@@ -82,8 +85,7 @@ pub(super) async fn get(request: reqwest::RequestBuilder, url: &Url) -> Result<A
         return Err(unreachable(format!("it answered {status}")));
     }
     let certificate = answer.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
-    let certificate = certificate.and_then(|der| Certificate::from_der(der).ok());
-    let tls_peer = certificate.and_then(|certificate| certificate.spki_sha256());
+    let tls_peer = certificate.and_then(spki_sha256);
     let headers = answer.headers().clone();
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await.map_err(|e| unreachable(causes(&e)))? {
@@ -149,6 +151,7 @@ mod tests {
             assert_eq!(url.path(), path, "{given}");
             assert_eq!(url.query(), Some(query.as_str()));
         }
+        assert!(matches!(report_url("http://a.example", &nonce, true), Err(Failure::Usage(_))));
         let url = report_url("https://a.example?model=m", &nonce, true).unwrap();
         let asked = format!("model=m&{query}&binding=v2&include_tls_fingerprint=true");
         assert_eq!(url.query(), Some(asked.as_str()));

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use serde_json::json;
 
 use crate::cli::Exit;
-use crate::evidence::audit::{Audit, CheckResult, Verdict};
+use crate::evidence::audit::{Audit, CheckResult, Verdict, printable};
 
 /// Why there is no audit at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +45,7 @@ pub fn print(audited: &Result<Audit, Failure>, json: bool) -> Exit {
     let exit = exit_of(audited);
     let text = if json { as_json(audited, exit) } else { as_lines(audited) };
     if let Err(error) = audited {
-        eprintln!("tee-sidecar: {error}");
+        eprintln!("tee-sidecar: {}", printable(&error.to_string()));
     }
     // Not `print!`, which panics when nobody reads the other end.
     match std::io::stdout().write_all(text.as_bytes()) {
@@ -80,7 +80,8 @@ fn as_lines(audited: &Result<Audit, Failure>) -> String {
         Verdict::Malformed => "MALFORMED: something presented cannot be read",
         Verdict::Missing => "NOT PROVED: something required is missing",
     };
-    text.push_str(&format!("verdict: {verdict}\n"));
+    let open = audit.findings.iter().filter(|one| one.result == CheckResult::NotChecked).count();
+    text.push_str(&format!("verdict: {verdict}; {open} things not checked\n"));
     text
 }
 
@@ -95,7 +96,7 @@ fn as_json(audited: &Result<Audit, Failure>, exit: Exit) -> String {
         Err(error) => json!({
             "verdict": null,
             "exit": exit as u8,
-            "error": error.to_string(),
+            "error": printable(&error.to_string()),
             "findings": [],
         }),
     };

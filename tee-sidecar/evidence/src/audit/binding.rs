@@ -18,6 +18,11 @@ pub(super) fn check(
         None => return audit.missing("report_data", "the report names no signing_address"),
     };
     audit.signer = Some(signer);
+    if let SigningKey::Ed25519(key) = &signer
+        && (key.ends_with(&[0; 12]) || key.starts_with(b"0x"))
+    {
+        audit.refuted("report_data", "no ed25519 key, but an address presented as one");
+    }
     public_key(audit, report, &signer);
     if is_ascii_layout(quote, &signer) {
         audit.proved("report_data", format_args!("binds {signer}, in 0G's form"));
@@ -28,6 +33,7 @@ pub(super) fn check(
         return audit.missing("nonce", "the report has no request_nonce");
     };
     layout(audit, report, quote, &signer, &nonce);
+    repeated(audit, report, &nonce);
     match materials.nonce {
         Some(own) if own == nonce => audit.proved("nonce", "the report answers your nonce"),
         Some(own) => audit.refuted("nonce", format_args!("it answers {nonce}, yours is {own}")),
@@ -51,15 +57,18 @@ fn layout(
     nonce: &Nonce32,
 ) {
     let (expected, form) = match (&report.binding, report.tls_spki) {
-        (Some(_), _) => match bound(report, nonce) {
-            Some(expected) => (*expected.as_bytes(), "key, nonce, GPU evidence and model (v2)"),
+        (Some(binding), _) => match bound(report, nonce) {
+            Some(expected) if binding.model.is_some() => {
+                (*expected.as_bytes(), "key, nonce, GPU evidence and model (v2)")
+            }
+            Some(expected) => (*expected.as_bytes(), "key, nonce and GPU evidence (v2)"),
             None => {
                 return audit.missing("report_data", "v2 needs signing_public_key, nvidia_payload");
             }
         },
         (None, Some(spki)) => {
-            let joined = [signer.bytes(), &spki.0].concat();
-            (halves(&Digest32::sha256(&joined).0, nonce), "key, TLS key and nonce")
+            let joined = Digest32::sha256(&[signer.bytes(), &spki.0].concat());
+            (halves(&joined.0, nonce), "key, TLS key and nonce")
         }
         (None, None) => (halves(signer.bytes(), nonce), "key and nonce"),
     };
@@ -68,6 +77,32 @@ fn layout(
     } else {
         let why = format_args!("the quote does not bind {form} as the report states them");
         audit.refuted("report_data", why);
+    }
+}
+
+/// What a `binding=v2` repeats of the report's other fields, and the model's name, which it covers
+/// by its hash.
+fn repeated(audit: &mut Audit, report: &SavedReport, nonce: &Nonce32) {
+    let Some(binding) = &report.binding else { return };
+    if binding.version != "v2" {
+        let why = format_args!("version {:?} is not known here", binding.version);
+        audit.refuted("binding", why);
+    }
+    let gpu_nonce = report.public_key.as_deref().map(|key| Binding::gpu_nonce(key, nonce));
+    let payload = report.gpus.as_ref().map(|gpus| Digest32::sha256(gpus.text.as_bytes()));
+    let model = report.model.as_ref().map(|name| Digest32::sha256(name.as_bytes()));
+    for (what, differs) in [
+        ("algorithm", binding.algorithm.as_ref().is_some_and(|name| name != "ecdsa")),
+        ("gpu_nonce", binding.gpu_nonce.is_some() && binding.gpu_nonce != gpu_nonce),
+        ("nvidia_payload_sha256", binding.nvidia_payload.is_some_and(|one| Some(one) != payload)),
+        ("model_sha256", binding.model.is_some() && binding.model != model),
+    ] {
+        if differs {
+            audit.refuted("binding", format_args!("its {what} is not the report's"));
+        }
+    }
+    if report.model.is_some() && binding.model.is_none() {
+        audit.not_checked("binding", "it does not cover the model's name");
     }
 }
 
@@ -117,6 +152,9 @@ fn tls(audit: &mut Audit, report: &SavedReport, materials: &Materials<'_>) {
             audit.proved("tls", "the connection ends at the bound TLS key");
         }
         (Some(_), Some(_)) => audit.refuted("tls", "the connection ends at another TLS key"),
+        (Some(_), None) if materials.asked.tls => {
+            audit.missing("tls", "the connection shows no TLS key to compare with");
+        }
         (Some(_), None) => audit.not_checked("tls", "no connection to compare the TLS key with"),
         (None, _) if materials.asked.tls => {
             audit.missing("tls", "asked for, and the report binds no TLS key");
@@ -126,15 +164,10 @@ fn tls(audit: &mut Audit, report: &SavedReport, materials: &Materials<'_>) {
 }
 
 fn is_ascii_layout(quote: &QuoteFields, signer: &SigningKey) -> bool {
-    match signer {
-        SigningKey::Ecdsa(address) => {
-            &quote.report_data == ReportData::ascii_address(*address).as_bytes()
-        }
-        SigningKey::Ed25519(_) => false,
-    }
+    ascii_address(&quote.report_data).is_some_and(|bound| &bound == signer)
 }
 
-/// The address in 0G's form, which stands nowhere else in its document.
+/// The address in 0G's form (in any case), which stands nowhere else in its document.
 fn ascii_address(report_data: &[u8; 64]) -> Option<SigningKey> {
     let text = std::str::from_utf8(report_data).ok()?.trim_end_matches('\0');
     let mut bytes = [0; 20];

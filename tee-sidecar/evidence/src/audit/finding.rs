@@ -139,10 +139,15 @@ impl Audit {
     }
 }
 
-/// One line without control characters: parts of it may come from the one under audit, who must not
-/// write to the auditor's terminal.
-fn printable(text: &str) -> String {
-    let safe = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+/// One line without control characters, or any that turns the direction of text around: parts of it
+/// may come from the one under audit, who must not write to the auditor's terminal.
+pub fn printable(text: &str) -> String {
+    let unsafe_ones = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let safe = |c: char| if unsafe_ones(c) { '\u{fffd}' } else { c };
     text.chars().map(safe).take(DETAIL_CHARS_MAX).collect()
 }
 

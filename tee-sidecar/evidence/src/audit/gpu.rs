@@ -7,8 +7,8 @@ use broker_core::{Address, Digest32};
 use super::{Audit, Materials};
 use crate::certificates::Chain;
 use crate::nvidia::{
-    Architecture, FwidState, GpuEvidence, GpuRefusal, SpdmReport, VerifiedGpu, check_architecture,
-    check_chain, check_fwid, check_nonce, check_signature, verify_gpu,
+    Architecture, FwidState, GpuRefusal, SpdmReport, VerifiedGpu, check_architecture, check_chain,
+    check_fwid, check_nonce, check_signature,
 };
 use crate::policy::{GpuRules, Policy};
 use crate::roots::Roots;
@@ -48,8 +48,16 @@ pub(super) fn check(
     let mut gpus = Gpus { nonce, presented: payload.gpus.len(), verified: Vec::new() };
     let arch = list(audit, payload, nonce.as_ref());
     let (Some(nonce), Some(arch)) = (nonce, arch) else { return gpus };
-    let mut devices = BTreeSet::new();
+    if let Some(count) = policy.gpu.count.filter(|count| *count != payload.gpus.len()) {
+        let why = format_args!("{} GPUs, the policy asks for {count}", payload.gpus.len());
+        audit.refuted("gpu.count", why);
+    }
+    let (mut seen, mut devices) = (BTreeSet::new(), BTreeSet::new());
     for (index, item) in payload.gpus.iter().enumerate() {
+        if !seen.insert(&item.certificate) {
+            audit.refuted(&format!("gpu{index}"), "the same device as one before it");
+            continue;
+        }
         let Some((gpu, chain)) = one(audit, index, item, arch, &nonce, materials, roots) else {
             continue;
         };
@@ -57,6 +65,10 @@ pub(super) fn check(
             audit.refuted(&format!("gpu{index}"), "the same device as one before it");
         }
         versions(audit, index, &gpu, &policy.gpu);
+        if gpu.feature_flag.is_some_and(|flag| flag != SINGLE_GPU) {
+            let why = "it works with other GPUs, and no switch between them is attested here";
+            audit.not_checked(&format!("gpu{index}.switches"), why);
+        }
         gpus.verified.push((index, gpu, chain));
     }
     gpus
@@ -87,6 +99,9 @@ fn expected_nonce(
 fn legacy_nonce(address: Address) -> Nonce32 {
     Nonce32::from_bytes(Digest32::keccak256(address.to_string().as_bytes()).0)
 }
+
+/// The FEATURE_FLAG of a GPU that works alone.
+const SINGLE_GPU: u16 = 0;
 
 /// What the list says of all GPUs at once.
 fn list(audit: &mut Audit, payload: &GpuPayload, nonce: Option<&Nonce32>) -> Option<Architecture> {
@@ -132,36 +147,44 @@ fn one(
             return None;
         }
     };
+    let mut holds = true;
     let mut note = |what: &str, outcome: Result<String, GpuRefusal>| match outcome {
         Ok(detail) => audit.proved(&format!("{name}.{what}"), detail),
-        Err(error) => audit.refuted(&format!("{name}.{what}"), error),
+        Err(error) => {
+            holds = false;
+            audit.refuted(&format!("{name}.{what}"), error);
+        }
     };
-    let root = roots.gpu();
     note("nonce", check_nonce(&spdm, nonce.as_bytes()).map(|()| "the report's".to_owned()));
     let signed = check_signature(&spdm, &chain);
     note("signature", signed.map(|()| "by the key of its certificate".to_owned()));
-    let chained = check_chain(&chain, &root, materials.now_secs);
+    let chained = check_chain(&chain, &roots.gpu(), materials.now_secs);
     note("chain", chained.map(|()| "its certificates lead to the root".to_owned()));
-    let generation = check_architecture(&chain, arch);
-    note("arch", generation.map(|arch| arch.to_string()).map_err(GpuRefusal::from));
-    match check_fwid(&spdm, &chain) {
-        Ok(FwidState::Matches(_)) => note("fwid", Ok("the certified firmware".to_owned())),
-        Ok(FwidState::AbsentInOldReport { .. }) => {
-            let why = "this generation of reports names no firmware";
-            audit.not_checked(&format!("{name}.fwid"), why);
+    let generation = check_architecture(&chain, arch).map_err(GpuRefusal::from);
+    note("arch", generation.map(|arch| arch.to_string()));
+    let firmware = match check_fwid(&spdm, &chain) {
+        Ok(state) => {
+            if matches!(state, FwidState::Matches(_)) {
+                note("fwid", Ok("the certified firmware".to_owned()));
+            }
+            Some(state)
         }
-        Err(error) => note("fwid", Err(error.into())),
+        Err(error) => {
+            note("fwid", Err(error.into()));
+            None
+        }
+    };
+    let state = firmware.filter(|_| holds)?;
+    if !matches!(state, FwidState::Matches(_)) {
+        let why = "this generation of reports names no firmware";
+        audit.not_checked(&format!("{name}.fwid"), why);
     }
-    let evidence =
-        GpuEvidence { arch, report: item.evidence.clone(), chain_pem: item.certificate.clone() };
-    match verify_gpu(&evidence, nonce.as_bytes(), &root, materials.now_secs) {
+    match VerifiedGpu::read(&spdm, &chain, arch, state) {
         Ok(gpu) => Some((gpu, chain)),
-        Err(error @ GpuRefusal::Malformed(_)) => {
+        Err(error) => {
             audit.malformed(&name, error);
             None
         }
-        // Said above, check by check.
-        Err(_) => None,
     }
 }
 

@@ -55,7 +55,8 @@ pub(super) fn check(
                         [] => "no advisories".to_owned(),
                         ids => ids.join(", "),
                     };
-                    let state = format_args!("{}, {advisories}", verified.status);
+                    let data = data_of(&collateral.tcb_info);
+                    let state = format_args!("{}, {advisories}{data}", verified.status);
                     audit.proved("quote.tcb", state);
                 }
                 Err(error) => note(audit, "quote.tcb", &error),
@@ -65,6 +66,15 @@ pub(super) fn check(
     measurements(audit, &fields, &policy.td);
     stated(audit, report, &fields);
     Some(fields)
+}
+
+/// How old Intel's word is: a source may serve any that has not expired.
+fn data_of(tcb_info: &str) -> String {
+    let info: serde_json::Value = serde_json::from_str(tcb_info).unwrap_or_default();
+    match (info.get("tcbEvaluationDataNumber"), info.get("issueDate").and_then(|v| v.as_str())) {
+        (Some(number), Some(date)) => format!("; by Intel's TCB data {number} of {date}"),
+        _ => String::new(),
+    }
 }
 
 fn measurements(audit: &mut Audit, fields: &QuoteFields, rules: &TdRules) {

@@ -76,7 +76,8 @@ pub struct VerifiedGpu {
 }
 
 impl VerifiedGpu {
-    fn read(
+    /// What a report says, for callers who have made every check of [`verify_gpu`] themselves.
+    pub(crate) fn read(
         report: &SpdmReport,
         chain: &Chain,
         architecture: Architecture,

@@ -36,6 +36,7 @@ pub struct GpuItem {
 }
 
 /// An object's fields, and where it stands for errors.
+#[derive(Clone, Copy)]
 pub(super) struct Fields<'a> {
     pub(super) place: &'a str,
     pub(super) object: &'a Map<String, Value>,
@@ -47,7 +48,7 @@ impl<'a> Fields<'a> {
         self.object.get(field).filter(|value| !value.is_null())
     }
 
-    fn wrong(&self, field: &'static str, rule: &'static str) -> ReportFormError {
+    pub(super) fn wrong(&self, field: &'static str, rule: &'static str) -> ReportFormError {
         let dot = if self.place.is_empty() { "" } else { "." };
         ReportFormError::Field { place: format!("{}{dot}", self.place), field, rule }
     }

@@ -12,13 +12,20 @@ pub(super) fn reports(document: &[u8]) -> Result<Vec<SavedReport>, ReportFormErr
         return Err(ReportFormError::NotJson("another kind of value".to_owned()));
     };
     let mut distinct: Vec<(String, Map<String, Value>)> = Vec::new();
-    if has_quote(&whole) {
+    if is_report(&whole) {
         let mut own = whole.clone();
         LISTS.iter().for_each(|list| drop(own.remove(*list)));
         distinct.push((String::new(), own));
     }
     for list in LISTS {
-        let Some(Value::Array(listed)) = whole.get(list) else { continue };
+        let listed = match whole.get(list) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Array(listed)) => listed,
+            Some(_) => {
+                let (place, rule) = (String::new(), "must be a list of attestations");
+                return Err(ReportFormError::Field { place, field: list, rule });
+            }
+        };
         for (position, report) in listed.iter().enumerate() {
             let place = format!("{list}[{position}]");
             let Value::Object(report) = report else {
@@ -39,23 +46,36 @@ pub(super) fn reports(document: &[u8]) -> Result<Vec<SavedReport>, ReportFormErr
     distinct.into_iter().map(|(place, report)| report_of(place, &report)).collect()
 }
 
-fn has_quote(report: &Map<String, Value>) -> bool {
-    QUOTE_FIELDS.iter().any(|field| report.contains_key(*field))
+/// Whether a reader of single reports would take the object itself for one, with or without a quote.
+fn is_report(object: &Map<String, Value>) -> bool {
+    let fields = QUOTE_FIELDS.iter().chain(&REPORT_FIELDS);
+    fields.into_iter().any(|field| object.get(*field).is_some_and(|value| !value.is_null()))
 }
 
 fn report_of(place: String, report: &Map<String, Value>) -> Result<SavedReport, ReportFormError> {
     let fields = Fields { place: &place, object: report };
     let info = fields.object("info")?;
-    // Everywhere an object, but in 0G's quote a text.
-    let tcb_info = match info.as_ref().and_then(|info| info.object.get("tcb_info")) {
-        Some(_) => info.as_ref().map(|info| info.parsed("tcb_info")).transpose()?.flatten(),
-        None => fields.parsed("tcb_info")?,
-    };
-    let tcb = tcb_info.as_ref().map(|object| Fields { place: &place, object });
+    // 0G's quote has it at the top, as a text; others within `info`. Readers differ in which they
+    // take, so both count.
+    let inner = info.as_ref().map(|info| info.parsed("tcb_info")).transpose()?.flatten();
+    let tcb_infos: Vec<_> = [inner, fields.parsed("tcb_info")?].into_iter().flatten().collect();
     let mut stated_registers = Vec::new();
-    for name in REGISTERS {
-        if let Some(value) = tcb.as_ref().map(|tcb| tcb.text(name)).transpose()?.flatten() {
-            stated_registers.push((name, value.to_ascii_lowercase()));
+    let mut stated_events = Vec::new();
+    let mut app_compose: Option<String> = None;
+    let places = tcb_infos.iter().map(|object| Fields { place: &place, object });
+    for tcb in places.clone() {
+        for name in REGISTERS {
+            stated_registers.extend(tcb.text(name)?.map(|value| (name, value.to_lowercase())));
+        }
+        let shown = tcb.text("app_compose")?;
+        if app_compose.is_some() && shown.is_some() && app_compose != shown {
+            return Err(fields.wrong("tcb_info", "shows another app_compose than info.tcb_info"));
+        }
+        app_compose = app_compose.or(shown);
+    }
+    for object in places.chain(info) {
+        for (name, event) in STATED_EVENTS {
+            stated_events.extend(object.text(name)?.map(|value| (event, value.to_lowercase())));
         }
     }
     let binding = fields.object("binding")?;
@@ -63,6 +83,10 @@ fn report_of(place: String, report: &Map<String, Value>) -> Result<SavedReport, 
         Ok(SavedBinding {
             model: binding.digest("model_sha256")?,
             log_head: binding.digest("log_head_sha256")?,
+            version: binding.text("version")?.unwrap_or_default(),
+            algorithm: binding.text("algorithm")?,
+            gpu_nonce: binding.nonce("gpu_nonce")?,
+            nvidia_payload: binding.digest("nvidia_payload_sha256")?,
         })
     });
     Ok(SavedReport {
@@ -72,8 +96,9 @@ fn report_of(place: String, report: &Map<String, Value>) -> Result<SavedReport, 
         quote: fields.quote(QUOTE_FIELDS)?,
         stated_report_data: fields.report_data()?,
         event_log: fields.event_log()?,
-        app_compose: tcb.map(|tcb| tcb.text("app_compose")).transpose()?.flatten(),
+        app_compose,
         stated_registers,
+        stated_events,
         gpus: fields.gpu_payload()?,
         tls_spki: fields.digest("tls_cert_fingerprint")?,
         binding: binding.transpose()?,
@@ -83,10 +108,24 @@ fn report_of(place: String, report: &Map<String, Value>) -> Result<SavedReport, 
     })
 }
 
+/// What else only a report has.
+const REPORT_FIELDS: [&str; 6] = [
+    "signing_address",
+    "signing_public_key",
+    "request_nonce",
+    "nvidia_payload",
+    "event_log",
+    "tcb_info",
+];
+
 /// Where gateways list the reports of their backends.
 const LISTS: [&str; 2] = ["model_attestations", "all_attestations"];
 
 /// The quote's names; a report that has both has to say the same twice.
 const QUOTE_FIELDS: [&str; 2] = ["intel_quote", "quote"];
+
+/// Fields that repeat what was measured, and the events that prove them.
+const STATED_EVENTS: [(&str, &str); 3] =
+    [("compose_hash", "compose-hash"), ("app_id", "app-id"), ("instance_id", "instance-id")];
 
 const REGISTERS: [&str; 5] = ["mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3"];
