@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use broker_core::{Digest32, LocalSigner, Signer};
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{Signature, SigningKey};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tee_evidence::answer::{SignatureAnswer, SignedBy, verify_answer};
 use tee_evidence::event_log::EventLog;
 use tee_evidence::nras::{Jwks, NrasAnswer};
 use tee_evidence::simulator::SoftwarePlatform;
-use tee_evidence::tdx::{TcbPolicy, inspect_quote, verify_quote};
+use tee_evidence::tdx::{InspectedQuote, TcbPolicy, inspect_quote, verify_quote};
 
 use crate::nras::expected;
 use crate::nras::service::{good_answer, gpu_claims, header, jwks};
@@ -33,7 +36,7 @@ fn seeds() -> Seeds {
         ("nras/one_gpu_version_2", good_answer("2.0", 1).to_string().into_bytes()),
         ("nras/two_gpus_version_3", good_answer("3.0", 2).to_string().into_bytes()),
         ("nras/key_set", jwks().to_string().into_bytes()),
-        ("quote/unsigned_version_5", as_version_5(&quote.bytes)),
+        ("quote/signed_version_5", as_version_5(&quote.bytes)),
         ("quote/simulated_version_4", quote.bytes),
     ];
     seeds.map(|(name, content)| (PathBuf::from(name), content)).into()
@@ -52,13 +55,20 @@ fn signed_exchange(model: &str) -> String {
     .to_string()
 }
 
-/// Version 5 says of which type and length the body is. Nothing signs that here.
+/// Version 5 says of which type and length the body is. Anyone can sign it: the software platform's
+/// keys are hashes of labels.
 fn as_version_5(quote: &[u8]) -> Vec<u8> {
     let (header, rest) = quote.split_at(48);
+    let (body, rest) = rest.split_at(584);
+    // Behind the body: the length of what follows, which begins with the signature.
+    let (length, rest) = rest.split_at(4);
     let mut header = header.to_vec();
     header[0] = 5;
     let (body_type, body_bytes) = (2_u16.to_le_bytes(), 584_u32.to_le_bytes());
-    [&header, &body_type[..], &body_bytes, rest].concat()
+    let signed = [&header, &body_type[..], &body_bytes, body].concat();
+    let key = SigningKey::from_slice(&Sha256::digest("tee-sidecar simulator: attestation"));
+    let signature: Signature = key.unwrap().sign(&signed);
+    [&signed, length, &signature.to_bytes(), &rest[64..]].concat()
 }
 
 fn corpus() -> PathBuf {
@@ -105,9 +115,14 @@ fn the_seeds_are_accepted_so_that_the_fuzzer_starts_behind_the_first_check() {
     let platform = SoftwarePlatform::new().unwrap();
     let (root, policy) = (platform.trust_root(), TcbPolicy::default());
     let quote = seed("quote/simulated_version_4");
+    let fields =
+        verify_quote(quote, platform.own_collateral(), &root, NOW_SECS, &policy).unwrap().fields;
+    let quote = seed("quote/signed_version_5");
     verify_quote(quote, platform.own_collateral(), &root, NOW_SECS, &policy).unwrap();
-    let inspected = inspect_quote(seed("quote/unsigned_version_5"), &root).unwrap();
-    assert!(!inspected.cross_checked);
+    let InspectedQuote { cross_checked, fields: same } =
+        inspect_quote(quote, &root, NOW_SECS).unwrap();
+    assert!(!cross_checked);
+    assert_eq!((same.report_data, same.rtmrs, same.version), (fields.report_data, fields.rtmrs, 5));
 
     let keys = Jwks::parse(seed("nras/key_set")).unwrap();
     for (name, gpus) in [("nras/one_gpu_version_2", 1), ("nras/two_gpus_version_3", 2)] {
@@ -122,5 +137,5 @@ fn the_seeds_are_accepted_so_that_the_fuzzer_starts_behind_the_first_check() {
         assert_eq!(verify_answer(b"request", b"response", &answer), Ok(SignedBy(named)));
     }
     let log = std::str::from_utf8(seed("event_log/simulated")).unwrap();
-    EventLog::parse(log).unwrap().verify(&inspected.fields.rtmrs).unwrap();
+    EventLog::parse(log).unwrap().verify(&fields.rtmrs).unwrap();
 }
