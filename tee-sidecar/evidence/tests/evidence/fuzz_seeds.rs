@@ -4,68 +4,35 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use broker_core::{Digest32, LocalSigner, Signer};
-use serde_json::json;
 use tee_evidence::answer::{SignatureAnswer, SignedBy, verify_answer};
+use tee_evidence::audit::{Materials, Verdict, audit_report};
 use tee_evidence::event_log::EventLog;
 use tee_evidence::nras::{Jwks, NrasAnswer};
-use tee_evidence::simulator::SoftwarePlatform;
-use tee_evidence::tdx::{TcbPolicy, inspect_quote, verify_quote};
+use tee_evidence::nvidia::{GpuRoot, SpdmReport, verify_gpu};
+use tee_evidence::policy::{Policy, Simulated};
+use tee_evidence::saved::parse_reports;
+use tee_evidence::simulator::{SoftwareGpu, SoftwarePlatform};
+use tee_evidence::tdx::{InspectedQuote, TcbPolicy, inspect_quote, verify_quote};
 
+use crate::gpu::DEVICES_SECS;
 use crate::nras::expected;
-use crate::nras::service::{good_answer, gpu_claims, header, jwks};
-use crate::support::{NOW_SECS, report_data};
+use crate::ocsp::made_up::Responder;
+use crate::rim::signed::{Signer, good};
+use crate::support::NOW_SECS;
+
+mod make;
+
+pub(crate) use make::gpu_evidence;
+use make::seeds;
 
 /// Contents by their paths in the corpus.
-type Seeds = BTreeMap<PathBuf, Vec<u8>>;
-
-fn seeds() -> Seeds {
-    let quote = SoftwarePlatform::new().unwrap().quote_now(&report_data()).unwrap();
-    let exchange =
-        |model: &str| [b"request\0response\0", signed_exchange(model).as_bytes()].concat();
-    let of_gpu = |version: &str| format!("{}\n{}", header(), gpu_claims(version, 0)).into_bytes();
-    let seeds = [
-        ("answer/two_parts", exchange("")),
-        ("answer/with_a_model", exchange("qwen2.5:7b:")),
-        ("claims/version_2", of_gpu("2.0")),
-        ("claims/version_3", of_gpu("3.0")),
-        ("event_log/simulated", quote.event_log.into_bytes()),
-        ("nras/one_gpu_version_2", good_answer("2.0", 1).to_string().into_bytes()),
-        ("nras/two_gpus_version_3", good_answer("3.0", 2).to_string().into_bytes()),
-        ("nras/key_set", jwks().to_string().into_bytes()),
-        ("quote/unsigned_version_5", as_version_5(&quote.bytes)),
-        ("quote/simulated_version_4", quote.bytes),
-    ];
-    seeds.map(|(name, content)| (PathBuf::from(name), content)).into()
-}
-
-fn signed_exchange(model: &str) -> String {
-    let (request, response) = (Digest32::sha256(b"request"), Digest32::sha256(b"response"));
-    let text = format!("{model}{request}:{response}");
-    let signer = LocalSigner::from_secret(&[7; 32]).unwrap();
-    let signature = signer.sign_text(&text).unwrap().to_string();
-    let address = signer.address();
-    json!({
-        "text": text, "signature": signature, "signing_address": address, "signing_algo": "ecdsa",
-        "simulated": true,
-    })
-    .to_string()
-}
-
-/// Version 5 says of which type and length the body is. Nothing signs that here.
-fn as_version_5(quote: &[u8]) -> Vec<u8> {
-    let (header, rest) = quote.split_at(48);
-    let mut header = header.to_vec();
-    header[0] = 5;
-    let (body_type, body_bytes) = (2_u16.to_le_bytes(), 584_u32.to_le_bytes());
-    [&header, &body_type[..], &body_bytes, rest].concat()
-}
+pub(crate) type Seeds = BTreeMap<PathBuf, Vec<u8>>;
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus")
 }
 
-fn committed() -> Seeds {
+pub(crate) fn committed() -> Seeds {
     let mut found = Seeds::new();
     for target in std::fs::read_dir(corpus()).unwrap() {
         for file in std::fs::read_dir(target.unwrap().path()).unwrap() {
@@ -98,29 +65,89 @@ fn write_the_seeds() {
     }
 }
 
+fn seed(name: &str) -> Vec<u8> {
+    seeds().remove(Path::new(name)).unwrap()
+}
+
 #[test]
-fn the_seeds_are_accepted_so_that_the_fuzzer_starts_behind_the_first_check() {
-    let seeds = seeds();
-    let seed = |name: &str| seeds[Path::new(name)].as_slice();
+fn the_seeds_of_quotes_and_of_their_event_log_are_accepted() {
     let platform = SoftwarePlatform::new().unwrap();
     let (root, policy) = (platform.trust_root(), TcbPolicy::default());
-    let quote = seed("quote/simulated_version_4");
-    verify_quote(quote, platform.own_collateral(), &root, NOW_SECS, &policy).unwrap();
-    let inspected = inspect_quote(seed("quote/unsigned_version_5"), &root).unwrap();
-    assert!(!inspected.cross_checked);
+    let verify =
+        |quote: &[u8]| verify_quote(quote, platform.own_collateral(), &root, NOW_SECS, &policy);
+    let fields = verify(&seed("quote/simulated_version_4")).unwrap().fields;
+    let quote = seed("quote/signed_version_5");
+    assert_eq!(verify(&quote).unwrap().fields.report_data, fields.report_data);
+    let InspectedQuote { cross_checked, fields: again } =
+        inspect_quote(&quote, &root, NOW_SECS).unwrap();
+    assert!(!cross_checked);
+    assert_eq!((again.rtmrs, again.version), (fields.rtmrs, 5));
+    let log = String::from_utf8(seed("event_log/simulated")).unwrap();
+    EventLog::parse(&log).unwrap().verify(&fields.rtmrs).unwrap();
+}
 
-    let keys = Jwks::parse(seed("nras/key_set")).unwrap();
+#[test]
+fn the_seeds_of_the_attestation_service_and_of_answers_are_accepted() {
+    let keys = Jwks::parse(&seed("nras/key_set")).unwrap();
     for (name, gpus) in [("nras/one_gpu_version_2", 1), ("nras/two_gpus_version_3", 2)] {
-        let answer = NrasAnswer::parse(seed(name)).unwrap();
+        let answer = NrasAnswer::parse(&seed(name)).unwrap();
         tee_evidence::nras::verify(&answer, &keys, &expected(gpus)).unwrap();
     }
     for name in ["answer/two_parts", "answer/with_a_model"] {
-        let json = seed(name).splitn(3, |byte| *byte == 0).last().unwrap();
+        let seed = seed(name);
+        let json = seed.splitn(3, |byte| *byte == 0).last().unwrap();
         let answer = SignatureAnswer::parse(json).unwrap();
         assert!(answer.simulated);
         let named = answer.signing_address.unwrap();
         assert_eq!(verify_answer(b"request", b"response", &answer), Ok(SignedBy(named)));
     }
-    let log = std::str::from_utf8(seed("event_log/simulated")).unwrap();
-    EventLog::parse(log).unwrap().verify(&inspected.fields.rtmrs).unwrap();
+}
+
+#[test]
+fn the_seeds_of_gpus_are_accepted_under_their_roots() {
+    for name in ["hopper", "blackwell", "published_hopper"] {
+        let evidence = gpu_evidence(&seed(&format!("spdm/{name}"))).unwrap();
+        let nonce = *SpdmReport::parse(&evidence.report).unwrap().nonce();
+        let (root, now_secs) = match name {
+            "published_hopper" => (GpuRoot::Nvidia, DEVICES_SECS),
+            _ => (SoftwareGpu::new(evidence.arch).unwrap().trust_root(), NOW_SECS),
+        };
+        verify_gpu(&evidence, &nonce, &root, now_secs).unwrap();
+    }
+}
+
+#[test]
+fn the_seeds_of_manifests_and_of_revocation_are_accepted() {
+    let signer = Signer::new();
+    let signed = String::from_utf8(seed("rim/signed")).unwrap();
+    assert_eq!(signer.verify(&signed).unwrap().references.len(), 2);
+    assert_eq!(seed("rim/content"), good().into_bytes());
+    let responder = Responder::new();
+    responder.verify(&seed("ocsp/good")).unwrap();
+    let data = responder.data();
+    assert_eq!(responder.signed(data), seed("ocsp/good"));
+}
+
+#[test]
+fn the_seeds_of_reports_prove_to_an_auditor_who_takes_simulated_evidence() {
+    let policy = Policy { simulated: Simulated::Accept, ..Policy::default() };
+    for name in ["plain", "version_2", "listed"] {
+        let reports = parse_reports(&seed(&format!("report/{name}"))).unwrap();
+        let [report] = reports.as_slice() else { panic!("{}", reports.len()) };
+        let audit = audit_report(report, &nothing(), &policy);
+        assert_eq!(audit.verdict(), Verdict::Proved, "{name}: {audit:?}");
+    }
+}
+
+/// No materials but the moment.
+pub(crate) fn nothing() -> Materials<'static> {
+    Materials {
+        now_secs: NOW_SECS,
+        nonce: None,
+        collateral: None,
+        rims: &[],
+        ocsp: &[],
+        nras: None,
+        tls_peer: None,
+    }
 }

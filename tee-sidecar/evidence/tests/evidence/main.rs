@@ -11,6 +11,7 @@ mod answer;
 mod event_log;
 mod fuzz_seeds;
 mod gpu;
+mod mutations;
 mod nras;
 mod nvidia_pki;
 mod ocsp;

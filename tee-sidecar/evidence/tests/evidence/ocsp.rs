@@ -12,7 +12,7 @@ use tee_evidence::nvidia::rim::Rim;
 
 use crate::support::captured;
 
-mod made_up;
+pub(crate) mod made_up;
 mod mutated;
 
 /// 2025-08-21 12:00, for the answers on the GPU's chain.

@@ -13,7 +13,7 @@ mod content;
 mod forged;
 mod id;
 mod mutated;
-mod signed;
+pub(crate) mod signed;
 
 const DRIVER: &str = "h100_golden/NV_GPU_DRIVER_GH100_550.90.07.xml";
 const VBIOS: &str = "h100_golden/NV_GPU_VBIOS_1010_0200_882_96009F0001.xml";

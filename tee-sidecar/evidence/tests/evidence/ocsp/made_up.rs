@@ -20,7 +20,7 @@ use crate::nvidia_pki::{Identity, NOW_SECS, end_entity};
 const HOUR_SECS: u64 = 3600;
 
 /// An authority, a certificate of it, and the responder that it appointed.
-pub(super) struct Responder {
+pub(crate) struct Responder {
     root: Identity,
     subject: Identity,
     responder: Identity,
@@ -30,7 +30,7 @@ pub(super) struct Responder {
 }
 
 impl Responder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = Identity::root("Test Device CA");
         Self {
             subject: root.authority("Test Identity"),
@@ -47,7 +47,12 @@ impl Responder {
     }
 
     /// A good answer, or what became of it by the edit.
-    pub(super) fn good(&self) -> Vec<u8> {
+    pub(crate) fn good(&self) -> Vec<u8> {
+        self.signed(self.data())
+    }
+
+    /// The part of it that is signed.
+    pub(crate) fn data(&self) -> ResponseData {
         let mut data = ResponseData {
             version: Version::V1,
             responder_id: self.id(),
@@ -56,10 +61,14 @@ impl Responder {
             response_extensions: None,
         };
         (self.edit)(&mut data);
-        self.signed(data)
+        data
     }
 
-    pub(super) fn verify(&self, der: &[u8]) -> Result<Good, OcspError> {
+    pub(crate) fn is_about(&self, answer: &OcspAnswer) -> bool {
+        answer.is_about(&self.subject.certificate, &self.root.certificate)
+    }
+
+    pub(crate) fn verify(&self, der: &[u8]) -> Result<Good, OcspError> {
         self.verify_with(der, CertificateHold::Refuse)
     }
 
@@ -72,7 +81,8 @@ impl Responder {
         self.verify(&self.good())
     }
 
-    fn signed(&self, data: ResponseData) -> Vec<u8> {
+    /// An answer with this in it, whatever it says.
+    pub(crate) fn signed(&self, data: ResponseData) -> Vec<u8> {
         let signature = self.responder.key.sign_der(&data.to_der().unwrap());
         let basic = BasicOcspResponse {
             tbs_response_data: data,
@@ -165,7 +175,7 @@ fn an_answer_by_another_name_key_or_serial_number_is_about_another_certificate()
         let responder = Responder::editing(edit);
         assert_eq!(responder.outcome().unwrap_err(), OcspError::OtherCertificate);
         let answer = OcspAnswer::parse(&responder.good()).unwrap();
-        assert!(!answer.is_about(&responder.subject.certificate, &responder.root.certificate));
+        assert!(!responder.is_about(&answer));
     }
 }
 

@@ -8,11 +8,11 @@ use tee_evidence::nvidia::rim::{Rim, RimError, RimRoot, VerifiedRim};
 
 use crate::nvidia_pki::{Identity, NOW_SECS};
 
-pub(super) const ROOT_START: &str = "<SoftwareIdentity \
+pub(crate) const ROOT_START: &str = "<SoftwareIdentity \
     xmlns=\"http://standards.iso.org/iso/19770/-2/2015/schema.xsd\" \
     xmlns:h=\"http://www.w3.org/2001/04/xmlenc#sha384\" name=\"GH100\" tagId=\"tag-1\">";
-pub(super) const ROOT_END: &str = "</SoftwareIdentity>";
-pub(super) const META: &str =
+pub(crate) const ROOT_END: &str = "</SoftwareIdentity>";
+pub(crate) const META: &str =
     "<Meta colloquialVersion=\"550.90.07\" edition=\"GPU\" product=\"GH100\"></Meta>";
 
 const SIGNED_INFO: &str = "<ds:CanonicalizationMethod \
@@ -26,7 +26,7 @@ const SIGNED_INFO: &str = "<ds:CanonicalizationMethod \
     </ds:DigestMethod><ds:DigestValue>DIGEST</ds:DigestValue></ds:Reference>";
 
 /// One active or inactive measurement of 48 bytes.
-pub(super) fn resource(index: u8, active: &str, values: &[[u8; 48]]) -> String {
+pub(crate) fn resource(index: u8, active: &str, values: &[[u8; 48]]) -> String {
     let hashes: String = values
         .iter()
         .enumerate()
@@ -41,48 +41,48 @@ pub(super) fn resource(index: u8, active: &str, values: &[[u8; 48]]) -> String {
 }
 
 /// A manifest with this payload.
-pub(super) fn manifest(resources: &[String]) -> String {
+pub(crate) fn manifest(resources: &[String]) -> String {
     manifest_of(&format!("{META}<Payload>{}</Payload>", resources.concat()))
 }
 
-pub(super) fn manifest_of(inside: &str) -> String {
+pub(crate) fn manifest_of(inside: &str) -> String {
     format!("{ROOT_START}{inside}{ROOT_END}")
 }
 
 /// A manifest that is accepted as it is.
-pub(super) fn good() -> String {
+pub(crate) fn good() -> String {
     manifest(&[resource(7, "True", &[[7; 48]]), resource(8, "False", &[[0; 48]])])
 }
 
-pub(super) struct Signer {
-    pub(super) root: Identity,
-    pub(super) authority: Identity,
-    pub(super) signer: Identity,
-    pub(super) signed_info: String,
+pub(crate) struct Signer {
+    pub(crate) root: Identity,
+    pub(crate) authority: Identity,
+    pub(crate) signer: Identity,
+    pub(crate) signed_info: String,
 }
 
 impl Signer {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = Identity::root("Test RIM Root");
         let authority = root.authority("Test RIM Authority");
         let signer = authority.signer("Test RIM Signer");
         Self { root, authority, signer, signed_info: SIGNED_INFO.to_owned() }
     }
 
-    pub(super) fn with_signed_info(edit: impl FnOnce(&str) -> String) -> Self {
+    pub(crate) fn with_signed_info(edit: impl FnOnce(&str) -> String) -> Self {
         let signed_info = edit(SIGNED_INFO);
         assert_ne!(signed_info, SIGNED_INFO, "the edit found nothing to change");
         Self { signed_info, ..Self::new() }
     }
 
     /// The document with a signature at its end.
-    pub(super) fn sign(&self, content: &str) -> String {
+    pub(crate) fn sign(&self, content: &str) -> String {
         let signature = self.signature(content);
         let inside = content.strip_suffix(ROOT_END).unwrap();
         format!("{inside}{signature}{ROOT_END}")
     }
 
-    pub(super) fn signature(&self, content: &str) -> String {
+    pub(crate) fn signature(&self, content: &str) -> String {
         let digest = STANDARD.encode(Sha384::digest(content));
         let info = self.signed_info.replace("DIGEST", &digest);
         // What is signed carries the namespaces declared around it, sorted by prefix.
@@ -103,16 +103,16 @@ impl Signer {
         )
     }
 
-    pub(super) fn root(&self) -> RimRoot {
+    pub(crate) fn root(&self) -> RimRoot {
         RimRoot::Test(self.root.certificate.der().to_vec())
     }
 
-    pub(super) fn verify(&self, document: &str) -> Result<VerifiedRim, RimError> {
+    pub(crate) fn verify(&self, document: &str) -> Result<VerifiedRim, RimError> {
         Rim::parse(document.as_bytes())?.verify(&self.root(), NOW_SECS)
     }
 
     /// Signs the content and says why it is refused all the same.
-    pub(super) fn refusal(&self, content: &str) -> String {
+    pub(crate) fn refusal(&self, content: &str) -> String {
         self.verify(&self.sign(content)).unwrap_err().to_string()
     }
 }
