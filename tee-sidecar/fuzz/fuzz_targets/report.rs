@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use tee_evidence::Nonce32;
-use tee_evidence::audit::{Audit, Materials, Verdict, audit_report};
+use tee_evidence::audit::{Asked, Audit, Materials, Verdict, audit_report};
 use tee_evidence::policy::{Policy, Simulated};
 use tee_evidence::saved::{SavedReport, SigningKey, parse_reports};
 use tee_evidence::tdx::read_quote;
@@ -53,6 +53,7 @@ fn audit(report: &SavedReport, policy: &Policy, nonce: Option<Nonce32>) -> Audit
         ocsp: &[],
         nras: None,
         tls_peer: None,
+        asked: Asked::default(),
     };
     audit_report(report, &materials, policy)
 }

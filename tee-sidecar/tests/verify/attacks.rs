@@ -120,9 +120,9 @@ fn another_gpus_fresh_evidence_passes_the_common_layout_and_not_the_own_binding(
     let bound = report(Some("v2"));
     let key = hex::decode(bound["signing_public_key"].as_str().unwrap()).unwrap();
     let derived = Binding::gpu_nonce(&key, &nonce());
-    Desk::new().judge(&swapped(&bound, &derived)).refuted_by(&["report_data"]);
+    Desk::new().judge(&swapped(&bound, &derived)).refuted_by(&["report_data", "binding"]);
     let plain = Desk::new().judge(&swapped(&bound, &nonce()));
-    plain.refuted_by(&["report_data", "gpu.nonce", "gpu0.nonce"]);
+    plain.refuted_by(&["report_data", "binding", "gpu.nonce", "gpu0.nonce"]);
 }
 
 #[test]
@@ -130,6 +130,19 @@ fn a_binding_that_is_taken_out_or_edited_is_noticed() {
     let mut edited = report(Some("v2"));
     edited["binding"]["model_sha256"] = Value::Null;
     Desk::new().judge(&edited).refuted_by(&["report_data"]);
+    for (field, value) in [
+        ("version", "v3".to_owned()),
+        ("algorithm", "ed25519".to_owned()),
+        ("gpu_nonce", NONCE.to_owned()),
+        ("nvidia_payload_sha256", "00".repeat(32)),
+    ] {
+        let mut edited = report(Some("v2"));
+        edited["binding"][field] = Value::from(value);
+        Desk::new().judge(&edited).refuted_by(&["binding"]);
+    }
+    let mut renamed = report(Some("v2"));
+    renamed["model_name"] = Value::from("a better model");
+    Desk::new().judge(&renamed).refuted_by(&["binding"]);
     edited.as_object_mut().unwrap().remove("binding");
     let judged = Desk::new().judge(&edited);
     assert!(judged.checks(CheckResult::Refuted).contains(&"report_data"));
@@ -137,11 +150,15 @@ fn a_binding_that_is_taken_out_or_edited_is_noticed() {
 
 #[test]
 fn edited_report_json_is_noticed_wherever_a_reader_might_look() {
-    let edits: [(&str, Edit); 5] = [
+    let edits: [(&str, Edit); 9] = [
         ("report.report_data", |r| r["report_data"] = Value::from("00".repeat(64))),
         ("report.tcb_info", |r| r["info"]["tcb_info"]["mrtd"] = Value::from("00".repeat(48))),
         ("report.tcb_info", |r| r["info"]["tcb_info"]["rtmr3"] = Value::from("00".repeat(48))),
         ("compose", |r| r["info"]["tcb_info"]["app_compose"] = Value::from("{}")),
+        ("report.info", |r| r["info"]["compose_hash"] = Value::from("00".repeat(32))),
+        ("report.info", |r| r["info"]["tcb_info"]["compose_hash"] = Value::from("00")),
+        ("report.info", |r| r["info"]["app_id"] = Value::from("00".repeat(20))),
+        ("report.tcb_info", |r| r["tcb_info"] = json!({"mrtd": "00".repeat(48)})),
         ("report_data", |r| r["tls_cert_fingerprint"] = Value::from("00".repeat(32))),
     ];
     for (check, edit) in edits {
@@ -314,4 +331,57 @@ fn nras_tokens_that_nobody_can_check_are_refused() {
         let judged = desk.judge(&report(None));
         assert_eq!(judged.checks(CheckResult::Refuted), ["nras"], "{header}: {:#?}", judged.0);
     }
+}
+
+/// What a reader of the flat shape would take from the top of the document.
+#[test]
+fn a_top_without_a_quote_is_a_report_that_lacks_one() {
+    for field in ["signing_address", "nvidia_payload", "request_nonce"] {
+        let genuine = report(None);
+        let document = json!({field: genuine[field], "all_attestations": [genuine]});
+        let judged = Desk::new().judge(&document);
+        assert_ne!(judged.exit(), Exit::Done, "{field}: {:#?}", judged.0);
+        assert!(judged.checks(CheckResult::Missing).contains(&"quote"));
+    }
+}
+
+#[test]
+fn lists_that_are_none_and_compositions_that_differ_are_malformed() {
+    let mut document = report(None);
+    document["model_attestations"] = json!({"0": "evil"});
+    assert_eq!(Desk::new().judge(&document).exit(), Exit::Malformed);
+    let mut document = report(None);
+    document["tcb_info"] = json!({"app_compose": "another"});
+    assert_eq!(Desk::new().judge(&document).exit(), Exit::Malformed);
+}
+
+#[test]
+fn an_address_cannot_pass_as_an_ed25519_key() {
+    let mut relabelled = report(None);
+    relabelled["signing_algo"] = Value::from("ed25519");
+    let key = format!("{}{}", hex::encode(address().0), "00".repeat(12));
+    relabelled["signing_address"] = Value::from(key);
+    relabelled.as_object_mut().unwrap().remove("signing_public_key");
+    Desk::new().judge(&relabelled).refuted_by(&["report_data"]);
+}
+
+#[test]
+fn a_node_with_fewer_gpus_than_asked_for_is_refused() {
+    let policy = |count: usize| format!("simulated: accept\ngpu: {{count: {count}}}");
+    Desk::new().policy(&policy(1)).judge(&report(None)).proved();
+    Desk::new().policy(&policy(8)).judge(&report(None)).refuted_by(&["gpu.count"]);
+}
+
+#[test]
+fn text_of_the_one_under_audit_cannot_write_to_the_terminal() {
+    let mut document = report(None);
+    let mut gpus = payload(&document);
+    gpus["arch"] = Value::from("\u{1b}[2J\u{202e}HOPPER\n");
+    gpus["evidence_list"][0]["arch"] = gpus["arch"].clone();
+    set_payload(&mut document, &gpus);
+    let judged = Desk::new().judge(&document);
+    judged.refuted_by(&["gpu.arch"]);
+    let findings = &judged.0.unwrap().findings;
+    let clean = |text: &str| !text.contains(['\u{1b}', '\u{202e}', '\n']);
+    assert!(findings.iter().all(|finding| clean(&finding.detail)));
 }

@@ -101,6 +101,10 @@ fn revocation_answers_hold_at_their_own_times_and_have_to_be_about_every_certifi
 
     let stale = desk(RIM_SECS, &[], &all).judge(&golden(&folder));
     assert_eq!(of_gpu(&stale, CheckResult::Refuted), ["gpu0.ocsp"; 3]);
+    // Answers about another device's certificates: whoever brought them expected that device.
+    let manifests = ocsp(&folder, &["gpu_rim_l2.b64"]);
+    let foreign = desk(RIM_SECS, &[], &manifests).judge(&golden(&folder));
+    assert!(foreign.checks(CheckResult::Missing).contains(&"ocsp0"), "{:#?}", foreign.0);
     let some = desk(DEVICE_SECS, &[], &all[..2]).judge(&golden(&folder));
     assert_eq!(of_gpu(&some, CheckResult::Missing), ["gpu0.ocsp"]);
 

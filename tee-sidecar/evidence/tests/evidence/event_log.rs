@@ -59,18 +59,29 @@ fn an_event_of_unknown_form_is_never_a_pass() {
     assert_eq!(log.verify(&log.replay().unwrap()), Err(EventLogError::UnknownForm(0)));
 }
 
+/// The preimage's digest is the event's, and what it says is not taken apart: a payload that stands
+/// beside it proves nothing, and neither does the log.
 #[test]
-fn a_preimage_proves_its_digest_but_not_the_payload_beside_it() {
-    let mut event = Event::runtime("compose-hash", b"content");
-    event.digest = hex::encode(Sha384::digest("preimage"));
-    event.preimage = Some(hex::encode("preimage"));
-    let log = EventLog::new(vec![event.clone()]);
+fn a_preimage_makes_an_event_of_unknown_form_and_hides_nothing() {
+    let mut hidden = Event::runtime("compose-hash", b"content");
+    let preimage = [&0x0800_0001_u32.to_le_bytes()[..], b":compose-hash:", b"content"].concat();
+    assert_eq!(hidden.digest, hex::encode(Sha384::digest(&preimage)));
+    hidden.preimage = Some(hex::encode(&preimage));
+    hidden.event_payload = hex::encode(b"something else");
+    // The one that an attacker measured later, under the content that an auditor hopes for.
+    let later = Event::runtime("compose-hash", b"allowed");
+    let log = EventLog::new(vec![hidden, later]);
+    assert_eq!(log.verify(&log.replay().unwrap()), Err(EventLogError::UnknownForm(0)));
+}
+
+#[test]
+fn a_name_that_was_measured_twice_says_nothing() {
+    let events = [b"first".as_slice(), b"second"].map(|what| Event::runtime("compose-hash", what));
+    let once = Event::runtime("app-id", b"app");
+    let log = EventLog::new(events.into_iter().chain([once]).collect());
     let verified = log.verify(&log.replay().unwrap()).unwrap();
     assert_eq!(verified.payload("compose-hash"), None);
-
-    event.preimage = Some(hex::encode("another"));
-    let log = EventLog::new(vec![event]);
-    assert_eq!(log.verify(&log.replay().unwrap()), Err(EventLogError::UnknownForm(0)));
+    assert_eq!(verified.payload("app-id"), Some(&b"app"[..]));
 }
 
 #[test]

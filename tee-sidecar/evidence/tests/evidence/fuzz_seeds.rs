@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tee_evidence::answer::{SignatureAnswer, SignedBy, verify_answer};
-use tee_evidence::audit::{Materials, Verdict, audit_report};
+use tee_evidence::audit::{Asked, Materials, Verdict, audit_report};
 use tee_evidence::event_log::EventLog;
 use tee_evidence::nras::{Jwks, NrasAnswer};
 use tee_evidence::nvidia::{GpuRoot, SpdmReport, verify_gpu};
@@ -149,5 +149,6 @@ pub(crate) fn nothing() -> Materials<'static> {
         ocsp: &[],
         nras: None,
         tls_peer: None,
+        asked: Asked::default(),
     }
 }
