@@ -1,10 +1,28 @@
 //! What this crate may know of the world, and its pure part of its shells.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Names that no source of this crate mentions.
 const FOREIGN: [&str; 5] = ["actix", "tdx_quote", "dcap_qvl", "reqwest", "std::env"];
+
+/// Packages that this crate does not reach, not even through others.
+const FOREIGN_PACKAGES: [&str; 7] = [
+    "actix-web",
+    "dcap-qvl",
+    "nvml-wrapper",
+    "reqwest",
+    "tdx-quote",
+    "tee-evidence",
+    "tee-sidecar",
+];
+
+/// Every lock file of the workspace, from its top.
+const LOCK_FILES: [&str; 2] = ["Cargo.lock", "tee-sidecar/fuzz/Cargo.lock"];
+
+/// Where packages come from: a mirror's address in a lock file would bind everybody to it.
+const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Modules that decide and never do.
 const PURE: [&str; 8] =
@@ -33,6 +51,55 @@ fn the_crate_links_no_tee_no_http_and_reads_no_environment() {
 }
 
 #[test]
+fn no_dependency_of_the_crate_leads_to_a_tee_or_to_http() {
+    let lock = lock_file("Cargo.lock");
+    for package in FOREIGN_PACKAGES {
+        assert!(dependencies(&lock).contains_key(package), "{package} is not in the workspace");
+        if let Some(way) = way(&lock, "broker-core", package) {
+            panic!(
+                "{}.\nbroker-core is the part that others embed, and would bring {package} along, \
+                 its licence and its build too. Take that dependency in tee-sidecar, and hand the \
+                 result in as a value or through a trait of broker-core.",
+                way.join(" depends on ")
+            );
+        }
+    }
+}
+
+#[test]
+fn the_way_through_a_lock_file_is_found_where_there_is_one() {
+    let lock = lock_file("Cargo.lock");
+    assert!(way(&lock, "broker-core", "libsqlite3-sys").unwrap().len() > 2);
+    assert!(way(&lock, "tee-sidecar", "reqwest").is_some());
+    assert_eq!(way(&lock, "broker-core", "no-such-package"), None);
+
+    let made_up = "[[package]]\nname = \"a\"\ndependencies = [\n \"b 1.0.0\",\n]\n\n\
+                   [[package]]\nname = \"b\"\nversion = \"1.0.0\"\ndependencies = [\n \"c\",\n \
+                   \"a\",\n]\n\n[[package]]\nname = \"b\"\nversion = \"2.0.0\"\n\n\
+                   [[package]]\nname = \"c\"\n";
+    assert_eq!(way(made_up, "a", "c").unwrap(), ["a", "b", "c"]);
+    assert_eq!(way(made_up, "c", "a"), None);
+}
+
+#[test]
+fn packages_come_from_the_public_registry_only() {
+    for name in LOCK_FILES {
+        let lock = lock_file(name);
+        let sources = lock.lines().filter_map(|line| line.strip_prefix("source = "));
+        let sources: Vec<_> = sources.map(|source| source.trim_matches('"')).collect();
+        assert!(sources.len() > 50, "{name} was not read");
+        for source in sources {
+            assert_eq!(
+                source, SOURCE,
+                "{name} takes a package from elsewhere.\nWho builds this may not reach that place, \
+                 and nobody reviews what is there: take a release from crates.io, and leave a \
+                 mirror to each machine's own cargo configuration."
+            );
+        }
+    }
+}
+
+#[test]
 fn the_rules_know_no_database_no_thread_and_no_clock() {
     for module in PURE {
         let path = source_folder().join(module).with_extension("rs");
@@ -47,6 +114,47 @@ fn the_rules_know_no_database_no_thread_and_no_clock() {
             }
         }
     }
+}
+
+fn lock_file(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What each package of a lock file depends on, development included. Versions of one package are
+/// taken together: that errs towards finding a way.
+fn dependencies(lock: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for package in lock.split("[[package]]").skip(1) {
+        let mut lines = package.lines();
+        let name = lines.find_map(|line| line.strip_prefix("name = ")).unwrap().trim_matches('"');
+        let listed = lines.skip_while(|line| *line != "dependencies = [").skip(1);
+        let listed = listed.take_while(|line| *line != "]");
+        // A version, and a source, may stand behind the name.
+        let names = listed.map(|line| line.trim().trim_matches(['"', ',']));
+        let names = names.map(|entry| entry.split(' ').next().unwrap());
+        found.entry(name).or_default().extend(names);
+    }
+    found
+}
+
+/// The packages from `start` to `end`, both included, if one leads to the other.
+fn way<'a>(lock: &'a str, start: &'a str, end: &str) -> Option<Vec<&'a str>> {
+    let dependencies = dependencies(lock);
+    let mut known = BTreeSet::from([start]);
+    let mut ways = vec![vec![start]];
+    while let Some(way) = ways.pop() {
+        let last = *way.last()?;
+        if last == end {
+            return Some(way);
+        }
+        for next in dependencies.get(last).into_iter().flatten() {
+            if known.insert(next) {
+                ways.push(way.iter().copied().chain([*next]).collect());
+            }
+        }
+    }
+    None
 }
 
 fn source_folder() -> PathBuf {

@@ -19,6 +19,8 @@ mod fake_dstack;
 mod forms;
 #[path = "attest/gpus.rs"]
 mod gpus;
+#[path = "attest/joint.rs"]
+mod joint;
 #[path = "attest/keys.rs"]
 mod keys;
 #[path = "attest/report.rs"]

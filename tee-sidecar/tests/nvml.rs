@@ -14,5 +14,11 @@ mod evidence;
 mod gates;
 #[path = "nvml/hanging.rs"]
 mod hanging;
+#[cfg(feature = "simulator")]
+#[path = "nvml/joint.rs"]
+mod joint;
+#[cfg(feature = "simulator")]
+#[path = "nvml/software.rs"]
+mod software;
 #[path = "nvml/support.rs"]
 mod support;

@@ -4,7 +4,9 @@ use actix_web::rt::System;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
+use crate::attest::{AttestError, GpuError};
 use crate::config::Settings;
+use crate::keys::KeyError;
 use crate::startup::{Application, StartError};
 use crate::telemetry;
 
@@ -22,11 +24,20 @@ pub fn run(settings: Settings) -> Exit {
         Ok(()) => Exit::Done,
         Err(error) => {
             eprintln!("tee-sidecar: {error}");
-            match error {
-                StartError::Attest(_) => Exit::Missing,
-                _ => Exit::Failed,
-            }
+            exit_of(&error)
         }
+    }
+}
+
+/// Evidence that does not verify is wrong; evidence or a TEE's key that does not come is missing.
+const fn exit_of(error: &StartError) -> Exit {
+    match error {
+        StartError::Attest(
+            AttestError::SelfCheck(_)
+            | AttestError::Gpu(GpuError::SelfCheck { .. } | GpuError::OtherNonce(_)),
+        ) => Exit::Refuted,
+        StartError::Attest(_) | StartError::Key(KeyError::Agent(_)) => Exit::Missing,
+        _ => Exit::Failed,
     }
 }
 
@@ -41,5 +52,36 @@ async fn told_to_stop() {
     tokio::select! {
         _ = term.recv() => {}
         _ = int.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_evidence_that_does_not_verify_is_refuted_and_what_does_not_come_is_missing() {
+        let why = || "why".to_owned();
+        let gpu = |error| StartError::Attest(AttestError::Gpu(error));
+        let attest = StartError::Attest;
+        let cases = [
+            (attest(AttestError::SelfCheck(why())), Exit::Refuted),
+            (gpu(GpuError::SelfCheck { index: 0, cause: why() }), Exit::Refuted),
+            (gpu(GpuError::OtherNonce(7)), Exit::Refuted),
+            (attest(AttestError::NoTee { provider: "auto", looked_for: why() }), Exit::Missing),
+            (attest(AttestError::NoQuote(why())), Exit::Missing),
+            (attest(AttestError::Hangs(9)), Exit::Missing),
+            (attest(AttestError::Late(10)), Exit::Missing),
+            (attest(AttestError::TsmProvider(why())), Exit::Missing),
+            (gpu(GpuError::NoDriver), Exit::Missing),
+            (gpu(GpuError::ConfidentialComputingOff), Exit::Missing),
+            (gpu(GpuError::Hangs(10)), Exit::Missing),
+            (StartError::Key(KeyError::Agent(AttestError::NoQuote(why()))), Exit::Missing),
+            (StartError::Key(KeyError::Random(why())), Exit::Failed),
+            (StartError::Server(std::io::Error::other("why")), Exit::Failed),
+        ];
+        for (error, exit) in cases {
+            assert_eq!(exit_of(&error), exit, "{error:?}");
+        }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct FakeConfigfs {
 
 #[derive(Default)]
 struct Shared {
+    /// What is given as a quote over report data; [`quote_over`] where nothing is set.
+    quote: Option<fn(&[u8]) -> Vec<u8>>,
     /// For the next entries; after them every one is [`Script::Good`].
     scripts: Mutex<VecDeque<Script>>,
     stopped: AtomicBool,
@@ -52,8 +54,13 @@ struct Shared {
 impl FakeConfigfs {
     /// A kernel behind `base`, which treats the first entries as `scripts` say.
     pub(crate) fn start(base: &Path, scripts: &[Script]) -> Self {
+        Self::start_with(base, scripts, quote_over)
+    }
+
+    /// The same with other quotes.
+    pub(crate) fn start_with(base: &Path, scripts: &[Script], quote: fn(&[u8]) -> Vec<u8>) -> Self {
         fs::create_dir_all(base).unwrap();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { quote: Some(quote), ..Shared::default() });
         shared.scripts.lock().unwrap().extend(scripts);
         let (own, folder) = (shared.clone(), base.to_owned());
         thread::spawn(move || own.watch(&folder));
@@ -126,7 +133,7 @@ impl Entry {
         File::open(self.0.join("inblob")).unwrap().read_to_end(&mut inblob).unwrap();
         assert_eq!(inblob.len(), 64);
         shared.quotes.fetch_add(1, Ordering::SeqCst);
-        let quote = quote_over(&inblob);
+        let quote = shared.quote.unwrap_or(quote_over)(&inblob);
         match script {
             Script::ReadError => return,
             Script::Outblob(length) => return self.say_last("outblob", vec![1; length]),

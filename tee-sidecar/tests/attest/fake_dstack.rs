@@ -93,7 +93,8 @@ pub(crate) fn good_json(call: &str, asked: &Value) -> Value {
     let platform = SoftwarePlatform::new().unwrap();
     match call {
         "GetQuote" => {
-            let report_data = parse(asked["report_data"].as_str().unwrap());
+            let report_data = hex::decode(asked["report_data"].as_str().unwrap()).unwrap();
+            let report_data = parse(&report_data);
             let quote = platform.quote_now(&report_data).unwrap();
             json!({
                 "quote": hex::encode(quote.bytes),
@@ -114,8 +115,7 @@ pub(crate) fn good_json(call: &str, asked: &Value) -> Value {
 }
 
 /// Report data of the one layout that these tests ask for.
-fn parse(text: &str) -> ReportData {
-    let bytes = hex::decode(text).unwrap();
+pub(crate) fn parse(bytes: &[u8]) -> ReportData {
     let address = Address(bytes[..20].try_into().unwrap());
     let nonce = Nonce32::from_bytes(bytes[32..].try_into().unwrap());
     let report_data = ReportData::ecdsa_and_nonce(address, &nonce);

@@ -28,8 +28,18 @@ pub struct SoftwareGpu {
 impl SoftwareGpu {
     /// A GPU of this generation.
     pub fn new(architecture: Architecture) -> Result<Self, SimulatorError> {
+        Self::certified(architecture, None)
+    }
+
+    /// One of several GPUs of a node: auditors tell devices by their certificates' serial numbers,
+    /// and no two numbers give the same one. All share one key.
+    pub fn numbered(architecture: Architecture, number: u8) -> Result<Self, SimulatorError> {
+        Self::certified(architecture, Some(number))
+    }
+
+    fn certified(architecture: Architecture, number: Option<u8>) -> Result<Self, SimulatorError> {
         let key = TestKey384::of_label(GPU_KEY_LABEL)?;
-        let (chain_pem, root_der) = pki::certify(architecture, &key)?;
+        let (chain_pem, root_der) = pki::certify(architecture, &key, number)?;
         Ok(Self { architecture, key, chain_pem, root_der })
     }
 
@@ -42,7 +52,7 @@ impl SoftwareGpu {
         Ok(GpuEvidence { arch: self.architecture, report, chain_pem })
     }
 
-    /// The root that this GPU's certificates end in, one for each generation.
+    /// The root that this GPU's certificates end in, the same for every software GPU.
     pub fn root_der(&self) -> &[u8] {
         &self.root_der
     }

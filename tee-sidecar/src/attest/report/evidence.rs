@@ -109,3 +109,17 @@ const QUOTE_SECS_MAX: u64 = 10;
 
 /// How long all GPUs of a node may take over their reports.
 const GPU_SECS_MAX: u64 = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attest::GpuLimits;
+    use crate::attest::tsm::TSM_ANSWER_SECS_MAX;
+
+    #[test]
+    fn a_source_that_hangs_says_so_before_the_report_gives_up_on_it() {
+        assert!(GpuLimits::default().request < Duration::from_secs(GPU_SECS_MAX));
+        assert!(GpuLimits::default().call < GpuLimits::default().request);
+        const { assert!(TSM_ANSWER_SECS_MAX < QUOTE_SECS_MAX) };
+    }
+}

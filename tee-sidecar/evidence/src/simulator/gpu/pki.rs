@@ -1,6 +1,6 @@
 //! The GPU's five certificates, named like NVIDIA's.
 
-use rcgen::{CertificateParams, CustomExtension, Issuer};
+use rcgen::{CertificateParams, CustomExtension, Issuer, SerialNumber};
 
 use super::super::key::TestKey384;
 use super::super::pki::{authority, end_entity};
@@ -11,6 +11,7 @@ use crate::nvidia::Architecture;
 pub(super) fn certify(
     architecture: Architecture,
     leaf_key: &TestKey384,
+    number: Option<u8>,
 ) -> Result<(String, Vec<u8>), SimulatorError> {
     let chip = chip(architecture);
     let root_key = TestKey384::of_label("tee-sidecar simulator: gpu root")?;
@@ -33,8 +34,10 @@ pub(super) fn certify(
     let provisioner =
         provisioner_params.signed_by(&provisioner_key, &by_identity).map_err(failed)?;
     let brom = brom_params.signed_by(&brom_key, &by_provisioner).map_err(failed)?;
-    let leaf = leaf_params(architecture, &brom_key).signed_by(leaf_key, &by_brom);
-    let leaf = leaf.map_err(failed)?;
+    let mut leaf_params = leaf_params(architecture, &brom_key);
+    // Without a number the serial follows from the key.
+    leaf_params.serial_number = number.map(|number| SerialNumber::from(vec![SERIAL_HIGH, number]));
+    let leaf = leaf_params.signed_by(leaf_key, &by_brom).map_err(failed)?;
 
     let chain = [leaf, brom, provisioner, identity];
     let pem = chain.iter().chain([&root]).map(rcgen::Certificate::pem).collect();
@@ -47,3 +50,6 @@ fn leaf_params(architecture: Architecture, device_key: &TestKey384) -> Certifica
     params.custom_extensions = vec![CustomExtension::from_oid_content(oid, content)];
     params
 }
+
+/// Above a GPU's number in its serial, so that no serial is zero.
+const SERIAL_HIGH: u8 = 1;
