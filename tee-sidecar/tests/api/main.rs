@@ -9,6 +9,7 @@
     reason = "helpers of tests"
 )]
 
+mod attestation;
 mod billing;
 mod bytes;
 mod crash;
