@@ -11,7 +11,7 @@ use crate::evidence::audit::{Audit, Materials, audit_report};
 use crate::evidence::nras::{Jwks, NrasAnswer};
 use crate::evidence::nvidia::ocsp::OcspAnswer;
 use crate::evidence::nvidia::rim::Rim;
-use crate::evidence::policy::{Policy, Simulated};
+use crate::evidence::policy::Policy;
 use crate::evidence::saved::{SavedReport, parse_reports};
 
 mod answer;
@@ -139,14 +139,14 @@ impl<'a> Auditor<'a> {
     }
 
     /// Collateral from the network, where no file holds it and a source was named. Nobody
-    /// publishes the software platform's.
+    /// publishes the software platform's, so for simulated evidence nobody is asked, whether the
+    /// policy accepts it or refuses it: a refusal must not hang on Intel's being reachable.
     fn fetched_collateral(
         &self,
         report: &SavedReport,
     ) -> Result<Option<QuoteCollateralV3>, Failure> {
-        let simulated = report.simulated && self.policy.simulated == Simulated::Accept;
         match (&self.options.pccs, &report.quote) {
-            (Some(base), Some(quote)) if self.collateral.is_none() && !simulated => {
+            (Some(base), Some(quote)) if self.collateral.is_none() && !report.simulated => {
                 collateral::fetch(base, quote)
             }
             _ => Ok(None),

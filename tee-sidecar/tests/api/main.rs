@@ -10,6 +10,7 @@
 )]
 
 mod attestation;
+mod auditing;
 mod billing;
 mod bytes;
 mod crash;
