@@ -17,6 +17,7 @@ mod crash;
 mod disconnect;
 mod edge;
 mod failures;
+mod flood;
 mod process;
 mod retries;
 mod shutdown;
