@@ -162,7 +162,8 @@ impl<'a> Auditor<'a> {
     }
 
     /// Collateral from the network, where no file holds it and a source was named. Nobody
-    /// publishes the software platform's.
+    /// publishes the software platform's, so for simulated evidence nobody is asked, whether the
+    /// policy accepts it or refuses it: a refusal must not hang on Intel's being reachable.
     fn fetched_collateral(
         &self,
         report: &SavedReport,

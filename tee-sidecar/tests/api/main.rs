@@ -9,12 +9,15 @@
     reason = "helpers of tests"
 )]
 
+mod attestation;
+mod auditing;
 mod billing;
 mod bytes;
 mod crash;
 mod disconnect;
 mod edge;
 mod failures;
+mod flood;
 mod process;
 mod retries;
 mod shutdown;

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 mod client;
 mod engine;
 mod process;
+mod report;
 mod sidecar;
 
 pub(crate) use client::{Conn, Response, get, post, sha256_hex};
 pub(crate) use engine::{Engine, Seen, Step, chunk_event, end_event, sse, whole};
 pub(crate) use process::Process;
-pub(crate) use sidecar::{MODEL, Sidecar, api_key};
+pub(crate) use report::{gpu_nonce, nonce, report_of, with_gpu};
+pub(crate) use sidecar::{MODEL, Sidecar, api_key, recover};
 
 /// Waits for what has to come, and fails where it does not.
 pub(crate) fn wait_until(what: &str, limit: Duration, mut reached: impl FnMut() -> bool) {
