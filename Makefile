@@ -5,7 +5,7 @@ target := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
 simulator := --features tee-sidecar/simulator
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check bench clean
+.PHONY: help run demo test check fuzz bench clean
 
 help: ## this list
 	@awk -F ':.* ## ' '/^[a-z]+:.* ## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,12 +21,17 @@ test: ## every test; those that need a real vLLM say so and pass where there is 
 	cargo test --locked --workspace --no-fail-fast $(simulator)
 	@# Builds that are deployed have no simulator: that they refuse it is tested without it.
 	cargo test --locked -p tee-sidecar --lib --test config
+	.ci/fuzz 3
 
 check: ## format, lints and documentation, with and without the software TEE
 	cargo fmt --all --check
+	cargo fmt --manifest-path tee-sidecar/fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace --all-targets $(simulator) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps $(simulator)
+
+fuzz: ## ten minutes of each fuzz target; needs a nightly compiler and cargo-fuzz
+	.ci/fuzz 600
 
 bench: ## throughput and latency
 	.ci/bench
