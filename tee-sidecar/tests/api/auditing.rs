@@ -39,7 +39,13 @@ impl Desk {
 }
 
 fn at(addr: std::net::SocketAddr) -> Served {
-    Served { url: format!("http://{addr}"), binding_v2: false, bearer: None, save: None }
+    Served {
+        url: format!("http://{addr}"),
+        binding_v2: false,
+        tls: false,
+        bearer: None,
+        save: None,
+    }
 }
 
 fn assert_proved(audit: Result<Audit, Failure>, checks: &[&str]) {
