@@ -40,10 +40,13 @@ pub(crate) struct FakeConfigfs {
     shared: Arc<Shared>,
 }
 
+/// A quote's bytes over report data.
+pub(crate) type MakeQuote = fn(&[u8]) -> Vec<u8>;
+
 #[derive(Default)]
 struct Shared {
     /// What is given as a quote over report data; [`quote_over`] where nothing is set.
-    quote: Option<fn(&[u8]) -> Vec<u8>>,
+    quote: Option<MakeQuote>,
     /// For the next entries; after them every one is [`Script::Good`].
     scripts: Mutex<VecDeque<Script>>,
     stopped: AtomicBool,
@@ -58,7 +61,7 @@ impl FakeConfigfs {
     }
 
     /// The same with other quotes.
-    pub(crate) fn start_with(base: &Path, scripts: &[Script], quote: fn(&[u8]) -> Vec<u8>) -> Self {
+    pub(crate) fn start_with(base: &Path, scripts: &[Script], quote: MakeQuote) -> Self {
         fs::create_dir_all(base).unwrap();
         let shared = Arc::new(Shared { quote: Some(quote), ..Shared::default() });
         shared.scripts.lock().unwrap().extend(scripts);

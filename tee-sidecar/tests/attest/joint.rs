@@ -17,7 +17,7 @@ use tee_sidecar::attest::{
     AttestError, AttestFuture, Attester, DstackAttester, Platform, ReportError, ReportQuery,
     ReportService, TsmAttester,
 };
-use tee_sidecar::evidence::audit::{Audit, CheckResult, Materials, Verdict, audit_report};
+use tee_sidecar::evidence::audit::{Asked, Audit, CheckResult, Materials, Verdict, audit_report};
 use tee_sidecar::evidence::policy::{GpuRules, Policy, Simulated};
 use tee_sidecar::evidence::saved::parse_reports;
 use tee_sidecar::evidence::simulator::SoftwarePlatform;
@@ -110,6 +110,7 @@ fn audit(report: &Value) -> Audit {
         ocsp: &[],
         nras: None,
         tls_peer: None,
+        asked: Asked::default(),
     };
     let policy = Policy {
         simulated: Simulated::Accept,

@@ -11,7 +11,7 @@ use tee_sidecar::attest::{
     GpuAttester, GpuFuture, NvmlAttester, ReportError, ReportQuery, ReportService,
 };
 use tee_sidecar::evidence::Nonce32;
-use tee_sidecar::evidence::audit::{Audit, Materials, audit_report};
+use tee_sidecar::evidence::audit::{Asked, Audit, Materials, audit_report};
 use tee_sidecar::evidence::nvidia::{Architecture, GpuRoot};
 use tee_sidecar::evidence::policy::{Policy, Simulated};
 use tee_sidecar::evidence::saved::parse_reports;
@@ -129,6 +129,7 @@ pub(crate) fn audit(report: &Value, nonce: Nonce32) -> Audit {
         ocsp: &[],
         nras: None,
         tls_peer: None,
+        asked: Asked::default(),
     };
     let policy = Policy { simulated: Simulated::Accept, ..Policy::default() };
     let saved = parse_reports(report.to_string().as_bytes()).unwrap();
