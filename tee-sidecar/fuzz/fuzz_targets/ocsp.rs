@@ -1,4 +1,4 @@
-//! OCSP answers. The bytes are an answer, or the part of one that is signed: that one is signed by a
+//! OCSP answers. The bytes are an answer, or the part of one that is signed: it is signed by a
 //! responder of the test's own before it is read.
 #![no_main]
 

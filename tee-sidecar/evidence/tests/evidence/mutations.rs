@@ -1,6 +1,6 @@
 //! Changed seeds of the fuzzer through everything that reads evidence, on every machine: nothing
-//! panics, and nothing that was signed for a seed holds with other content. The changes are the same
-//! in each run; `.ci/fuzz` looks for further ones.
+//! panics, and nothing that was signed for a seed holds with other content. The changes are the
+//! same in each run; `.ci/fuzz` looks for further ones.
 
 use std::path::Path;
 use std::sync::LazyLock;
