@@ -173,8 +173,8 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The folder with captured evidence, which is not part of the project; or nothing after saying that
-/// the test was skipped. In CI a skip is a failure.
+/// The folder with captured evidence, which is not part of the project; or nothing after saying
+/// that the test was skipped. In CI a skip is a failure.
 #[allow(clippy::disallowed_methods, reason = "tests read where their evidence is")]
 pub(crate) fn captured() -> Option<PathBuf> {
     use std::io::Write as _;
