@@ -28,7 +28,7 @@ pub fn first_requests(sidecar: &SocketAddr, model: &str, program: &Path) -> Stri
          curl -sS \"http://{sidecar}/attestation/report\
          ?nonce=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n')\"; echo\n\
          \n\
-         # 4. The auditor: fetches a fresh report and proves it (here: simulated, so only with leave).\n\
+         # 4. The auditor: proves a fresh report (a simulated one, so only with leave).\n\
          {program} verify http://{sidecar} --binding v2 \
          --policy fixtures/simulated/policy.yaml\n\
          \n\

@@ -1,9 +1,9 @@
-//! Writes what the software TEE's evidence is compared with: the roots and collateral that are built
-//! into the verifier, and the reports and the signed answer in `fixtures/simulated`. The same bytes
-//! each time; `tests/verify/fixtures.rs` holds the committed files to that.
+//! Writes what the software TEE's evidence is compared with: the roots and collateral that are
+//! built into the verifier, and the reports and the signed answer in `fixtures/simulated`. The same
+//! bytes each time; `tests/verify/fixtures.rs` holds the committed files to that.
 //!
-//! `cargo run -p tee-sidecar --features simulator --example software_fixtures -- FOLDER` writes below
-//! FOLDER, which is the top of the repository when the committed files are to be renewed.
+//! `cargo run -p tee-sidecar --features simulator --example software_fixtures -- FOLDER` writes
+//! below FOLDER, which is the top of the repository when the committed files are to be renewed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a tool for developers")]
 
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 //! One secret is the root of a sidecar's keys, and each purpose has its own key derived from it
 //! under its own name. On a bare TDX machine the secret is born at start and dies with the process:
 //! nothing there can keep it. In the simulation it is a file beside the ledger, so that a restart
-//! keeps the signer, as a TEE's key service would. dstack has such a service: there each purpose has
-//! a path of its own, and its key is used as it comes.
+//! keeps the signer, as a TEE's key service would. dstack has such a service: there each purpose
+//! has a path of its own, and its key is used as it comes.
 
 use std::io;
 use std::path::{Path, PathBuf};

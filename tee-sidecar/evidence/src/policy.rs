@@ -31,7 +31,7 @@ pub struct TcbRules {
     /// For how many seconds after its TCB's date an out-of-date platform is accepted, where
     /// `accept` names that state; left out, for ever.
     pub out_of_date_secs_max: Option<u64>,
-    /// The lowest number of Intel's TCB data that is new enough; left out, any that has not expired.
+    /// The lowest number of Intel's TCB data that is new enough; left out, any unexpired one.
     pub evaluation_data_number_min: Option<u32>,
     /// Accept platforms that can be extended with further packages: every multi-socket server.
     pub dynamic_platform: bool,

@@ -140,8 +140,8 @@ fn revocation(
     }
 }
 
-/// Whoever brings an answer wants it to count: one about no certificate here is a device that is not
-/// the expected one.
+/// Whoever brings an answer wants it to count: one about no certificate here tells of a device that
+/// is not the expected one.
 fn unrelated(audit: &mut Audit, materials: &Materials<'_>, chains: &[Vec<Subject<'_>>]) {
     for (position, answer) in materials.ocsp.iter().enumerate() {
         let mut subjects = chains.iter().flatten();

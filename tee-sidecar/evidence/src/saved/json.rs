@@ -46,7 +46,7 @@ pub(super) fn reports(document: &[u8]) -> Result<Vec<SavedReport>, ReportFormErr
     distinct.into_iter().map(|(place, report)| report_of(place, &report)).collect()
 }
 
-/// Whether a reader of single reports would take the object itself for one, with or without a quote.
+/// Whether a reader of single reports would take the object itself for one, whatever it lacks.
 fn is_report(object: &Map<String, Value>) -> bool {
     let fields = QUOTE_FIELDS.iter().chain(&REPORT_FIELDS);
     fields.into_iter().any(|field| object.get(*field).is_some_and(|value| !value.is_null()))

@@ -21,8 +21,8 @@ pub(crate) fn report_data() -> ReportData {
 
 const VARIABLE: &str = "SIDECAR_EVIDENCE_DIR";
 
-/// The folder with captured evidence, which is not part of the project; or nothing after saying that
-/// the test was skipped. In CI a skip is a failure.
+/// The folder with captured evidence, which is not part of the project; or nothing after saying
+/// that the test was skipped. In CI a skip is a failure.
 #[allow(clippy::disallowed_methods, reason = "tests read where their evidence is")]
 pub(crate) fn captured() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
