@@ -2,31 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tee_sidecar::evidence::audit::CheckResult;
 
-use crate::support::{Desk, Judged, captured, root};
+use crate::support::{Desk, captured, gpu_report};
 
-/// The captured GPU evidence in a report whose quote is another machine's: only what is said of the
-/// GPU counts here.
 fn golden(folder: &Path) -> Value {
-    let quote = std::fs::read(root().join("fixtures/tdx/tdx_quote_td15ex.bin")).unwrap();
     let read = |name: &str| std::fs::read(folder.join("nvidia/h100_golden").join(name)).unwrap();
-    let evidence = read("report.bin");
-    let nonce = hex::encode(&evidence[4..36]);
-    let gpus = json!({"nonce": nonce, "arch": "HOPPER", "evidence_list": [{
-        "certificate": STANDARD.encode(read("chain.pem")),
-        "evidence": STANDARD.encode(evidence),
-        "arch": "HOPPER",
-    }]});
-    json!({
-        "intel_quote": hex::encode(quote),
-        "signing_address": format!("0x{}", "00".repeat(20)),
-        "request_nonce": nonce,
-        "nvidia_payload": gpus.to_string(),
-    })
+    gpu_report("HOPPER", &read("report.bin"), &read("chain.pem"))
 }
 
 /// The moment at which manifests and their revocation answers hold.
@@ -42,14 +25,6 @@ fn desk(at: u64, rims: &[PathBuf], ocsp: &[PathBuf]) -> Desk {
     desk
 }
 
-fn of_gpu(judged: &Judged, result: CheckResult) -> Vec<&str> {
-    let checks = judged.checks(result);
-    checks
-        .into_iter()
-        .filter(|check| check.starts_with("gpu") || check.starts_with("rim"))
-        .collect()
-}
-
 fn rims(folder: &Path) -> [PathBuf; 2] {
     ["NV_GPU_DRIVER_GH100_550.90.07.xml", "NV_GPU_VBIOS_1010_0200_882_96009F0001.xml"]
         .map(|name| folder.join("nvidia/h100_golden").join(name))
@@ -63,8 +38,8 @@ fn ocsp(folder: &Path, names: &[&str]) -> Vec<PathBuf> {
 fn all_measurements_of_a_real_gpu_are_nvidias() {
     let Some(folder) = captured() else { return };
     let judged = desk(RIM_SECS, &rims(&folder), &[]).judge(&golden(&folder));
-    assert_eq!(of_gpu(&judged, CheckResult::Refuted), Vec::<&str>::new(), "{:#?}", judged.0);
-    let proved = of_gpu(&judged, CheckResult::Proved);
+    assert_eq!(judged.of_gpu(CheckResult::Refuted), Vec::<&str>::new(), "{:#?}", judged.0);
+    let proved = judged.of_gpu(CheckResult::Proved);
     for check in ["gpu0.signature", "gpu0.chain", "gpu0.fwid", "rim0", "rim1", "gpu0.rim"] {
         assert!(proved.contains(&check), "{proved:?}");
     }
@@ -77,16 +52,16 @@ fn all_measurements_of_a_real_gpu_are_nvidias() {
 fn manifests_that_are_expired_tampered_or_of_another_driver_prove_nothing() {
     let Some(folder) = captured() else { return };
     let expired = desk(1_795_305_600, &rims(&folder), &[]).judge(&golden(&folder));
-    assert_eq!(of_gpu(&expired, CheckResult::Refuted), ["rim0", "rim1"]);
-    assert_eq!(of_gpu(&expired, CheckResult::Missing), ["gpu0.rim"]);
+    assert_eq!(expired.of_gpu(CheckResult::Refuted), ["rim0", "rim1"]);
+    assert_eq!(expired.of_gpu(CheckResult::Missing), ["gpu0.rim"]);
     for (name, at) in [("rim_bad_signature.xml", RIM_SECS), ("rim_535_tampered.xml", RIM_SECS)] {
         let rim = folder.join("nvidia/negative").join(name);
         let judged = desk(at, &[rim], &[]).judge(&golden(&folder));
-        assert_eq!(of_gpu(&judged, CheckResult::Refuted), ["rim0"], "{name}");
+        assert_eq!(judged.of_gpu(CheckResult::Refuted), ["rim0"], "{name}");
     }
     let other = folder.join("nvidia/negative/rim_good_550.144.03.xml");
     let judged = desk(RIM_SECS, &[other], &[]).judge(&golden(&folder));
-    assert_eq!(of_gpu(&judged, CheckResult::Missing), ["gpu0.rim"]);
+    assert_eq!(judged.of_gpu(CheckResult::Missing), ["gpu0.rim"]);
 }
 
 #[test]
@@ -95,26 +70,26 @@ fn revocation_answers_hold_at_their_own_times_and_have_to_be_about_every_certifi
     let device = ["gpu_certificate_l2.b64", "gpu_certificate_l3.b64", "gpu_certificate_l4.b64"];
     let all = ocsp(&folder, &device);
     let judged = desk(DEVICE_SECS, &[], &all).judge(&golden(&folder));
-    assert!(of_gpu(&judged, CheckResult::Proved).contains(&"gpu0.ocsp"), "{:#?}", judged.0);
-    assert_eq!(of_gpu(&judged, CheckResult::Refuted), Vec::<&str>::new());
-    assert_eq!(of_gpu(&judged, CheckResult::Missing), Vec::<&str>::new());
+    assert!(judged.of_gpu(CheckResult::Proved).contains(&"gpu0.ocsp"), "{:#?}", judged.0);
+    assert_eq!(judged.of_gpu(CheckResult::Refuted), Vec::<&str>::new());
+    assert_eq!(judged.of_gpu(CheckResult::Missing), Vec::<&str>::new());
 
     let stale = desk(RIM_SECS, &[], &all).judge(&golden(&folder));
-    assert_eq!(of_gpu(&stale, CheckResult::Refuted), ["gpu0.ocsp"; 3]);
+    assert_eq!(stale.of_gpu(CheckResult::Refuted), ["gpu0.ocsp"; 3]);
     // Answers about another device's certificates: whoever brought them expected that device.
     let manifests = ocsp(&folder, &["gpu_rim_l2.b64"]);
     let foreign = desk(RIM_SECS, &[], &manifests).judge(&golden(&folder));
     assert!(foreign.checks(CheckResult::Missing).contains(&"ocsp0"), "{:#?}", foreign.0);
     let some = desk(DEVICE_SECS, &[], &all[..2]).judge(&golden(&folder));
-    assert_eq!(of_gpu(&some, CheckResult::Missing), ["gpu0.ocsp"]);
+    assert_eq!(some.of_gpu(CheckResult::Missing), ["gpu0.ocsp"]);
 
     let manifests =
         ["gpu_rim_l2.b64", "gpu_driver_rim_l3.b64", "gpu_driver_rim_l4.b64", "gpu_vbios_l4.b64"];
     let judged = desk(RIM_SECS, &rims(&folder), &ocsp(&folder, &manifests)).judge(&golden(&folder));
-    let proved = of_gpu(&judged, CheckResult::Proved);
+    let proved = judged.of_gpu(CheckResult::Proved);
     assert!(proved.contains(&"rim0.ocsp") && proved.contains(&"rim1.ocsp"), "{:#?}", judged.0);
-    assert_eq!(of_gpu(&judged, CheckResult::Refuted), Vec::<&str>::new());
-    assert_eq!(of_gpu(&judged, CheckResult::Missing), Vec::<&str>::new());
+    assert_eq!(judged.of_gpu(CheckResult::Refuted), Vec::<&str>::new());
+    assert_eq!(judged.of_gpu(CheckResult::Missing), Vec::<&str>::new());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use broker_core::{Address, Clock, LocalSigner, Signer, Timestamp};
+use broker_core::{Address, Clock, Digest32, LocalSigner, Signer, Timestamp};
 use dcap_qvl::QuoteCollateralV3;
 use serde_json::Value;
 use tee_sidecar::attest::report::ReportParts;
@@ -43,27 +43,31 @@ impl Clock for Then {
     }
 }
 
-/// A report of a machine in good order, as it is served.
+/// A report of a machine in good order, less its copy.
 pub(crate) fn report(binding: Option<&str>) -> Value {
-    let reports = ReportService::new(ReportParts {
-        attester: Arc::new(SoftwarePlatform::new().unwrap()),
-        gpus: choose_gpu(GpuProvider::Simulated, Platform::Simulated).unwrap(),
-        signer: Arc::new(signer()),
-        model: Box::new(|| Some("software".to_owned())),
-        tls_spki: None,
-        clock: Arc::new(Then),
-    });
     let query = ReportQuery {
         nonce: Some(NONCE.to_owned()),
         binding: binding.map(str::to_owned),
         ..ReportQuery::default()
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut report: Value =
-        serde_json::from_slice(&runtime.block_on(reports.report(&query)).unwrap()).unwrap();
+    let mut report: Value = serde_json::from_slice(&served_report(&query, None)).unwrap();
     // The copy would have to be spoiled in the same way.
     report.as_object_mut().unwrap().remove("all_attestations");
     report
+}
+
+/// The bytes that a machine in good order, with this TLS key, answers the query with.
+pub(crate) fn served_report(query: &ReportQuery, tls_spki: Option<Digest32>) -> Vec<u8> {
+    let reports = ReportService::new(ReportParts {
+        attester: Arc::new(SoftwarePlatform::new().unwrap()),
+        gpus: choose_gpu(GpuProvider::Simulated, Platform::Simulated).unwrap(),
+        signer: Arc::new(signer()),
+        model: Box::new(|| Some("software".to_owned())),
+        tls_spki,
+        clock: Arc::new(Then),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(reports.report(query)).unwrap().to_vec()
 }
 
 /// A quote of another platform over the right report data.
@@ -93,6 +97,24 @@ pub(crate) fn item(gpu: &GpuEvidence) -> Value {
         "certificate": STANDARD.encode(&gpu.chain_pem),
         "evidence": STANDARD.encode(&gpu.report),
         "arch": gpu.arch,
+    })
+}
+
+/// GPU evidence in a report whose quote is another machine's: only what is said of the GPU counts.
+/// The nonce is what the GPU signed.
+pub(crate) fn gpu_report(arch: &str, evidence: &[u8], chain: &[u8]) -> Value {
+    let quote = std::fs::read(root().join("fixtures/tdx/tdx_quote_td15ex.bin")).unwrap();
+    let nonce = hex::encode(&evidence[4..36]);
+    let gpus = serde_json::json!({"nonce": nonce, "arch": arch, "evidence_list": [{
+        "certificate": STANDARD.encode(chain),
+        "evidence": STANDARD.encode(evidence),
+        "arch": arch,
+    }]});
+    serde_json::json!({
+        "intel_quote": hex::encode(quote),
+        "signing_address": format!("0x{}", "00".repeat(20)),
+        "request_nonce": nonce,
+        "nvidia_payload": gpus.to_string(),
     })
 }
 
@@ -155,6 +177,19 @@ impl Judged {
         let findings = &self.0.as_ref().unwrap().findings;
         let ended = findings.iter().filter(|finding| finding.result == result);
         ended.map(|finding| finding.check.as_str()).collect()
+    }
+
+    /// Every check of the GPUs and their manifests that ended so.
+    pub(crate) fn of_gpu(&self, result: CheckResult) -> Vec<&str> {
+        let of_gpu = |check: &&str| check.starts_with("gpu") || check.starts_with("rim");
+        self.checks(result).into_iter().filter(of_gpu).collect()
+    }
+
+    /// The details of every finding of this check that ended so, a line each.
+    pub(crate) fn details(&self, check: &str, result: CheckResult) -> String {
+        let findings = &self.0.as_ref().unwrap().findings;
+        let ended = findings.iter().filter(|one| one.check == check && one.result == result);
+        ended.map(|finding| format!("{}\n", finding.detail)).collect()
     }
 
     /// Fails unless exactly these checks refuted the report, and the end says so.
