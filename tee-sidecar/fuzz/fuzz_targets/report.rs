@@ -4,12 +4,15 @@
 
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use tee_evidence::Nonce32;
 use tee_evidence::audit::{Asked, Audit, Materials, Verdict, audit_report};
 use tee_evidence::policy::{Policy, Simulated};
 use tee_evidence::saved::{SavedReport, SigningKey, parse_reports};
 use tee_evidence::tdx::read_quote;
+
+#[path = "report/edit.rs"]
+mod edit;
 
 /// What the quotes of the committed reports bind, and the key that they are about.
 static BOUND: LazyLock<Vec<(SigningKey, [u8; 64])>> = LazyLock::new(|| {
@@ -44,6 +47,23 @@ fuzz_target!(|document: &[u8]| {
     }
 });
 
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    // Most of what is collected is refused early, so most edits start from what is proved.
+    let edited = match seed % 8 {
+        0 | 1 => None,
+        2 | 3 => edit::edited(&data[..size], seed),
+        4 | 5 => edit::edited(PLAIN, seed),
+        _ => edit::edited(VERSION_2, seed),
+    };
+    match edited {
+        Some(document) if document.len() <= max_size => {
+            data[..document.len()].copy_from_slice(&document);
+            document.len()
+        }
+        _ => fuzzer_mutate(data, size, max_size),
+    }
+});
+
 fn audit(report: &SavedReport, policy: &Policy, nonce: Option<Nonce32>) -> Audit {
     let materials = Materials {
         now_secs: NOW_SECS,
@@ -62,4 +82,6 @@ fn bound(report: &SavedReport) -> [u8; 64] {
     read_quote(report.quote.as_deref().expect("a quote")).expect("that can be read").report_data
 }
 
+const PLAIN: &[u8] = include_bytes!("../corpus/report/plain");
+const VERSION_2: &[u8] = include_bytes!("../corpus/report/version_2");
 const NOW_SECS: u64 = 1_790_000_000;

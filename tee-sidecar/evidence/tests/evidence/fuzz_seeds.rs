@@ -8,11 +8,14 @@ use tee_evidence::answer::{SignatureAnswer, SignedBy, verify_answer};
 use tee_evidence::audit::{Asked, Materials, Verdict, audit_report};
 use tee_evidence::event_log::EventLog;
 use tee_evidence::nras::{Jwks, NrasAnswer};
+use tee_evidence::nvidia::ocsp::OcspError;
 use tee_evidence::nvidia::{GpuRoot, SpdmReport, verify_gpu};
 use tee_evidence::policy::{Policy, Simulated};
 use tee_evidence::saved::parse_reports;
 use tee_evidence::simulator::{SoftwareGpu, SoftwarePlatform};
 use tee_evidence::tdx::{InspectedQuote, TcbPolicy, inspect_quote, verify_quote};
+use x509_cert::der::Decode as _;
+use x509_ocsp::ResponseData;
 
 use crate::gpu::DEVICES_SECS;
 use crate::nras::expected;
@@ -124,8 +127,10 @@ fn the_seeds_of_manifests_and_of_revocation_are_accepted() {
     assert_eq!(seed("rim/content"), good().into_bytes());
     let responder = Responder::new();
     responder.verify(&seed("ocsp/good")).unwrap();
-    let data = responder.data();
-    assert_eq!(responder.signed(data), seed("ocsp/good"));
+    let signed_part = |name: &str| ResponseData::from_der(&seed(name)).unwrap();
+    assert_eq!(responder.signed(signed_part("ocsp/signed_part")), seed("ocsp/good"));
+    let critical = responder.signed(signed_part("ocsp/refused_signed_part"));
+    assert_eq!(responder.verify(&critical), Err(OcspError::UnknownExtension));
 }
 
 #[test]

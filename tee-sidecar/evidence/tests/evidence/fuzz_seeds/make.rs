@@ -15,7 +15,7 @@ use x509_cert::der::Encode as _;
 use super::Seeds;
 use crate::gpu::sample;
 use crate::nras::service::{good_answer, gpu_claims, header, jwks};
-use crate::ocsp::made_up::Responder;
+use crate::ocsp::made_up::{Responder, extension};
 use crate::rim::signed::{self, Signer};
 use crate::support::report_data;
 
@@ -25,6 +25,11 @@ pub(super) fn seeds() -> Seeds {
         |model: &str| [b"request\0response\0", signed_exchange(model).as_bytes()].concat();
     let of_gpu = |version: &str| format!("{}\n{}", header(), gpu_claims(version, 0)).into_bytes();
     let (responder, content) = (Responder::new(), signed::good());
+    // The only one that is refused: no change by chance makes an extension critical.
+    let critical = Responder::editing(|data| {
+        data.response_extensions = Some(vec![extension(false)]);
+        data.responses[0].single_extensions = Some(vec![extension(true)]);
+    });
     let seeds = [
         ("answer/two_parts", exchange("")),
         ("answer/with_a_model", exchange("qwen2.5:7b:")),
@@ -35,6 +40,7 @@ pub(super) fn seeds() -> Seeds {
         ("nras/two_gpus_version_3", good_answer("3.0", 2).to_string().into_bytes()),
         ("nras/key_set", jwks().to_string().into_bytes()),
         ("ocsp/good", responder.good()),
+        ("ocsp/refused_signed_part", critical.data().to_der().unwrap()),
         ("ocsp/signed_part", responder.data().to_der().unwrap()),
         ("quote/signed_version_5", as_version_5(&quote.bytes)),
         ("quote/simulated_version_4", quote.bytes),

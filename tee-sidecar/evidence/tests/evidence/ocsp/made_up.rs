@@ -42,7 +42,7 @@ impl Responder {
         }
     }
 
-    fn editing(edit: fn(&mut ResponseData)) -> Self {
+    pub(crate) fn editing(edit: fn(&mut ResponseData)) -> Self {
         Self { edit, ..Self::new() }
     }
 
@@ -140,7 +140,7 @@ fn at(secs: u64) -> OcspGeneralizedTime {
     GeneralizedTime::from_unix_duration(Duration::from_secs(secs)).unwrap().into()
 }
 
-fn extension(critical: bool) -> Extension {
+pub(crate) fn extension(critical: bool) -> Extension {
     let extn_id = ObjectIdentifier::new_unwrap("1.2.3.4");
     Extension { extn_id, critical, extn_value: octets(&[5, 0]) }
 }
