@@ -26,7 +26,8 @@ fn a_verdict_on_the_reports_own_gpu_is_proved() {
         assert!(!judged.checks(CheckResult::NotChecked).contains(&"nras.warning"));
     }
     let required = Desk::new().policy("{simulated: accept, nras: required}");
-    with_service(required, &Minted::good().answer(), &service::jwks()).proved();
+    let required = with_service(required, &Minted::good().answer(), &service::jwks());
+    required.judge(&report(None)).proved();
 }
 
 #[test]

@@ -7,16 +7,19 @@ use tee_sidecar::evidence::audit::CheckResult;
 use crate::support::{Desk, Judged, root};
 
 #[test]
-fn a_multi_socket_server_is_refused_only_where_the_policy_forbids_dynamic_platforms() {
-    for rules in ["{}", "tcb: {cachedKeys: false, smt: false}", "tcb: {dynamicPlatform: true}"] {
-        accepted(&judge("tdx_quote", OWN_SECS, "tdx_quote", rules), "UpToDate");
+fn what_a_platform_certificate_says_of_it_is_refused_only_where_the_policy_forbids_it() {
+    let judge = |rules| judge("tdx_quote", OWN_SECS, "tdx_quote", rules);
+    for rules in ["{}", "tcb: {smt: true}", "tcb: {dynamicPlatform: true, cachedKeys: true}"] {
+        accepted(&judge(rules), "UpToDate");
     }
-    for rules in [
-        "tcb: {dynamicPlatform: false}",
-        "tcb: {dynamicPlatform: false, cachedKeys: false, smt: false}",
-        "tcb: {dynamicPlatform: false, accept: [UpToDate, OutOfDate]}",
+    for (rules, word) in [
+        ("tcb: {dynamicPlatform: false}", "dynamic platform"),
+        ("tcb: {dynamicPlatform: false, accept: [UpToDate, OutOfDate]}", "dynamic platform"),
+        ("tcb: {cachedKeys: false}", "cached keys"),
+        ("tcb: {smt: false}", "smt"),
+        ("tcb: {dynamicPlatform: false, cachedKeys: false, smt: false}", ""),
     ] {
-        refused(&judge("tdx_quote", OWN_SECS, "tdx_quote", rules), "dynamic platform");
+        refused(&judge(rules), word);
     }
 }
 
