@@ -66,7 +66,7 @@ impl TsmAttester {
             names.remove_stale(&path);
             Ok(())
         };
-        self.kernel.ask(|_, _| work()).await
+        self.kernel.ask(move |_, _| work()).await
     }
 }
 
@@ -79,7 +79,7 @@ impl Attester for TsmAttester {
         let (names, report_data) = (self.names.clone(), report_data.clone());
         let work = move || Entry::make(&Configfs, names.next())?.quote(&report_data);
         Box::pin(async move {
-            let bytes = self.kernel.ask(|_, _| work()).await?;
+            let bytes = self.kernel.ask(move |_, _| work()).await?;
             // The kernel keeps no log and tells no configuration.
             Ok(Quote { bytes, event_log: "[]".to_owned(), vm_config: String::new() })
         })

@@ -19,7 +19,7 @@ async fn ask<O: Send + 'static>(
     worker: &Worker<()>,
     job: impl FnOnce() -> O + Send + 'static,
 ) -> Answer<O> {
-    worker.ask(|_, _| Ok(job())).await
+    worker.ask(move |_, _| Ok(job())).await
 }
 
 /// A job that runs until something is sent, and runs already.
