@@ -88,7 +88,7 @@ async fn a_request_whose_time_is_up_in_the_queue_is_told_so() {
     let driver = Driver::new(&[("GPUS", "16"), ("HANG_CALL", REPORT), ("HANG_MS", "150")]);
     let attester = NvmlAttester::start_within(SHORT, Some(driver.library())).unwrap();
     let asked = (attester.evidence(nonce(1)), attester.evidence(nonce(2)));
-    let (first, second) = futures_util::join!(asked.0, asked.1);
+    let (first, second) = tokio::join!(asked.0, asked.1);
     assert!(matches!(first, Err(GpuError::Late(_))), "{first:?}");
     assert!(matches!(second, Err(GpuError::NoTurn(_))), "{second:?}");
 }

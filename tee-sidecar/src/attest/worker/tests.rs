@@ -111,7 +111,7 @@ async fn who_waited_in_the_queue_is_told_another_thing_than_who_was_slow() {
     let (_release, released) = mpsc::channel::<()>();
     let first = ask(&worker, move || released.recv());
     let second = ask(&worker, || ());
-    let (first, second) = futures_util::join!(first, second);
+    let (first, second) = tokio::join!(first, second);
     assert_eq!(first, Err(Refusal::Late(0)));
     assert_eq!(second, Err(Refusal::NoTurn(0)));
 }
