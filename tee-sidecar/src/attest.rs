@@ -23,6 +23,7 @@ pub mod report;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod tsm;
+mod worker;
 
 pub use choose::{Tee, choose, choose_under};
 pub use dstack::DstackAttester;

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `FAKE_NVML_GPUS` | how many GPUs; 1 |
 //! | `FAKE_NVML_ARCH` | list: NVML's number of the architecture; 9, which is Hopper |
-//! | `FAKE_NVML_CC` | `on`, `off`, `unsupported`, `devtools`, `notready`, `notprod`; `on` |
+//! | `FAKE_NVML_CC` | `on`, `off`, `ppcie`, `unsupported`, `devtools`, `notready`, `notprod`; `on` |
+//! | `FAKE_NVML_READY` | list, not of GPUs but of calls: 1 where it says that they are ready; 1 |
 //! | `FAKE_NVML_INIT_RC` | what the initialisation returns; 0 |
 //! | `FAKE_NVML_MODE` | `resign`, `canned`, `stale`: see below; `resign` |
 //! | `FAKE_NVML_REPORT` | list of files, each a raw SPDM request and response; made-up bytes |
@@ -18,6 +19,8 @@
 //! | `FAKE_NVML_HANG_CALL` | the function that hangs; none |
 //! | `FAKE_NVML_HANG_UNTIL` | the file whose existence ends the hanging; never |
 //! | `FAKE_NVML_HANG_MS` | milliseconds after which the hanging ends; never |
+//!
+//! Words of `FAKE_NVML_CC` may be joined by `+`: `ppcie+notready`.
 //!
 //! `resign` puts the caller's nonce into the report and signs it anew; `canned` hands the report
 //! out as it is; `stale` answers with the nonce of the call before, as a confused driver would.
@@ -68,24 +71,29 @@ impl Knobs {
         self.number("FAKE_NVML_INIT_RC", 0).unwrap_or_default()
     }
 
-    fn cc(&self) -> &str {
-        self.text("FAKE_NVML_CC").unwrap_or("on")
+    fn cc_is(&self, word: &str) -> bool {
+        self.text("FAKE_NVML_CC").unwrap_or("on").split('+').any(|set| set == word)
     }
 
     pub(crate) fn cc_refusal(&self) -> Option<Return> {
-        (self.cc() == "unsupported").then_some(NOT_SUPPORTED)
+        self.cc_is("unsupported").then_some(NOT_SUPPORTED)
     }
 
-    pub(crate) fn gpus_are_ready(&self) -> bool {
-        self.cc() != "notready"
+    /// What the `call`th call says.
+    pub(crate) fn gpus_are_ready(&self, call: usize) -> bool {
+        !self.cc_is("notready") && self.number("FAKE_NVML_READY", call) != Some(0)
     }
 
     pub(crate) fn state(&self) -> State {
         State {
-            environment: if self.cc() == "notprod" { SIMULATION } else { PRODUCTION },
-            cc_feature: c_uint::from(self.cc() != "off"),
-            dev_tools_mode: c_uint::from(self.cc() == "devtools"),
+            environment: if self.cc_is("notprod") { SIMULATION } else { PRODUCTION },
+            cc_feature: c_uint::from(!self.cc_is("off") && !self.cc_is("ppcie")),
+            dev_tools_mode: c_uint::from(self.cc_is("devtools")),
         }
+    }
+
+    pub(crate) fn multi_gpu_mode(&self) -> c_uint {
+        if self.cc_is("ppcie") { PROTECTED_PCIE } else { 0 }
     }
 }
 
@@ -107,6 +115,9 @@ fn holds(line: &str, address: usize) -> Option<bool> {
 }
 
 const HOPPER: c_uint = 9;
+
+/// `NVML_CC_SYSTEM_MULTIGPU_PROTECTED_PCIE`
+const PROTECTED_PCIE: c_uint = 1;
 
 /// `NVML_CC_SYSTEM_ENVIRONMENT_SIM`
 const SIMULATION: c_uint = 1;

@@ -9,6 +9,7 @@
 #![allow(non_snake_case, reason = "the names are NVIDIA's")]
 
 use std::ffi::{c_char, c_uint};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod abi;
 mod calls;
@@ -114,6 +115,7 @@ unsafe extern "C" fn nvmlSystemGetConfComputeSettings(out: *mut Settings) -> Ret
     let settle = |settings: &mut Settings| {
         if settings.version == SETTINGS_V1 {
             settings.state = knobs.state();
+            settings.multi_gpu_mode = knobs.multi_gpu_mode();
         } else {
             result = ARGUMENT_VERSION_MISMATCH;
         }
@@ -131,8 +133,9 @@ unsafe extern "C" fn nvmlSystemGetConfComputeGpusReadyState(out: *mut c_uint) ->
     if let Some(refusal) = knobs.cc_refusal() {
         return refusal;
     }
+    let ready = c_uint::from(knobs.gpus_are_ready(READY_CALLS.fetch_add(1, Ordering::Relaxed)));
     // SAFETY: the caller owns an unsigned integer at `out`.
-    unsafe { fill(out, |ready| *ready = c_uint::from(knobs.gpus_are_ready())) }
+    unsafe { fill(out, |told| *told = ready) }
 }
 
 #[unsafe(no_mangle)]
@@ -166,3 +169,6 @@ unsafe extern "C" fn nvmlDeviceGetConfComputeGpuAttestationReport(
         refusal => refusal,
     }
 }
+
+/// How often the readiness was asked for.
+static READY_CALLS: AtomicUsize = AtomicUsize::new(0);

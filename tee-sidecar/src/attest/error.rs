@@ -100,13 +100,19 @@ pub enum GpuError {
     #[error("gpu.provider: this is not NVIDIA's driver library; mend or remove it: {0}")]
     BadLibrary(String),
     /// The library is there and the driver is not.
-    #[error("gpu.provider: the NVIDIA driver is not loaded")]
+    #[error(
+        "the NVIDIA driver is not loaded, and its library is here: load it and start again, or set \
+             gpu.provider: none if this machine has no GPU"
+    )]
     NoDriver,
     /// The library lacks a function that evidence needs.
     #[error("the NVIDIA driver library has no {0}: install a driver with confidential computing")]
     NoSymbol(&'static str),
     /// The driver shows no GPU.
-    #[error("the NVIDIA driver shows no GPU")]
+    #[error(
+        "the NVIDIA driver shows no GPU: wait until it does and start again, or set \
+             gpu.provider: none if this machine has no GPU"
+    )]
     NoGpu,
     /// More than one report can hold.
     #[error("the NVIDIA driver shows {count} GPUs; evidence of at most {max} fits into one report")]
@@ -116,8 +122,11 @@ pub enum GpuError {
         /// How many there may be.
         max: u32,
     },
-    /// Confidential computing is off.
-    #[error("GPU confidential-computing mode is off; turn it on and reset the GPUs")]
+    /// Neither confidential computing nor its form for GPUs behind NVSwitches is on.
+    #[error(
+        "GPU confidential-computing mode is off, and so is protected PCIe mode; turn one of them on \
+             and reset the GPUs"
+    )]
     ConfidentialComputingOff,
     /// Confidential computing is not supported by the driver or the GPUs.
     #[error("the NVIDIA driver or its GPUs do not support confidential computing")]
@@ -157,14 +166,20 @@ pub enum GpuError {
     #[error("the NVIDIA driver has not answered for {0} s; its last call still hangs")]
     Hangs(u64),
     /// The driver answers its calls, and there was no evidence in time all the same.
-    #[error("no GPU evidence within {0} s; the driver is slow or many ask: ask again later")]
+    #[error("no GPU evidence within {0} s; the driver is slow: ask again later")]
     Late(u64),
+    /// The request was never begun: those before it took the time.
+    #[error("other requests for GPU evidence were first, for {0} s; ask again later")]
+    NoTurn(u64),
+    /// The caller went away; nobody sees this.
+    #[error("nobody waits for this GPU evidence any more")]
+    Abandoned,
     /// Too many requests wait.
     #[error("{0} requests for GPU evidence wait already; ask again later")]
     Busy(usize),
-    /// The thread that talks to the driver has ended.
-    #[error("the thread that talks to the NVIDIA driver has ended; restart the sidecar")]
-    Stopped,
+    /// The request ended in a panic; the next one is not touched by it.
+    #[error("reading the NVIDIA driver's answer failed; the log says where: report it")]
+    Panicked,
     /// The operating system gave no thread to talk to the driver.
     #[error("no thread for the NVIDIA driver: {0}")]
     NoThread(String),

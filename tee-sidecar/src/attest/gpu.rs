@@ -12,7 +12,6 @@ mod node;
 mod nvml;
 #[cfg(feature = "simulator")]
 mod simulated;
-mod worker;
 
 pub use nvml::{GpuLimits, NvmlAttester};
 
@@ -32,8 +31,9 @@ pub trait GpuAttester: Send + Sync {
 /// Waits for the driver to start, at most as long as [`GpuLimits`] says.
 ///
 /// # Errors
-/// What is missing or wrong. `auto` takes nothing for "no GPU" but the absence of the library, the
-/// driver or the GPU: one that is there and not confidential is an error, never hidden.
+/// What is missing or wrong. `auto` takes nothing for "no GPU" but the absence of the library: a
+/// driver that is not up yet is an error and may be there at the next start, and a GPU that is not
+/// confidential is never hidden.
 pub fn choose_gpu(
     provider: GpuProvider,
     platform: Platform,
@@ -61,7 +61,7 @@ pub fn choose_gpu_from(
 fn automatic(library: Option<PathBuf>) -> Result<Option<Arc<dyn GpuAttester>>, GpuError> {
     match NvmlAttester::start(library) {
         Ok(attester) => Ok(Some(Arc::new(attester))),
-        Err(absent @ (GpuError::NoLibrary(_) | GpuError::NoDriver | GpuError::NoGpu)) => {
+        Err(absent @ GpuError::NoLibrary(_)) => {
             tracing::warn!("reports will hold no GPU evidence: {absent}");
             Ok(None)
         }

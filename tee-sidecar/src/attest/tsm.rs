@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dcap_qvl::QuoteCollateralV3;
 
+use super::worker::{Limits, Refusal, Worker};
 use super::{AttestError, AttestFuture, Attester, Platform};
 use crate::evidence::tdx::TrustRoot;
 use crate::evidence::{Quote, ReportData};
@@ -13,12 +14,10 @@ use crate::evidence::{Quote, ReportData};
 mod entry;
 mod files;
 mod names;
-mod worker;
 
 use entry::Entry;
 use files::Configfs;
 use names::Names;
-use worker::Worker;
 
 /// Asks the kernel for quotes.
 ///
@@ -27,7 +26,7 @@ use worker::Worker;
 /// threads nor the end of the process, and callers of a hanging kernel are refused at once.
 pub struct TsmAttester {
     names: Arc<Names>,
-    kernel: Worker,
+    kernel: Worker<()>,
 }
 
 impl TsmAttester {
@@ -47,8 +46,9 @@ impl TsmAttester {
         if !base.is_dir() {
             return Err(AttestError::TsmMissing(base));
         }
-        let failed = |e| AttestError::NoQuote(format!("no thread for the kernel's calls: {e}"));
-        let kernel = Worker::start("tsm", patience).map_err(failed)?;
+        // A call hangs a little before its caller's time is up, so that the caller is told.
+        let limits = Limits { call: patience.saturating_sub(patience / 9), request: patience };
+        let kernel = Worker::start("tsm", limits, |_| Ok::<_, AttestError>(()))?;
         Ok(Self { names: Arc::new(Names::new(base)?), kernel })
     }
 
@@ -66,7 +66,7 @@ impl TsmAttester {
             names.remove_stale(&path);
             Ok(())
         };
-        self.kernel.ask(work).await
+        self.kernel.ask(move |_, _| work()).await
     }
 }
 
@@ -79,7 +79,7 @@ impl Attester for TsmAttester {
         let (names, report_data) = (self.names.clone(), report_data.clone());
         let work = move || Entry::make(&Configfs, names.next())?.quote(&report_data);
         Box::pin(async move {
-            let bytes = self.kernel.ask(work).await?;
+            let bytes = self.kernel.ask(move |_, _| work()).await?;
             // The kernel keeps no log and tells no configuration.
             Ok(Quote { bytes, event_log: "[]".to_owned(), vm_config: String::new() })
         })
@@ -111,6 +111,24 @@ impl AttestError {
             _ => "",
         };
         Self::Tsm { operation, path: path.to_owned(), cause: format!("{cause}{advice}") }
+    }
+}
+
+impl From<Refusal> for AttestError {
+    fn from(refusal: Refusal) -> Self {
+        let cause = match refusal {
+            Refusal::Hangs(secs) => return Self::Hangs(secs),
+            Refusal::NoTurn(secs) => {
+                format!("other requests for a quote were first, for {secs} s; ask again later")
+            }
+            Refusal::Late(secs) => format!("the kernel gave none within {secs} s; ask again later"),
+            Refusal::Busy(waiting) => {
+                format!("{waiting} others wait for a quote; ask again later")
+            }
+            Refusal::Panicked => "the call to the kernel panicked".to_owned(),
+            Refusal::NoThread(cause) => format!("no thread for the kernel's calls: {cause}"),
+        };
+        Self::NoQuote(cause)
     }
 }
 

@@ -22,15 +22,28 @@ fn automatic_finds_the_gpus_of_a_real_platform_and_none_beside_a_simulated_tee()
 }
 
 #[test]
-fn only_the_absence_of_library_driver_or_gpu_is_no_gpu_and_only_for_automatic() {
-    let no_library = Driver::new(&[]);
-    std::fs::remove_file(no_library.library()).unwrap();
-    let no_driver = Driver::new(&[("INIT_RC", "9")]);
-    let no_gpu = Driver::new(&[("GPUS", "0")]);
-    for driver in [no_library, no_driver, no_gpu] {
-        assert!(!chosen(&driver, GpuProvider::Auto, Platform::Tdx).unwrap());
-        let refused = chosen(&driver, GpuProvider::Nvml, Platform::Tdx).unwrap_err();
-        assert!(matches!(refused, AttestError::Gpu(_)), "{refused:?}");
+fn only_the_absence_of_the_library_is_no_gpu_and_only_for_automatic() {
+    let driver = Driver::new(&[]);
+    std::fs::remove_file(driver.library()).unwrap();
+    assert!(!chosen(&driver, GpuProvider::Auto, Platform::Tdx).unwrap());
+    let refused = chosen(&driver, GpuProvider::Nvml, Platform::Tdx).unwrap_err();
+    assert!(matches!(refused, AttestError::Gpu(GpuError::NoLibrary(_))), "{refused:?}");
+}
+
+/// A machine that is still starting must not serve without GPU evidence for the rest of its life.
+#[test]
+fn a_driver_or_gpu_that_is_not_up_yet_is_an_error_that_says_what_to_do() {
+    for (knob, expected) in
+        [(("INIT_RC", "9"), GpuError::NoDriver), (("GPUS", "0"), GpuError::NoGpu)]
+    {
+        let driver = Driver::new(&[knob]);
+        for provider in [GpuProvider::Auto, GpuProvider::Nvml] {
+            let refused = chosen(&driver, provider, Platform::Tdx).unwrap_err();
+            assert_eq!(refused, AttestError::Gpu(expected.clone()));
+            assert!(refused.to_string().contains("set gpu.provider: none"), "{refused}");
+        }
+        driver.set(&[]);
+        assert!(chosen(&driver, GpuProvider::Auto, Platform::Tdx).unwrap());
     }
 }
 

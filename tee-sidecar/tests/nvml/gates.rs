@@ -35,15 +35,39 @@ fn refusals() -> Vec<(Vec<(&'static str, &'static str)>, GpuError)> {
         (vec![("CC", "devtools")], GpuError::DevTools),
         (vec![("CC", "notready")], GpuError::NotReady),
         (vec![("CC", "notprod")], GpuError::NotProduction),
+        (vec![("CC", "notprod+notready")], GpuError::NotReady),
+        (vec![("CC", "ppcie+devtools")], GpuError::DevTools),
+        (vec![("CC", "ppcie+notready")], GpuError::NotReady),
+        (vec![("CC", "ppcie"), ("GPUS", "2"), ("ARCH", "9,10")], mixed(TWO)),
         (vec![("ARCH", "11")], unknown(0, "11")),
         (vec![("ARCH", "8")], unknown(0, "Ada")),
         (vec![("GPUS", "3"), ("ARCH", "9,9,4294967295")], unknown(2, "Unknown")),
-        (vec![("GPUS", "2"), ("ARCH", "9,10")], mixed("GPU 0 HOPPER, GPU 1 BLACKWELL")),
+        (vec![("GPUS", "2"), ("ARCH", "9,10")], mixed(TWO)),
         (
             vec![("GPUS", "3"), ("ARCH", "10,10,9")],
             mixed("GPU 0 BLACKWELL, GPU 1 BLACKWELL, GPU 2 HOPPER"),
         ),
     ]
+}
+
+/// Hopper GPUs behind NVSwitches: the feature reads as off, and the mode as protected PCIe.
+#[tokio::test]
+async fn a_node_in_protected_pcie_mode_is_attested() {
+    let driver = Driver::new(&[("GPUS", "8"), ("CC", "ppcie")]);
+    let evidence = driver.start().unwrap().evidence(nonce(1)).await.unwrap();
+    assert_eq!(evidence.len(), 8);
+    assert_eq!(driver.count(REPORT), 8);
+}
+
+/// Readiness is taken away between two of the gates.
+#[test]
+fn gpus_that_are_ready_no_more_are_never_called_other_than_production() {
+    for ready in ["1,0", "1,0,0", "0,1"] {
+        let refused = Driver::new(&[("READY", ready)]).start().err();
+        assert_eq!(refused, Some(GpuError::NotReady), "{ready}");
+    }
+    let refused = Driver::new(&[("READY", "1"), ("CC", "notprod")]).start().err();
+    assert_eq!(refused, Some(GpuError::NotProduction));
 }
 
 #[test]
@@ -87,3 +111,5 @@ fn a_library_without_a_function_is_refused_at_the_start_by_the_functions_name() 
         assert_eq!(refused, Some(GpuError::NoSymbol(function)));
     }
 }
+
+const TWO: &str = "GPU 0 HOPPER, GPU 1 BLACKWELL";

@@ -46,17 +46,51 @@ async fn more_requests_than_may_wait_are_refused_at_once() {
     let held = Held::new(GpuLimits::default());
     held.cancel(nonce(1)).await;
     held.driver.await_calls(REPORT, 1);
-    for _ in 0..64 {
-        held.cancel(nonce(2)).await;
+    let mut waiting: Vec<_> = (0..64).map(|_| held.attester.evidence(nonce(2))).collect();
+    for one in &mut waiting {
+        assert!(timeout(Duration::ZERO, one).await.is_err());
     }
     assert_eq!(held.attester.evidence(nonce(3)).await, Err(GpuError::Busy(64)));
     held.release();
-    let served = timeout(Duration::from_secs(20), async {
-        while held.attester.evidence(nonce(4)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    served.await.unwrap();
+    for served in futures_util::future::join_all(waiting).await {
+        assert_eq!(served.unwrap()[0].report[4..36], [2; 32]);
+    }
+}
+
+#[tokio::test]
+async fn those_who_have_gone_take_nobodys_place_in_the_queue() {
+    let held = Held::new(GpuLimits::default());
+    held.cancel(nonce(1)).await;
+    held.driver.await_calls(REPORT, 1);
+    for _ in 0..200 {
+        held.cancel(nonce(2)).await;
+    }
+    let staying = held.attester.evidence(nonce(3));
+    held.release();
+    assert_eq!(staying.await.unwrap()[0].report[4..36], [3; 32]);
+    assert_eq!(held.driver.count(REPORT), 2, "{:?}", held.driver.calls());
+}
+
+/// Eight GPUs, of which only the first had begun when the caller went away.
+#[tokio::test]
+async fn a_request_whose_caller_goes_ends_between_two_gpus() {
+    let held = Held::with(GpuLimits::default(), &[("GPUS", "8")]);
+    held.cancel(nonce(1)).await;
+    held.driver.await_calls(REPORT, 1);
+    held.release();
+    assert_eq!(held.attester.evidence(nonce(2)).await.unwrap().len(), 8);
+    assert_eq!(held.driver.count(REPORT), 1 + 8, "{:?}", held.driver.calls());
+}
+
+/// The second is told that it was never begun, and not that the driver hangs: it does not.
+#[tokio::test]
+async fn a_request_whose_time_is_up_in_the_queue_is_told_so() {
+    let driver = Driver::new(&[("GPUS", "16"), ("HANG_CALL", REPORT), ("HANG_MS", "150")]);
+    let attester = NvmlAttester::start_within(SHORT, Some(driver.library())).unwrap();
+    let asked = (attester.evidence(nonce(1)), attester.evidence(nonce(2)));
+    let (first, second) = tokio::join!(asked.0, asked.1);
+    assert!(matches!(first, Err(GpuError::Late(_))), "{first:?}");
+    assert!(matches!(second, Err(GpuError::NoTurn(_))), "{second:?}");
 }
 
 #[tokio::test]
@@ -141,10 +175,14 @@ struct Held {
 
 impl Held {
     fn new(limits: GpuLimits) -> Self {
+        Self::with(limits, &[])
+    }
+
+    fn with(limits: GpuLimits, knobs: &[(&str, &str)]) -> Self {
         let driver = Driver::new(&[]);
         let released = driver.folder().join("released");
         let until = released.to_str().unwrap();
-        driver.set(&[("HANG_CALL", REPORT), ("HANG_UNTIL", until)]);
+        driver.set(&[knobs, &[("HANG_CALL", REPORT), ("HANG_UNTIL", until)]].concat());
         let attester = NvmlAttester::start_within(limits, Some(driver.library())).unwrap();
         Self { driver, attester, released }
     }

@@ -10,8 +10,8 @@ use nvml_wrapper::enums::device::DeviceArchitecture;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 
-use super::worker::Pulse;
 use crate::attest::GpuError;
+use crate::attest::worker::{Caller, Pulse};
 use crate::evidence::Nonce32;
 use crate::evidence::nvidia::{Architecture, GpuEvidence};
 
@@ -41,9 +41,19 @@ impl Node {
     }
 
     /// Evidence of every GPU in the driver's order. The gates are passed anew each time: modes
-    /// change when GPUs are reset.
-    pub(super) fn evidence(&self, nonce: &Nonce32) -> Result<Vec<GpuEvidence>, GpuError> {
-        self.confidential_gpus()?.iter().map(|gpu| self.evidence_of(gpu, nonce)).collect()
+    /// change when GPUs are reset. Ends between two GPUs when the caller has gone: eight of them
+    /// take some seconds, which others may wait for.
+    pub(super) fn evidence(
+        &self,
+        nonce: &Nonce32,
+        caller: &Caller<'_>,
+    ) -> Result<Vec<GpuEvidence>, GpuError> {
+        let gpus = self.confidential_gpus()?;
+        let evidence = |gpu| match caller.has_gone() {
+            true => Err(GpuError::Abandoned),
+            false => self.evidence_of(gpu, nonce),
+        };
+        gpus.iter().map(evidence).collect()
     }
 
     fn evidence_of(&self, gpu: &Gpu<'_>, nonce: &Nonce32) -> Result<GpuEvidence, GpuError> {
@@ -88,20 +98,33 @@ impl Node {
     /// What the platform is capable of is not asked: the wrapper fails on capabilities that it does
     /// not know, and the mode tells more.
     fn is_confidential(&self, any: &Device<'_>) -> Result<(), GpuError> {
-        if !self.of_node(SETTINGS, || any.is_cc_enabled())? {
+        let cc = self.of_node(SETTINGS, || any.is_cc_enabled())?;
+        // Hopper GPUs behind NVSwitches have this mode instead.
+        if !cc && !self.of_node(SETTINGS, || any.is_multi_gpu_protected_pcie_enabled())? {
             return Err(GpuError::ConfidentialComputingOff);
         }
         if self.of_node(SETTINGS, || any.is_cc_dev_mode_enabled())? {
             return Err(GpuError::DevTools);
         }
-        if !self.of_node(READY, || any.get_confidential_compute_state())? {
-            return Err(GpuError::NotReady);
+        self.is_ready(any)?;
+        if cc { self.is_production(any) } else { Ok(()) }
+    }
+
+    fn is_ready(&self, any: &Device<'_>) -> Result<(), GpuError> {
+        let ready = self.of_node(READY, || any.get_confidential_compute_state())?;
+        if ready { Ok(()) } else { Err(GpuError::NotReady) }
+    }
+
+    /// The wrapper tells the environment only together with two other things: that the mode is on,
+    /// which is certain here, and that the GPUs are ready. Only if they were so before and after
+    /// is it the environment that is wrong. In protected PCIe mode the wrapper cannot tell it at
+    /// all; there the certificates do, as they do everywhere: they have to end at NVIDIA's root.
+    fn is_production(&self, any: &Device<'_>) -> Result<(), GpuError> {
+        if self.of_node(STATE, || any.check_confidential_compute_status())? {
+            return Ok(());
         }
-        // On, production and ready in one; the environment is what has not been seen yet.
-        if !self.of_node(STATE, || any.check_confidential_compute_status())? {
-            return Err(GpuError::NotProduction);
-        }
-        Ok(())
+        self.is_ready(any)?;
+        Err(GpuError::NotProduction)
     }
 
     fn architecture(&self, gpu: u32, device: &Device<'_>) -> Result<Architecture, GpuError> {

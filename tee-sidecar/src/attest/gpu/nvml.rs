@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::GpuAttester;
 use super::node::Node;
-use super::worker::Worker;
+use crate::attest::worker::{Limits, Refusal, Worker};
 use crate::attest::{GpuError, GpuFuture};
 use crate::evidence::Nonce32;
 use crate::evidence::nvidia::GpuRoot;
@@ -13,7 +13,7 @@ use crate::evidence::nvidia::GpuRoot;
 /// The GPUs of this node, as NVIDIA's driver shows them. One thread owns the driver's library and
 /// does one request after another; when the last of this is dropped, it ends.
 pub struct NvmlAttester {
-    worker: Worker,
+    worker: Worker<Node>,
 }
 
 /// How long is waited for the driver.
@@ -49,19 +49,36 @@ impl NvmlAttester {
     /// [`NvmlAttester::start`] with other limits.
     pub fn start_within(limits: GpuLimits, library: Option<PathBuf>) -> Result<Self, GpuError> {
         let open = move |pulse| Node::open(library.as_deref(), pulse);
-        Ok(Self { worker: Worker::start(limits, open)? })
+        let GpuLimits { call, request } = limits;
+        Ok(Self { worker: Worker::start(THREAD_NAME, Limits { call, request }, open)? })
     }
 }
 
 impl GpuAttester for NvmlAttester {
     fn evidence(&self, nonce: Nonce32) -> GpuFuture<'_> {
-        Box::pin(self.worker.evidence(nonce))
+        Box::pin(self.worker.ask(move |node, caller| node.evidence(&nonce, caller)))
     }
 
     fn trust_root(&self) -> GpuRoot {
         GpuRoot::Nvidia
     }
 }
+
+impl From<Refusal> for GpuError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Hangs(secs) => Self::Hangs(secs),
+            Refusal::NoTurn(secs) => Self::NoTurn(secs),
+            Refusal::Late(secs) => Self::Late(secs),
+            Refusal::Busy(waiting) => Self::Busy(waiting),
+            Refusal::Panicked => Self::Panicked,
+            Refusal::NoThread(cause) => Self::NoThread(cause),
+        }
+    }
+}
+
+/// As the operating system shows it; 15 bytes at most.
+const THREAD_NAME: &str = "nvml";
 
 /// A GPU signs a report in about a second.
 const CALL_SECS_MAX: u64 = 10;
