@@ -9,6 +9,8 @@
 
 #[path = "attest/choosing.rs"]
 mod choosing;
+#[path = "attest/crowd.rs"]
+mod crowd;
 #[path = "attest/dstack.rs"]
 mod dstack;
 #[path = "attest/fake_configfs.rs"]
@@ -23,6 +25,8 @@ mod gpus;
 mod keys;
 #[path = "attest/report.rs"]
 mod report;
+#[path = "attest/shelf.rs"]
+mod shelf;
 #[path = "attest/support.rs"]
 mod support;
 #[path = "attest/tsm.rs"]
