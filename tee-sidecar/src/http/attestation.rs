@@ -155,6 +155,14 @@ mod tests {
     }
 
     #[test]
+    fn no_cache_keeps_an_answer_or_an_error() {
+        let ids = Ids { request: "1".to_owned(), receipt: None };
+        for response in [good(&ids).finish(), bad(ids, fault(ReportError::Busy))] {
+            assert_eq!(response.headers().get(CACHE_CONTROL).unwrap(), "no-store");
+        }
+    }
+
+    #[test]
     fn what_only_the_operator_should_know_is_not_told() {
         use crate::attest::{AttestError, GpuError};
         let secret = || "/run/secret/agent said".to_owned();

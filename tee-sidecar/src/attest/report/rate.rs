@@ -154,5 +154,7 @@ mod tests {
             }
             assert!(rate.state.lock().unwrap().peers.len() <= PEERS_MAX);
         }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(rate.take(ip("203.0.113.9")), Ok(()), "the idle ones made room");
     }
 }
