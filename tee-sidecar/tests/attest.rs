@@ -9,6 +9,8 @@
 
 #[path = "attest/choosing.rs"]
 mod choosing;
+#[path = "attest/crowd.rs"]
+mod crowd;
 #[path = "attest/dstack.rs"]
 mod dstack;
 #[path = "attest/fake_configfs.rs"]
@@ -25,6 +27,8 @@ mod joint;
 mod keys;
 #[path = "attest/report.rs"]
 mod report;
+#[path = "attest/shelf.rs"]
+mod shelf;
 #[path = "attest/support.rs"]
 mod support;
 #[path = "attest/tsm.rs"]

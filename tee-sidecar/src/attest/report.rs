@@ -5,6 +5,7 @@
 //! say who signs here, not that the TEE is alive at this moment. Nothing is served that was not
 //! checked first: it carries what was asked for, and its signatures and certificates hold.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use broker_core::{Clock, Digest32, Signer};
@@ -17,15 +18,18 @@ use crate::evidence::{BadNonce, Nonce32};
 mod body;
 mod evidence;
 mod form;
+mod public;
 mod query;
 mod rate;
 mod self_check;
 mod shelf;
+mod slots;
 
 use form::Form;
 pub use query::ReportQuery;
-use rate::Rate;
+use rate::{Rate, Rule};
 use shelf::Shelf;
+use slots::{Line, Slot, Slots};
 
 /// The name of the served model, as soon as the engine has told it.
 pub type ModelName = Box<dyn Fn() -> Option<String> + Send + Sync>;
@@ -59,8 +63,8 @@ struct Parts {
     admitted: Semaphore,
     /// Reports with a nonce begun over time; more are refused.
     rate: Rate,
-    /// Evidence being collected at one time.
-    at_once: Semaphore,
+    /// Documents being made at one time.
+    slots: Slots,
 }
 
 impl std::ops::Deref for Parts {
@@ -79,8 +83,11 @@ impl ReportService {
             parts,
             shelf: Shelf::default(),
             admitted: Semaphore::new(NONCED_REPORTS_MAX),
-            rate: Rate::new(NONCED_REPORTS_BURST, NONCED_REPORTS_PER_SEC),
-            at_once: Semaphore::new(EVIDENCE_AT_ONCE_MAX),
+            rate: Rate::new(
+                Rule { burst: NONCED_REPORTS_BURST, per_sec: NONCED_REPORTS_PER_SEC },
+                Rule { burst: NONCED_REPORTS_BURST / 4, per_sec: NONCED_REPORTS_PER_SEC / 4 },
+            ),
+            slots: Slots::default(),
         }))
     }
 
@@ -91,12 +98,23 @@ impl ReportService {
 
     /// The report that `query` asks for, as JSON.
     pub async fn report(&self, query: &ReportQuery) -> Result<Bytes, ReportError> {
+        self.report_for(query, None).await
+    }
+
+    /// [`ReportService::report`] for this peer, who may have a quarter of all reports with a nonce.
+    /// A peer is an IPv4 address or an IPv6 /64; loopback ones have no limit of their own. Behind a
+    /// proxy all clients are one peer: limiting each of them is the proxy's to do.
+    pub async fn report_for(
+        &self,
+        query: &ReportQuery,
+        peer: Option<IpAddr>,
+    ) -> Result<Bytes, ReportError> {
         let asked = query.read(self.0.signer.address(), self.0.tls_spki.is_some())?;
         let document = match asked.nonce {
             Some(nonce) => {
                 let _admitted = self.0.admitted.try_acquire().map_err(|_| ReportError::Busy)?;
-                self.0.rate.take().map_err(|_| ReportError::Busy)?;
-                self.document(asked.form, nonce).await?
+                self.0.rate.take(peer).map_err(|_| ReportError::Busy)?;
+                self.document(asked.form, nonce, Line::Nonced).await?
             }
             None => shelf::kept(self, asked.form).await?,
         };
@@ -110,25 +128,45 @@ impl ReportService {
         Ok(SignedQuote { body: document.plain, signature })
     }
 
-    /// A document nobody chose the nonce of.
+    /// A document for everybody, of which nobody chose the nonce.
     async fn fresh(&self, form: Form) -> Result<Document, ReportError> {
-        self.document(form, random_nonce()?).await
+        self.document(form, random_nonce()?, Line::Shelf).await
     }
 
-    async fn document(&self, form: Form, nonce: Nonce32) -> Result<Document, ReportError> {
-        let permit = self.0.at_once.acquire().await.map_err(|_| ReportError::Busy)?;
-        let collected = evidence::collect(&self.0, form, nonce).await?;
+    /// One attempt, logged where it fails: those who share its outcome do not log it again.
+    async fn document(
+        &self,
+        form: Form,
+        nonce: Nonce32,
+        line: Line,
+    ) -> Result<Document, ReportError> {
+        let slot = self.0.slots.enter(line).await?;
+        let made = self.made(form, nonce, slot).await;
+        if let Err(cause @ (ReportError::NoEvidence(_) | ReportError::CheckFailed)) = &made {
+            tracing::error!(%cause, ?form, ?line, "no evidence");
+        }
+        made
+    }
+
+    async fn made(&self, form: Form, nonce: Nonce32, slot: Slot) -> Result<Document, ReportError> {
+        let collected = evidence::collect(self, form, nonce, &slot).await?;
         let service = self.clone();
-        // Checking eight GPUs takes tens of milliseconds, in which a server thread would write no
-        // stream's bytes.
-        let checked = tokio::task::spawn_blocking(move || {
+        blocking(move || {
+            // Held to the end, also for callers who have left.
+            let _slot = slot;
             evidence::check(&service.0, &collected)?;
             body::render(&service.0, form, &collected)
-        });
-        let document = checked.await.map_err(|_| AttestError::NoQuote("cut off".to_owned()))?;
-        drop(permit);
-        document
+        })
+        .await
     }
+}
+
+/// Does work off the server's threads: encoding and checking eight GPUs takes tens of milliseconds,
+/// in which they would write no stream's bytes.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ReportError> + Send + 'static,
+) -> Result<T, ReportError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| ReportError::CheckFailed)?
 }
 
 /// 0G's quote.
@@ -148,8 +186,18 @@ struct Document {
     with_model: Bytes,
     /// Over `plain`, where the form has one.
     signature: Option<String>,
-    /// It is whole: not from before the engine told its model's name.
-    lasting: bool,
+    model: StatedModel,
+}
+
+/// What a document says of the served model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum StatedModel {
+    /// Nothing, as its form has no place for it.
+    Never,
+    /// Nothing, as the engine had not told yet.
+    Unknown,
+    /// This name.
+    Name(String),
 }
 
 /// Why there is no report.
@@ -182,19 +230,22 @@ pub enum ReportError {
     /// Too many reports are being made.
     #[error("too many attestation reports at once")]
     Busy,
+    /// A fault of our own, not the TEE's.
+    #[error("the evidence could not be encoded or checked: a fault of the sidecar's own")]
+    CheckFailed,
     /// The TEE gives no evidence now. Never answered with an empty quote.
     #[error("no evidence can be given now: {0}")]
     NoEvidence(#[from] AttestError),
 }
 
-/// Evidence being collected at one time: hardware makes one quote after the other anyway.
-const EVIDENCE_AT_ONCE_MAX: usize = 4;
-
-/// Reports with a nonce being made or waiting.
+/// Reports with a nonce being made or waiting. Where reports are fast, this many are made in a
+/// second or two; a node of eight GPUs takes seconds for one, and most of them are refused when
+/// they have waited for long enough.
 const NONCED_REPORTS_MAX: usize = 64;
 
 /// Reports with a nonce that may come at once.
 const NONCED_REPORTS_BURST: u32 = 64;
 
-/// Reports with a nonce for each second after that: a quote costs the machine tens of milliseconds.
+/// Reports with a nonce for each second after that: a quote alone costs the machine tens of
+/// milliseconds. It bounds the quotes, not the GPUs, whose turns are what is waited for.
 const NONCED_REPORTS_PER_SEC: u32 = 8;

@@ -196,10 +196,11 @@ async fn a_flood_of_nonces_is_bounded_and_refused_beyond_the_bound() {
     let started = tokio::time::Instant::now();
     let reports =
         futures_util::future::join_all(queries.iter().map(|query| service.report(query))).await;
-    assert_eq!(reports.iter().filter(|report| report.is_ok()).count(), 64);
+    let good = reports.iter().filter(|report| report.is_ok()).count();
+    assert!((40..=44).contains(&good), "{good}: four at a time, as far as one waits");
     assert!(reports.iter().all(|r| r.is_ok() || r.as_ref() == Err(&ReportError::Busy)));
-    assert_eq!(attester.asked(), 64);
-    assert_eq!(started.elapsed().as_secs(), 16, "four at a time");
+    assert_eq!(attester.asked(), good);
+    assert!(started.elapsed().as_secs() <= 11, "nobody waits for longer");
 }
 
 /// A6.

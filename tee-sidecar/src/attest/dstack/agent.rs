@@ -5,13 +5,11 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::answers::{self, AgentKey};
-use super::redact::redacted;
+use super::answers::{self, AgentKey, Reply};
 use crate::attest::AttestError;
 use crate::evidence::{Quote, ReportData};
 use crate::net;
@@ -53,8 +51,8 @@ impl Agent {
     /// The agent does not answer in time, or with something else, or for another report data.
     pub async fn quote(&self, report_data: &ReportData) -> Result<Quote, AttestError> {
         let asked = json!({ "report_data": report_data.to_string() });
-        let body = self.call(GET_QUOTE, &asked, ANSWER_BYTES_MAX).await?;
-        answers::quote(&body, report_data).map_err(|cause| self.error(GET_QUOTE, cause))
+        let reply = self.call(GET_QUOTE, &asked, ANSWER_BYTES_MAX).await?;
+        answers::quote(&reply, report_data).map_err(|cause| self.error(GET_QUOTE, cause))
     }
 
     /// The 32 bytes that the key service derives for this app at `path`: the same on every start
@@ -69,24 +67,23 @@ impl Agent {
         algorithm: &str,
     ) -> Result<AgentKey, AttestError> {
         let asked = json!({ "path": path, "purpose": purpose, "algorithm": algorithm });
-        let body = self.call(GET_KEY, &asked, KEY_BYTES_MAX).await?;
-        answers::key(&body).map_err(|cause| self.error(GET_KEY, cause))
+        let reply = self.call(GET_KEY, &asked, KEY_BYTES_MAX).await?;
+        answers::key(&reply).map_err(|cause| self.error(GET_KEY, cause))
     }
 
     /// What the agent says of the guest, with `tcb_info` as an object.
     pub(super) async fn info(&self) -> Result<Value, AttestError> {
-        let body = self.call(INFO, &json!({}), ANSWER_BYTES_MAX).await?;
-        answers::info(&body).map_err(|cause| self.error(INFO, cause))
+        let reply = self.call(INFO, &json!({}), ANSWER_BYTES_MAX).await?;
+        answers::info(&reply).map_err(|cause| self.error(INFO, cause))
     }
 
-    /// The body of a good answer. It may hold a key: it is erased when dropped, and of a bad one
-    /// only the agent's own words reach an error.
+    /// The answer, whatever it says.
     async fn call(
         &self,
         call: &'static str,
         asked: &Value,
         bytes_max: usize,
-    ) -> Result<Zeroizing<Vec<u8>>, AttestError> {
+    ) -> Result<Reply, AttestError> {
         let request = self
             .client
             .post(format!("http://dstack/{call}"))
@@ -96,13 +93,7 @@ impl Agent {
         let response = request.send().await.map_err(|e| self.failed(call, &e))?;
         let status = response.status();
         let body = self.read(call, response, bytes_max).await?;
-        match answers::complaint(&body) {
-            Some(text) => {
-                Err(self.error(call, format!("{status}: the agent says: {}", redacted(&text))))
-            }
-            None if status == StatusCode::OK => Ok(body),
-            None => Err(self.error(call, format!("{status}, without a reason"))),
-        }
+        Ok(Reply { status, body })
     }
 
     async fn read(

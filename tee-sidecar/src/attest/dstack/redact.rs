@@ -1,20 +1,23 @@
 //! Another program's words on their way into our log.
 
 /// The beginning of `text`, in one line, without anything that could be a key in hex or base64.
+/// No piece of a key is copied on the way.
 pub(super) fn redacted(text: &str) -> String {
+    let end = text.char_indices().nth(CHARACTERS_MAX);
+    let text = end.map_or(text, |(end, _)| text.split_at(end).0);
     let mut shown = String::new();
-    let mut word = String::new();
-    for character in text.chars().take(CHARACTERS_MAX) {
-        if character.is_ascii_alphanumeric() || "+/=_-".contains(character) {
-            word.push(character);
-        } else {
-            shown.push_str(unless_key(&word));
-            word.clear();
-            shown.push(if character.is_control() { ' ' } else { character });
-        }
+    // Words, each with the character behind it.
+    for piece in text.split_inclusive(|character| !is_of_word(character)) {
+        let behind = piece.chars().next_back().filter(|character| !is_of_word(*character));
+        let word = behind.and_then(|behind| piece.strip_suffix(behind)).unwrap_or(piece);
+        shown.push_str(unless_key(word));
+        shown.extend(behind.map(|behind| if behind.is_control() { ' ' } else { behind }));
     }
-    shown.push_str(unless_key(&word));
     shown
+}
+
+fn is_of_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "+/=_-".contains(character)
 }
 
 fn unless_key(word: &str) -> &str {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::evidence::{Collected, public_key};
 use super::form::Form;
-use super::{Document, Parts, ReportError};
+use super::{Document, Parts, ReportError, StatedModel};
 use crate::attest::AttestError;
 use crate::evidence::Nonce32;
 use crate::evidence::nvidia::{Architecture, GpuEvidence};
@@ -20,14 +20,14 @@ pub(super) fn render(
     form: Form,
     collected: &Collected,
 ) -> Result<Document, ReportError> {
-    let lasting = collected.model.is_some();
     if form == Form::Legacy {
         let text = legacy(parts, collected)?;
         let signed = parts.signer.sign_text(&text);
         let signature = signed.map_err(|e| AttestError::SelfCheck(e.to_string()))?;
         let plain = Bytes::from(text);
         let signature = Some(signature.to_string());
-        return Ok(Document { with_model: plain.clone(), plain, signature, lasting: true });
+        let model = StatedModel::Never;
+        return Ok(Document { with_model: plain.clone(), plain, signature, model });
     }
     let quote = hex::encode(&collected.quote.bytes);
     let public_key = hex::encode(public_key(parts));
@@ -55,7 +55,7 @@ pub(super) fn render(
         plain: Bytes::from(to_json(&plain)?),
         with_model: Bytes::from(to_json(&with_model)?),
         signature: None,
-        lasting,
+        model: collected.model.clone().map_or(StatedModel::Unknown, StatedModel::Name),
     })
 }
 

@@ -5,7 +5,8 @@ use std::future::Future;
 use tokio::time::{Duration, timeout};
 
 use super::form::Form;
-use super::{Parts, ReportError};
+use super::slots::Slot;
+use super::{Parts, ReportError, ReportService, blocking};
 use crate::attest::{AttestError, GpuError};
 use crate::evidence::nvidia::{GpuEvidence, verify_gpu};
 use crate::evidence::tdx::{InspectedQuote, inspect_quote};
@@ -28,47 +29,79 @@ pub(super) struct Collected {
 
 /// The GPUs first: `binding=v2` quotes a hash of what they say.
 pub(super) async fn collect(
-    parts: &Parts,
+    service: &ReportService,
     form: Form,
     nonce: Nonce32,
+    slot: &Slot,
 ) -> Result<Collected, ReportError> {
-    let public_key = public_key(parts);
-    let address = parts.signer.address();
-    let gpu_nonce = match form {
+    let gpu_nonce = gpu_nonce(&service.0, form, nonce);
+    let gpus = gpus(service, gpu_nonce, slot).await?;
+    let (owner, slot) = (service.clone(), slot.clone());
+    let (gpus, nvidia_payload, model, report_data) = blocking(move || {
+        let _slot = slot;
+        let nvidia_payload = super::body::nvidia_payload(&gpu_nonce, &gpus)?;
+        let model = (owner.0.model)();
+        let report_data = report_data(&owner.0, form, &nonce, &nvidia_payload, model.as_deref())?;
+        Ok((gpus, nvidia_payload, model, report_data))
+    })
+    .await?;
+    let quote = in_time(QUOTE_SECS_MAX, service.0.attester.quote(&report_data)).await??;
+    Ok(Collected { nonce, gpu_nonce, gpus, nvidia_payload, model, report_data, quote })
+}
+
+fn gpu_nonce(parts: &Parts, form: Form, nonce: Nonce32) -> Nonce32 {
+    match form {
         Form::Common | Form::Tls => nonce,
-        Form::Bound => Binding::gpu_nonce(&public_key, &nonce),
+        Form::Bound => Binding::gpu_nonce(&public_key(parts), &nonce),
         // The nonce of 0G's broker, which is always the same.
         Form::Legacy => {
-            let Digest32(hash) = Digest32::keccak256(address.to_string().as_bytes());
+            let address = parts.signer.address().to_string();
+            let Digest32(hash) = Digest32::keccak256(address.as_bytes());
             Nonce32::from_bytes(hash)
         }
-    };
-    let gpus = match &parts.gpus {
-        Some(source) => {
-            let made = in_time(GPU_SECS_MAX, source.evidence(gpu_nonce)).await?;
-            made.map_err(AttestError::from)?
-        }
-        None => Vec::new(),
-    };
-    let nvidia_payload = super::body::nvidia_payload(&gpu_nonce, &gpus)?;
-    let model = (parts.model)();
-    let report_data = match (form, parts.tls_spki) {
-        (Form::Common, _) => ReportData::ecdsa_and_nonce(address, &nonce),
-        (Form::Tls, Some(spki)) => ReportData::with_tls(address, &spki, &nonce),
+    }
+}
+
+/// The GPUs' clock starts when it is our turn, and their turn ends when they have answered: a call
+/// into the driver goes on when its caller leaves, and the next one would only wait behind it.
+async fn gpus(
+    service: &ReportService,
+    nonce: Nonce32,
+    slot: &Slot,
+) -> Result<Vec<GpuEvidence>, ReportError> {
+    let Some(source) = service.0.gpus.clone() else { return Ok(Vec::new()) };
+    let turn = service.0.slots.gpus(slot).await?;
+    let call = tokio::spawn(async move {
+        let _turn = turn;
+        in_time(GPU_SECS_MAX, source.evidence(nonce)).await
+    });
+    let stopped = |_| AttestError::NoQuote("the call of the GPUs was cut short".to_owned());
+    Ok(call.await.map_err(stopped)??.map_err(AttestError::from)?)
+}
+
+fn report_data(
+    parts: &Parts,
+    form: Form,
+    nonce: &Nonce32,
+    nvidia_payload: &str,
+    model: Option<&str>,
+) -> Result<ReportData, ReportError> {
+    let address = parts.signer.address();
+    Ok(match (form, parts.tls_spki) {
+        (Form::Common, _) => ReportData::ecdsa_and_nonce(address, nonce),
+        (Form::Tls, Some(spki)) => ReportData::with_tls(address, &spki, nonce),
         (Form::Tls, None) => return Err(ReportError::NoTls),
         (Form::Legacy, _) => ReportData::ascii_address(address),
         (Form::Bound, tls_spki) => ReportData::bound(&Binding {
             algorithm: "ecdsa",
-            public_key: &public_key,
+            public_key: &public_key(parts),
             tls_spki,
-            nonce,
-            nvidia_payload: &nvidia_payload,
-            model: model.as_ref().map(|name| Digest32::sha256(name.as_bytes())),
+            nonce: *nonce,
+            nvidia_payload,
+            model: model.map(|name| Digest32::sha256(name.as_bytes())),
             log_head: None,
         }),
-    };
-    let quote = in_time(QUOTE_SECS_MAX, parts.attester.quote(&report_data)).await??;
-    Ok(Collected { nonce, gpu_nonce, gpus, nvidia_payload, model, report_data, quote })
+    })
 }
 
 /// Nothing is handed on that does not carry what was asked to be bound, or whose signatures and

@@ -6,13 +6,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::Shared;
+use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
 use super::form::Form;
-use super::{AttestError, Document, ReportError, ReportService};
+use super::{AttestError, Document, ReportError, ReportService, StatedModel};
 
 type Outcome = Result<Document, ReportError>;
+
+type Making = Shared<oneshot::Receiver<Outcome>>;
 
 /// One place for each form.
 #[derive(Default)]
@@ -20,68 +23,103 @@ pub(super) struct Shelf([Mutex<Place>; Form::COUNT]);
 
 #[derive(Default)]
 struct Place {
+    /// The last document.
     kept: Option<Kept>,
-    making: Option<Shared<BoxFuture<'static, Outcome>>>,
+    /// The last attempt, if it failed.
+    failed: Option<Failed>,
+    making: Option<Making>,
 }
 
-/// The last document, or why there was none.
 struct Kept {
     made: Instant,
-    outcome: Outcome,
+    document: Document,
+}
+
+struct Failed {
+    began: Instant,
+    ended: Instant,
+    error: ReportError,
 }
 
 /// The document of this form that everybody gets.
 pub(super) async fn kept(service: &ReportService, form: Form) -> Outcome {
-    let making = {
+    let model = (service.0.model)();
+    let (served, making, job) = {
         let mut place = place(service, form);
-        let held = place.kept.as_ref().filter(|kept| kept.holds());
-        let held = held.map(|kept| (kept.outcome.clone(), kept.grows_old()));
-        match held {
+        match place.served(model.as_deref()) {
             Some((outcome, false)) => return outcome,
             Some((outcome, true)) => {
-                drop(make(service, form, &mut place));
-                return outcome;
+                let (making, job) = make(service, form, &mut place);
+                (Some(outcome), making, job)
             }
-            None => make(service, form, &mut place),
+            None => {
+                let (making, job) = make(service, form, &mut place);
+                (None, making, job)
+            }
         }
     };
-    making.await
+    // Not under the lock: a runtime that is shutting down drops the job at once, which takes it.
+    if let Some(job) = job {
+        tokio::spawn(job.run());
+    }
+    match served {
+        Some(outcome) => outcome,
+        None => making.await.unwrap_or_else(|_| {
+            Err(AttestError::NoQuote("its maker was stopped".to_owned()).into())
+        }),
+    }
 }
 
-/// Starts the making, unless it is going on.
-fn make(
-    service: &ReportService,
-    form: Form,
-    place: &mut Place,
-) -> Shared<BoxFuture<'static, Outcome>> {
+/// The making, and the job of doing it unless it is going on.
+fn make(service: &ReportService, form: Form, place: &mut Place) -> (Making, Option<Job>) {
     if let Some(making) = &place.making {
-        return making.clone();
+        return (making.clone(), None);
     }
-    let maker = service.clone();
-    let task = tokio::spawn(async move {
-        let outcome = maker.fresh(form).await;
-        let mut place = self::place(&maker, form);
+    let (told, making) = oneshot::channel();
+    let making = making.shared();
+    place.making = Some(making.clone());
+    (making, Some(Job { service: service.clone(), form, began: Instant::now(), told: Some(told) }))
+}
+
+/// The making of one document. However it ends, with a panic or with its server's thread, the next
+/// caller can start anew.
+struct Job {
+    service: ReportService,
+    form: Form,
+    began: Instant,
+    /// Until the outcome is known.
+    told: Option<oneshot::Sender<Outcome>>,
+}
+
+impl Job {
+    async fn run(mut self) {
+        let outcome = self.service.fresh(self.form).await;
+        let told = self.told.take();
+        let mut place = place(&self.service, self.form);
         place.making = None;
-        // A document that still holds is better than the news that there is no other.
-        if outcome.is_ok() || place.kept.as_ref().is_none_or(|kept| !kept.is_document()) {
-            place.kept = Some(Kept { made: Instant::now(), outcome: outcome.clone() });
-        }
-        outcome
-    });
-    let watched = service.clone();
-    let making = async move {
-        match task.await {
-            Ok(outcome) => outcome,
-            // Its thread ended; the next caller starts anew.
-            Err(_) => {
-                self::place(&watched, form).making = None;
-                Err(AttestError::NoQuote("its maker was stopped".to_owned()).into())
+        match outcome.clone() {
+            Ok(document) => {
+                place.kept = Some(Kept { made: Instant::now(), document });
+                place.failed = None;
+            }
+            // The old document stays: while it holds, it is better than this news.
+            Err(error) => {
+                place.failed = Some(Failed { began: self.began, ended: Instant::now(), error });
             }
         }
-    };
-    let making = making.boxed().shared();
-    place.making = Some(making.clone());
-    making
+        drop(place);
+        // All who waited may have left.
+        let _nobody_waits = told.map(|told| told.send(outcome));
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if self.told.is_some() {
+            place(&self.service, self.form).making = None;
+            tracing::error!(form = ?self.form, "the making of a report was cut short");
+        }
+    }
 }
 
 fn place(service: &ReportService, form: Form) -> MutexGuard<'_, Place> {
@@ -96,32 +134,53 @@ fn place(service: &ReportService, form: Form) -> MutexGuard<'_, Place> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Kept {
-    fn is_document(&self) -> bool {
-        self.outcome.is_ok() && self.holds()
-    }
-
-    fn holds(&self) -> bool {
-        let secs = match &self.outcome {
-            Ok(document) if document.lasting => KEPT_SECS_MAX,
-            _ => BRIEFLY_KEPT_SECS,
-        };
-        self.made.elapsed() < Duration::from_secs(secs)
-    }
-
-    /// It holds still, and another is made meanwhile so that nobody will wait for one.
-    fn grows_old(&self) -> bool {
-        let lasting = self.outcome.as_ref().is_ok_and(|document| document.lasting);
-        lasting && self.made.elapsed() >= Duration::from_secs(REFRESH_SECS)
+impl Place {
+    /// What is served without waiting, and whether another is to be made meanwhile so that nobody
+    /// will wait for one.
+    fn served(&self, model: Option<&str>) -> Option<(Outcome, bool)> {
+        if let Some(kept) = self.kept.as_ref().filter(|kept| kept.holds(model)) {
+            let pause = Duration::from_secs(RETRY_SECS_MIN);
+            let paused = self.failed.as_ref().is_some_and(|failed| failed.began.elapsed() < pause);
+            return Some((Ok(kept.document.clone()), kept.grows_old() && !paused));
+        }
+        let shared = Duration::from_secs(ERROR_SHARED_SECS);
+        let failed = self.failed.as_ref().filter(|failed| failed.ended.elapsed() < shared)?;
+        Some((Err(failed.error.clone()), false))
     }
 }
 
-/// How long a document is served.
+impl Kept {
+    /// It is young enough, and says what is known of the model now.
+    fn holds(&self, model: Option<&str>) -> bool {
+        let current = match (&self.document.model, model) {
+            (StatedModel::Unknown, Some(_)) => false,
+            (StatedModel::Name(stated), Some(name)) => stated == name,
+            (StatedModel::Never, _) | (_, None) => true,
+        };
+        current && self.made.elapsed() < self.lifetime()
+    }
+
+    fn grows_old(&self) -> bool {
+        self.made.elapsed() >= self.lifetime() / 2
+    }
+
+    fn lifetime(&self) -> Duration {
+        Duration::from_secs(match self.document.model {
+            StatedModel::Unknown => NAMELESS_KEPT_SECS_MAX,
+            StatedModel::Never | StatedModel::Name(_) => KEPT_SECS_MAX,
+        })
+    }
+}
+
+/// How long a document is served. At half of it another is made in the background.
 const KEPT_SECS_MAX: u64 = 300;
 
-/// From this age on another is made in the background.
-const REFRESH_SECS: u64 = 150;
+/// How long a document is served that lacks the model's name, unless the name comes first.
+const NAMELESS_KEPT_SECS_MAX: u64 = 30;
 
-/// How long those who come behind a failed attempt share its error, instead of each trying again;
-/// and how long a document is kept that lacks the model's name.
-const BRIEFLY_KEPT_SECS: u64 = 1;
+/// How soon after the beginning of a failed attempt the next one begins, while there is a document
+/// to serve.
+const RETRY_SECS_MIN: u64 = 10;
+
+/// How long those who come behind a failed attempt share its error, instead of each trying again.
+const ERROR_SHARED_SECS: u64 = 1;
