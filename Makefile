@@ -30,7 +30,7 @@ check: ## format, lints and documentation, with and without the software TEE
 	cargo clippy --locked --workspace --all-targets $(simulator) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps $(simulator)
 
-fuzz: ## ten minutes of each fuzz target; needs a nightly compiler and cargo-fuzz
+fuzz: ## ten minutes of each fuzz target; needs cargo-fuzz
 	.ci/fuzz 600
 
 bench: ## throughput and latency

@@ -30,8 +30,7 @@ async fn after_a_hundred_cancelled_requests_the_next_one_carries_its_own_nonce()
 #[tokio::test]
 async fn a_request_whose_caller_has_gone_is_never_begun() {
     let held = Held::new(GpuLimits::default());
-    held.cancel(nonce(1)).await;
-    held.driver.await_calls(REPORT, 1);
+    held.begin(nonce(1)).await;
     for _ in 0..60 {
         held.cancel(nonce(2)).await;
     }
@@ -44,8 +43,7 @@ async fn a_request_whose_caller_has_gone_is_never_begun() {
 #[tokio::test]
 async fn more_requests_than_may_wait_are_refused_at_once() {
     let held = Held::new(GpuLimits::default());
-    held.cancel(nonce(1)).await;
-    held.driver.await_calls(REPORT, 1);
+    held.begin(nonce(1)).await;
     let mut waiting: Vec<_> = (0..64).map(|_| held.attester.evidence(nonce(2))).collect();
     for one in &mut waiting {
         assert!(timeout(Duration::ZERO, one).await.is_err());
@@ -60,8 +58,7 @@ async fn more_requests_than_may_wait_are_refused_at_once() {
 #[tokio::test]
 async fn those_who_have_gone_take_nobodys_place_in_the_queue() {
     let held = Held::new(GpuLimits::default());
-    held.cancel(nonce(1)).await;
-    held.driver.await_calls(REPORT, 1);
+    held.begin(nonce(1)).await;
     for _ in 0..200 {
         held.cancel(nonce(2)).await;
     }
@@ -75,8 +72,7 @@ async fn those_who_have_gone_take_nobodys_place_in_the_queue() {
 #[tokio::test]
 async fn a_request_whose_caller_goes_ends_between_two_gpus() {
     let held = Held::with(GpuLimits::default(), &[("GPUS", "8")]);
-    held.cancel(nonce(1)).await;
-    held.driver.await_calls(REPORT, 1);
+    held.begin(nonce(1)).await;
     held.release();
     assert_eq!(held.attester.evidence(nonce(2)).await.unwrap().len(), 8);
     assert_eq!(held.driver.count(REPORT), 1 + 8, "{:?}", held.driver.calls());
@@ -185,6 +181,13 @@ impl Held {
         driver.set(&[knobs, &[("HANG_CALL", REPORT), ("HANG_UNTIL", until)]].concat());
         let attester = NvmlAttester::start_within(limits, Some(driver.library())).unwrap();
         Self { driver, attester, released }
+    }
+
+    /// Asks, waits until the driver has been called, and goes away.
+    async fn begin(&self, nonce: tee_sidecar::evidence::Nonce32) {
+        let mut asked = self.attester.evidence(nonce);
+        assert!(timeout(Duration::ZERO, &mut asked).await.is_err());
+        self.driver.await_calls(REPORT, 1);
     }
 
     /// Asks, and goes away.

@@ -65,7 +65,11 @@ fn a_start_that_panics_fails_and_one_that_is_refused_says_why() {
 fn a_start_that_hangs_is_told_from_a_slow_one() {
     let start = |call, open: fn(&Pulse)| {
         let limits = Limits { call, request: SHORT };
-        Worker::start("test", limits, move |pulse| Answer::Ok(open(&pulse))).err()
+        let opened = move |pulse: std::sync::Arc<Pulse>| -> Answer<()> {
+            open(&pulse);
+            Ok(())
+        };
+        Worker::start("test", limits, opened).err()
     };
     let hangs = start(SHORT / 3, |_| thread::sleep(SHORT * 4));
     assert_eq!(hangs, Some(Refusal::Hangs(0)));
