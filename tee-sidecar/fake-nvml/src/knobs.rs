@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `FAKE_NVML_GPUS` | how many GPUs; 1 |
 //! | `FAKE_NVML_ARCH` | list: NVML's number of the architecture; 9, which is Hopper |
-//! | `FAKE_NVML_CC` | `on`, `off`, `ppcie`, `unsupported`, `devtools`, `notready`, `notprod`; `on` |
+//! | `FAKE_NVML_CC` | `on`, `off`, `ppcie`, `unsupported`, `devtools`, `notready` or `notprod` |
 //! | `FAKE_NVML_READY` | list, not of GPUs but of calls: 1 where it says that they are ready; 1 |
 //! | `FAKE_NVML_INIT_RC` | what the initialisation returns; 0 |
 //! | `FAKE_NVML_MODE` | `resign`, `canned`, `stale`: see below; `resign` |

@@ -124,8 +124,8 @@ pub enum GpuError {
     },
     /// Neither confidential computing nor its form for GPUs behind NVSwitches is on.
     #[error(
-        "GPU confidential-computing mode is off, and so is protected PCIe mode; turn one of them on \
-             and reset the GPUs"
+        "GPU confidential-computing mode is off, and so is protected PCIe mode; turn one of them \
+         on and reset the GPUs"
     )]
     ConfidentialComputingOff,
     /// Confidential computing is not supported by the driver or the GPUs.

@@ -1,8 +1,8 @@
 //! A thread for calls that block: one job at a time, with a bounded queue of those who still want
 //! one.
 //!
-//! A call into a driver or the kernel cannot be cut short. It therefore runs on a thread of its own,
-//! which nobody ever waits for without a limit: neither those who ask nor the end of the process.
+//! A call into a driver or the kernel cannot be cut short. It therefore runs on a thread of its
+//! own, which nobody ever waits for without a limit: neither those who ask nor the end of the process.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
