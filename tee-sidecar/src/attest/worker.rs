@@ -2,7 +2,7 @@
 //! one.
 //!
 //! A call into a driver or the kernel cannot be cut short. It therefore runs on a thread of its
-//! own, which nobody ever waits for without a limit: neither those who ask nor the end of the process.
+//! own, for which nobody waits without a limit: neither those who ask nor the end of the process.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
