@@ -101,9 +101,10 @@ impl ReportService {
         self.report_for(query, None).await
     }
 
-    /// [`ReportService::report`] for this peer, who may have a quarter of all reports with a nonce.
-    /// A peer is an IPv4 address or an IPv6 /64; loopback ones have no limit of their own. Behind a
-    /// proxy all clients are one peer: limiting each of them is the proxy's to do.
+    /// [`ReportService::report`] for this peer, who may begin a quarter of all reports with a
+    /// nonce; in the line for slow GPUs all are equal. A peer is an IPv4 address or an IPv6 /64;
+    /// loopback ones have no limit of their own. Behind a proxy all clients are one peer: limiting
+    /// each of them is the proxy's to do.
     pub async fn report_for(
         &self,
         query: &ReportQuery,

@@ -86,10 +86,20 @@ impl<T: 'static> Worker<T> {
         }
         let (answer, mut answered) = oneshot::channel();
         let number = self.shared.queue(Box::new(Asked { job, answer }))?;
-        match timeout(self.limits.request, &mut answered).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Refusal::Panicked.into()),
-            Err(_) => Err(self.too_late(number).into()),
+        let until = Instant::now().checked_add(self.limits.request);
+        loop {
+            let left = until.map_or(TICK, |until| until.saturating_duration_since(Instant::now()));
+            match timeout(left.min(TICK), &mut answered).await {
+                Ok(Ok(result)) => return result,
+                Ok(Err(_)) => return Err(Refusal::Panicked.into()),
+                Err(_) if left <= TICK => return Err(self.too_late(number).into()),
+                // Whoever waits behind a call that hangs is told as soon as it does.
+                Err(_) => {
+                    if let Some(hangs) = self.hangs() {
+                        return Err(hangs.into());
+                    }
+                }
+            }
         }
     }
 
@@ -279,6 +289,9 @@ where
 pub(super) const WAITING_MAX: usize = 64;
 
 /// Durations are told in whole seconds, to the nearest.
+/// How often one who waits looks whether a call hangs.
+const TICK: Duration = Duration::from_millis(100);
+
 const HALF_A_SECOND: Duration = Duration::from_millis(500);
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl From<Refusal> for GpuError {
 const THREAD_NAME: &str = "nvml";
 
 /// A GPU signs a report in about a second.
-const CALL_SECS_MAX: u64 = 10;
+const CALL_SECS_MAX: u64 = 8;
 
 /// A node of eight GPUs, with a few requests before this one: less than the thirty seconds that a
 /// report may take, so that the report's error says what hangs.

@@ -62,8 +62,8 @@ fn gpu_nonce(parts: &Parts, form: Form, nonce: Nonce32) -> Nonce32 {
     }
 }
 
-/// The GPUs' clock starts when it is our turn, and their turn ends when they have answered: a call
-/// into the driver goes on when its caller leaves, and the next one would only wait behind it.
+/// The GPUs' clock starts when it is our turn, and their turn ends when they have answered, also
+/// when the caller has left meanwhile: the next one would only wait behind the same driver.
 async fn gpus(
     service: &ReportService,
     nonce: Nonce32,
@@ -75,7 +75,7 @@ async fn gpus(
         let _turn = turn;
         in_time(GPU_SECS_MAX, source.evidence(nonce)).await
     });
-    let stopped = |_| AttestError::NoQuote("the call of the GPUs was cut short".to_owned());
+    let stopped = |_| AttestError::from(GpuError::Panicked);
     Ok(call.await.map_err(stopped)??.map_err(AttestError::from)?)
 }
 

@@ -39,6 +39,7 @@ fn gpu(cause: &GpuError) -> String {
         | GpuError::OtherNonce(_)
         | GpuError::Hangs(_)
         | GpuError::Late(_)
+        | GpuError::NoTurn(_)
         | GpuError::Busy(_) => cause.to_string(),
         GpuError::UnknownArchitecture { gpu, .. } => format!("GPU {gpu}: unknown architecture"),
         GpuError::MixedArchitectures(_) => "GPUs of different architectures".to_owned(),
