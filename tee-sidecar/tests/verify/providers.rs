@@ -31,11 +31,24 @@ fn nears_report_of_eight_gpus_proves_offline_at_its_time() {
     let judged = near_desk().judge(&near());
     judged.proved();
     let proved = judged.checks(CheckResult::Proved);
-    for check in ["quote.tcb", "report_data", "event_log", "compose", "gpu0.chain", "gpu7.fwid"] {
+    for check in ["quote.tcb", "report_data", "event_log", "gpu0.chain", "gpu7.fwid"] {
         let check = format!("model_attestations[0]: {check}");
         assert!(proved.contains(&check.as_str()), "{check}: {proved:?}");
     }
     assert!(!proved.iter().any(|check| check.contains("gpu8")));
+}
+
+/// As it was served: with the composition, and with the gateway's own report beside it.
+#[test]
+fn nears_whole_document_proves_its_composition_and_says_that_its_gateway_is_not_judged() {
+    let Some(folder) = captured() else { return };
+    let path = folder.join("reports/near_ecdsa_registry/near_report.json");
+    let judged = near_desk().judge_bytes(&std::fs::read(path).unwrap());
+    judged.proved();
+    let proved = judged.checks(CheckResult::Proved);
+    assert!(proved.contains(&"model_attestations[0]: compose"), "{proved:?}");
+    let open = judged.checks(CheckResult::NotChecked);
+    assert!(open.contains(&"gateway_attestation"), "{open:?}");
 }
 
 #[test]
