@@ -15,6 +15,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
 pub mod account;
+pub mod chain;
 pub mod clock;
 pub mod command;
 pub mod digest;
@@ -22,11 +23,14 @@ pub mod ledger;
 pub mod money;
 pub mod receipt;
 pub mod rules;
+pub mod settlement;
 pub mod signer;
 pub mod tariff;
+pub mod voucher;
 pub mod writer;
 
 pub use account::{Account, Bucket, Cover, Movement, UserId};
+pub use chain::{Chain, ChainError};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use command::{Applied, Command, Decision, Hold, HoldState, Refusal, ReleaseReason};
 pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
@@ -40,5 +44,6 @@ pub use receipt::{Outcome, Receipt, ReceiptId, signed_text};
 pub use signer::{
     Address, LocalSigner, SignError, Signature, Signer, eip191_digest, recover_text_signer,
 };
-pub use tariff::{Tariff, TokenBound, Usage, UsageSource};
+pub use tariff::{CacheBilling, Fraction, Schedule, Tariff, Tier, TokenBound, Usage, UsageSource};
+pub use voucher::{Domain, SignedVoucher, Voucher};
 pub use writer::{LedgerHandle, WriterLimits, recover, spawn_writer, spawn_writer_with};

@@ -1,5 +1,7 @@
 //! Prices, and the two sums made of them: the ceiling before a request and the fee after it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::money::Neuron;
@@ -11,6 +13,10 @@ pub struct Usage {
     pub input: u64,
     /// Those of `input` that the engine had in its prefix cache.
     pub cached_input: u64,
+    /// Those of `input` that the engine wrote into its cache.
+    pub cache_write: u64,
+    /// Those of `input` that the engine wrote into its cache for an hour.
+    pub cache_write_1h: u64,
     /// Generated tokens.
     pub output: u64,
     /// Where the counts come from.
@@ -53,19 +59,65 @@ pub struct TokenBound {
 }
 
 /// Prices in neuron per token. A request keeps the tariff it was admitted under.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tariff {
     /// Neuron for one prompt token.
     pub input_price: Neuron,
     /// Neuron for one generated token.
     pub output_price: Neuron,
+    /// What changes the prices with the size of the prompt and with the engine's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Arc<Schedule>>,
+}
+
+/// What changes a tariff's prices, as the 0G network documents it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Schedule {
+    /// The first tier whose `max_input_tokens` is 0 or reaches the prompt, else the last.
+    pub tiers: Vec<Tier>,
+    /// Cheaper and dearer prompt tokens.
+    pub cache: Option<CacheBilling>,
+}
+
+/// Prices for prompts up to a size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tier {
+    /// Prompt tokens at most; 0 is no limit.
+    pub max_input_tokens: u64,
+    /// The input price is multiplied by this fraction, and rounded down.
+    pub input: Fraction,
+    /// The output price is multiplied by this fraction, and rounded down.
+    pub output: Fraction,
+}
+
+/// Prices of prompt tokens that the engine's cache had or took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheBilling {
+    /// Cached prompt tokens cost the input price divided by this; at least 1.
+    pub divisor: u64,
+    /// What tokens written into the cache cost of the input price; `None`: like any other.
+    pub write: Option<Fraction>,
+    /// The same for an hour's cache; `None`: as `write`.
+    pub write_1h: Option<Fraction>,
+}
+
+/// A fraction; its denominator is at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Fraction {
+    /// Above the line.
+    pub numerator: u64,
+    /// Below it.
+    pub denominator: u64,
 }
 
 impl Tariff {
     /// A tariff of so many neuron per prompt token and per generated token.
     pub const fn per_token(input_price: Neuron, output_price: Neuron) -> Self {
-        Self { input_price, output_price }
+        Self { input_price, output_price, schedule: None }
     }
 
     /// What a request can cost at most, in neuron; `None` where the sum leaves the range of money.

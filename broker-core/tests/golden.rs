@@ -148,7 +148,13 @@ fn the_links_of_the_chain_never_change() {
 
 /// The receipt whose digest is written down above.
 fn receipt_25() -> Receipt {
-    let usage = Usage { input: 3, cached_input: 1, output: 4, source: UsageSource::Engine };
+    let usage = Usage {
+        input: 3,
+        cached_input: 1,
+        output: 4,
+        source: UsageSource::Engine,
+        ..Usage::default()
+    };
     Receipt { usage, ..receipt(&hold(1, user(1), 60), 25) }
 }
 

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use broker_core::{Cover, Tariff};
+use broker_core::settlement::Policy;
+use broker_core::{Address, Cover, Neuron, Tariff};
 
 mod check;
 mod effective;
@@ -35,6 +36,10 @@ pub struct Settings {
     pub ledger: LedgerUrl,
     /// `service.*`
     pub service: Service,
+    /// `network.*`; `None` is a sidecar without a chain.
+    pub network: Option<Network>,
+    /// `interval.*` and `settlement.*`
+    pub settlement: Settlement,
     /// `auth.*`
     pub auth: Auth,
     /// `admin.token`; `None` only where the admin listener is on loopback.
@@ -124,6 +129,45 @@ pub struct Service {
     pub tariff: Tariff,
 }
 
+/// `network.*`
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The chain's JSON-RPC address.
+    pub url: String,
+    /// The chain's id.
+    pub chain_id: u64,
+    /// The provider's wallet: the first of `privateKeys`.
+    pub wallet: Secret<[u8; 32]>,
+    /// The InferenceServing contract.
+    pub contract: Address,
+    /// Blocks on top of one that make it final.
+    pub confirmations: u64,
+    /// What a unit of gas may cost at most, in neuron; `None` is no cap.
+    pub max_gas_price: Option<Neuron>,
+}
+
+/// `interval.*` and `settlement.*`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// Who is due.
+    pub policy: Policy,
+    /// Seconds between two looks at who is due.
+    pub every_secs: u64,
+    /// What an escrow must have beyond what its user owes, in neuron.
+    pub min_reserve: Neuron,
+}
+
+impl Default for Settlement {
+    fn default() -> Self {
+        // 0G's own figures: five minutes, and one 0G.
+        Self {
+            policy: Policy::default(),
+            every_secs: 300,
+            min_reserve: Neuron::new(1_000_000_000_000_000_000),
+        }
+    }
+}
+
 /// `auth.*`
 #[derive(Clone, Debug)]
 pub enum Auth {
@@ -131,6 +175,8 @@ pub enum Auth {
     Open,
     /// A bearer key names the account.
     ApiKeys(Vec<ApiKey>),
+    /// 0G's session tokens: the account is the chain address that signed; needs `network`.
+    SessionTokens,
 }
 
 /// One entry of `auth.apiKeys`.

@@ -184,7 +184,7 @@ impl Exchange {
             receipt: ask.id,
             user: ask.user,
             amount,
-            tariff: shared.tariff,
+            tariff: shared.tariff.clone(),
             expires: shared.clock.now().plus_millis(HOLD_EXPIRY_MILLIS),
         })
     }

@@ -14,6 +14,7 @@ use broker_core::LedgerReader;
 use crate::attest::report::ReportService;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::network::Network;
 
 mod attestation;
 pub mod auth;
@@ -38,6 +39,8 @@ pub struct AppState {
     pub reader: Arc<dyn LedgerReader>,
     /// Evidence.
     pub reports: ReportService,
+    /// The 0G network; `None` without a chain.
+    pub network: Option<Arc<Network>>,
     /// The longest request body.
     pub request_bytes_max: usize,
 }

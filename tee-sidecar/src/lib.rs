@@ -10,6 +10,7 @@ pub mod fault;
 pub mod http;
 pub mod keys;
 pub mod net;
+pub mod network;
 pub mod startup;
 pub mod telemetry;
 pub mod upstream;

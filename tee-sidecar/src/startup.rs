@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use actix_web::rt;
 use broker_core::{
-    Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, Signer, SqliteLedger, SqliteReader,
-    SystemClock, UserId,
+    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, Signer, SqliteLedger,
+    SqliteReader, SystemClock, UserId,
 };
 use tokio::time::timeout;
 
@@ -22,6 +22,7 @@ use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
+use crate::network::Network;
 use crate::upstream::{Catalog, UpstreamError, Vllm};
 
 mod servers;
@@ -93,6 +94,18 @@ impl Application {
     /// # Errors
     /// What is missing or wrong; nothing has been served.
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
+        Self::build_on(settings, None).await
+    }
+
+    /// As [`Self::build`], on another chain than `network.*` names: a simulated one, in tests.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub async fn build_on(
+        settings: Settings,
+        chain: Option<Arc<dyn Chain>>,
+    ) -> Result<Self, StartError> {
+        let network = chain.map(|chain| Arc::new(Network::new(chain)));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let LedgerUrl::Sqlite(path) = &settings.ledger;
         let Tee { attester, keys } = attest::choose(settings.tee).await?;
@@ -120,7 +133,7 @@ impl Application {
                  use it to try things out, never to serve others"
             );
         }
-        let parts = Parts { signer, catalog, reports, ledger, clock };
+        let parts = Parts { signer, catalog, reports, ledger, clock, network };
         Self::bind(&settings, parts, SqliteReader::open(path)?)
     }
 
@@ -132,7 +145,7 @@ impl Application {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
             catalog: catalog.clone(),
-            tariff: settings.service.tariff,
+            tariff: settings.service.tariff.clone(),
             admission: admission.clone(),
             on_disconnect: settings.upstream.on_disconnect,
             client_idle: Duration::from_secs(settings.limits.client_idle_secs),
@@ -148,6 +161,7 @@ impl Application {
             auth: Arc::new(Authenticator::new(&settings.auth)),
             reader: Arc::new(reader),
             reports: parts.reports,
+            network: parts.network,
             request_bytes_max: settings.limits.request_bytes_max,
         };
         let of_thread = {
@@ -225,6 +239,7 @@ struct Parts {
     reports: ReportService,
     ledger: LedgerHandle,
     clock: Arc<dyn Clock>,
+    network: Option<Arc<Network>>,
 }
 
 fn open_ledger(path: &Path, clock: &dyn Clock) -> Result<SqliteLedger, LedgerError> {
@@ -241,6 +256,8 @@ async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartE
     let covers: Vec<(&str, Cover)> = match auth {
         Auth::Open => vec![(OPEN_ACCOUNT, Cover::Unlimited)],
         Auth::ApiKeys(keys) => keys.iter().map(|key| (key.account.as_str(), key.cover)).collect(),
+        // Their cover is what the chain says, when they are first seen.
+        Auth::SessionTokens => Vec::new(),
     };
     for (account, cover) in covers {
         let command = Command::Mirror { user: UserId::of_account(account), cover };

@@ -34,7 +34,21 @@ pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
     let admin_token = access::admin_token(check, &raw.admin, &server);
     let limits = limits::limits(check, &raw.limits);
     let log = log(check, &raw.log);
-    Settings { server, upstream, tee, gpu, ledger, service, auth, admin_token, limits, log }
+    let (network, settlement) = (None, super::Settlement::default());
+    Settings {
+        server,
+        upstream,
+        tee,
+        gpu,
+        ledger,
+        service,
+        network,
+        settlement,
+        auth,
+        admin_token,
+        limits,
+        log,
+    }
 }
 
 /// Moves the alias `servingUrl` to where it belongs. A file may use both only to say the same.

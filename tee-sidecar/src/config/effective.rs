@@ -11,8 +11,19 @@ use super::{
 /// Every key with the value in force. A secret shows as `<secret>`, or `<none>` where there is
 /// none; the keys that name a secret's file and the alias `servingUrl` do not show.
 pub fn effective(settings: &Settings) -> String {
-    let Settings { server, upstream, tee, gpu, ledger, service, auth, admin_token, limits, log } =
-        settings;
+    let Settings {
+        server,
+        upstream,
+        tee,
+        gpu,
+        ledger,
+        service,
+        auth,
+        admin_token,
+        limits,
+        log,
+        ..
+    } = settings;
     let LedgerUrl::Sqlite(ledger_path) = ledger;
     let document = json!({
         "server": {
@@ -79,6 +90,7 @@ fn auth_section(auth: &Auth) -> Value {
             let keys: Vec<Value> = keys.iter().map(api_key).collect();
             json!({ "mode": "apiKeys", "apiKeys": keys })
         }
+        Auth::SessionTokens => json!({ "mode": "sessionTokens", "apiKeys": [] }),
     }
 }
 

@@ -85,7 +85,7 @@ impl OpenHold {
             ledger: ledger.clone(),
             key: hold.key,
             amount: hold.amount,
-            tariff: hold.tariff,
+            tariff: hold.tariff.clone(),
             receipt: hold.receipt,
             user: hold.user,
             request_hash: hold.fingerprint.0,

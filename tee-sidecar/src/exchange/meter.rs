@@ -102,6 +102,7 @@ impl Meter {
             cached_input: cached.min(input),
             output: engine.output().saturating_add(uncounted),
             source: if counted { UsageSource::Engine } else { UsageSource::Estimate },
+            ..Usage::default()
         }
     }
 }

@@ -25,6 +25,7 @@ impl Authenticator {
         match auth {
             Auth::Open => Self::Open(UserId::named(OPEN_ACCOUNT)),
             Auth::ApiKeys(keys) => Self::ApiKeys(keys.iter().map(Self::entry).collect()),
+            Auth::SessionTokens => Self::ApiKeys(Vec::new()),
         }
     }
 

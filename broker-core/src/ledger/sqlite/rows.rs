@@ -78,7 +78,7 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
             receipt: self.take()?,
             user: self.take()?,
             amount: self.take()?,
-            tariff: Tariff { input_price: self.take()?, output_price: self.take()? },
+            tariff: Tariff::per_token(self.take()?, self.take()?),
             expires: self.take()?,
         })
     }
@@ -95,6 +95,7 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
                 cached_input: self.count()?,
                 output: self.count()?,
                 source: self.take()?,
+                ..Usage::default()
             },
             fee: self.take()?,
             request_hash: self.take()?,

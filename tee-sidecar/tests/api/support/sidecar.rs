@@ -140,6 +140,8 @@ pub(crate) fn api_key(account: &str, key: &str, credit: Option<u128>) -> ApiKey 
 fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     Settings {
+        network: None,
+        settlement: tee_sidecar::config::Settlement::default(),
         server: Server { listen: any, admin_listen: any, allow_plain_http: false },
         upstream: Upstream {
             url: format!("http://{engine}"),
