@@ -132,13 +132,13 @@ fn a_key_is_used_for_money_once_for_ever(rig: &mut Rig) {
     rig.cover(user(2), 100);
     let first = hold(1, user(1), 10);
     rig.one(Command::Reserve(first.clone())).unwrap();
-    let again = Command::Reserve(broker_core::Hold { receipt: receipt_id(9), ..first });
+    let again = Command::Reserve(broker_core::Hold { receipt: receipt_id(9), ..first.clone() });
     let in_flight = Refusal::InFlight { receipt: receipt_id(1) };
     assert_eq!(rig.one(again.clone()), Err(in_flight));
     let fingerprint = Fingerprint(Digest32([9; 32]));
-    let other = Command::Reserve(broker_core::Hold { fingerprint, ..first });
+    let other = Command::Reserve(broker_core::Hold { fingerprint, ..first.clone() });
     assert_eq!(rig.one(other.clone()), Err(Refusal::KeyReused));
-    let stranger = Command::Reserve(broker_core::Hold { user: user(2), ..first });
+    let stranger = Command::Reserve(broker_core::Hold { user: user(2), ..first.clone() });
     assert_eq!(rig.one(stranger), Err(Refusal::KeyReused));
     rig.one(capture(&first, 10)).unwrap();
     let finished = Refusal::Finished { receipt: receipt_id(1) };
