@@ -159,11 +159,17 @@ pub fn eip191_digest(text: &str) -> Digest32 {
     Digest32::keccak256(prefixed.as_bytes())
 }
 
-/// The address whose key signed `text`, or why there is none.
+/// The address whose key signed `text` as `personal_sign` does, or why there is none; see
+/// [`recover_signer`].
+pub fn recover_text_signer(text: &str, signature: &Signature) -> Result<Address, SignError> {
+    recover_signer(&eip191_digest(text), signature)
+}
+
+/// The address whose key signed a digest, or why there is none.
 ///
 /// Takes v as 0, 1, 27 or 28, and only the lower s: the other one is a second encoding that anyone
 /// can make from the first.
-pub fn recover_text_signer(text: &str, signature: &Signature) -> Result<Address, SignError> {
+pub fn recover_signer(digest: &Digest32, signature: &Signature) -> Result<Address, SignError> {
     let (rs, v) = signature.0.split_at(64);
     let recovery = match v {
         [0 | 27] => RecoveryId::Zero,
@@ -177,7 +183,7 @@ pub fn recover_text_signer(text: &str, signature: &Signature) -> Result<Address,
     if normalized != parsed.to_standard() {
         return Err(SignError::HighS);
     }
-    let message = Message::from_digest(eip191_digest(text).0);
+    let message = Message::from_digest(digest.0);
     parsed.recover_ecdsa(message).map(|key| Address::of(&key)).map_err(|_| SignError::NoKey)
 }
 
