@@ -22,7 +22,7 @@ impl Anvil {
         let log = folder.path().join("anvil.log");
         let output = File::create(&log).unwrap();
         let mut command = Command::new("sh");
-        // The shell ends it when our end of the pipe closes, as it does when this process is killed.
+        // The shell ends it when our end of the pipe closes, which it also does if we are killed.
         command.args(["-c", r#""$0" "$@" & read -r _; kill -KILL "$!"; wait"#]);
         command.arg(packages.join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"));
         command.args(["--host", "127.0.0.1", "--port", "0", "--chain-id", "31337"]);
