@@ -159,16 +159,16 @@ pub fn eip191_digest(text: &str) -> Digest32 {
     Digest32::keccak256(prefixed.as_bytes())
 }
 
-/// The address whose key signed `text` as `personal_sign` does, or why there is none; see
-/// [`recover_signer`].
+/// The address whose key signed `text`, or why there is none.
+///
+/// Takes v as 0, 1, 27 or 28, and only the lower s: the other one is a second encoding that anyone
+/// can make from the first.
 pub fn recover_text_signer(text: &str, signature: &Signature) -> Result<Address, SignError> {
     recover_signer(&eip191_digest(text), signature)
 }
 
-/// The address whose key signed a digest, or why there is none.
-///
-/// Takes v as 0, 1, 27 or 28, and only the lower s: the other one is a second encoding that anyone
-/// can make from the first.
+/// The address whose key signed `digest`, or why there is none. Takes what
+/// [`recover_text_signer`] takes.
 pub fn recover_signer(digest: &Digest32, signature: &Signature) -> Result<Address, SignError> {
     let (rs, v) = signature.0.split_at(64);
     let recovery = match v {
