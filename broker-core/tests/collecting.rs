@@ -1,4 +1,4 @@
-//! Vouchers in the ledger: every ledger gives the same answers, whatever is asked in whatever order.
+//! Vouchers in the ledger: every ledger gives the same answers, whatever is asked, in any order.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -329,7 +329,7 @@ fn play(rig: &mut Rig, n: u8, op: Op, charged: &mut [u128; 4], paid: &mut [u128;
             }
         }
         Op::Freeze(who) => {
-            if n % 5 == 0 {
+            if n.is_multiple_of(5) {
                 let _ = rig.one(&Command::Freeze { user: user(who), nonce: 99 });
             }
         }
