@@ -1,6 +1,11 @@
 //! The chain's client against a node that misbehaves in every way that real ones do.
 #![cfg(feature = "evm")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod landing;
 mod node;
