@@ -164,6 +164,12 @@ pub fn eip191_digest(text: &str) -> Digest32 {
 /// Takes v as 0, 1, 27 or 28, and only the lower s: the other one is a second encoding that anyone
 /// can make from the first.
 pub fn recover_text_signer(text: &str, signature: &Signature) -> Result<Address, SignError> {
+    recover_signer(&eip191_digest(text), signature)
+}
+
+/// The address whose key signed `digest`, or why there is none. Takes what
+/// [`recover_text_signer`] takes.
+pub fn recover_signer(digest: &Digest32, signature: &Signature) -> Result<Address, SignError> {
     let (rs, v) = signature.0.split_at(64);
     let recovery = match v {
         [0 | 27] => RecoveryId::Zero,
@@ -177,7 +183,7 @@ pub fn recover_text_signer(text: &str, signature: &Signature) -> Result<Address,
     if normalized != parsed.to_standard() {
         return Err(SignError::HighS);
     }
-    let message = Message::from_digest(eip191_digest(text).0);
+    let message = Message::from_digest(digest.0);
     parsed.recover_ecdsa(message).map(|key| Address::of(&key)).map_err(|_| SignError::NoKey)
 }
 

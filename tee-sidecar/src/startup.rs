@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt;
+use broker_core::settlement::LedgerStore;
 use broker_core::{
-    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, Signer, SqliteLedger,
-    SqliteReader, SystemClock, UserId,
+    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, LedgerReader, Signer,
+    SqliteLedger, SqliteReader, SystemClock, UserId,
 };
 use tokio::time::timeout;
 
@@ -22,7 +23,7 @@ use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
-use crate::network::Network;
+use crate::network::{Network, NetworkParts};
 use crate::upstream::{Catalog, UpstreamError, Vllm};
 
 mod servers;
@@ -86,6 +87,7 @@ pub struct Application {
     ledger: LedgerHandle,
     catalog: Arc<Catalog>,
     engine: Arc<Vllm>,
+    network: Option<Arc<Network>>,
 }
 
 impl Application {
@@ -105,7 +107,6 @@ impl Application {
         settings: Settings,
         chain: Option<Arc<dyn Chain>>,
     ) -> Result<Self, StartError> {
-        let network = chain.map(|chain| Arc::new(Network::new(chain)));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let LedgerUrl::Sqlite(path) = &settings.ledger;
         let Tee { attester, keys } = attest::choose(settings.tee).await?;
@@ -133,11 +134,26 @@ impl Application {
                  use it to try things out, never to serve others"
             );
         }
+        let reader: Arc<dyn LedgerReader> = Arc::new(SqliteReader::open(path)?);
+        let network = match chain {
+            Some(chain) => {
+                let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
+                let (signer, clock) = (signer.clone(), clock.clone());
+                let settlement = settings.settlement;
+                let parts = NetworkParts { chain, store, signer, clock, settlement };
+                Some(Arc::new(Network::start(parts).map_err(StartError::Server)?))
+            }
+            None => None,
+        };
         let parts = Parts { signer, catalog, reports, ledger, clock, network };
-        Self::bind(&settings, parts, SqliteReader::open(path)?)
+        Self::bind(&settings, parts, reader)
     }
 
-    fn bind(settings: &Settings, parts: Parts, reader: SqliteReader) -> Result<Self, StartError> {
+    fn bind(
+        settings: &Settings,
+        parts: Parts,
+        reader: Arc<dyn LedgerReader>,
+    ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
@@ -159,9 +175,9 @@ impl Application {
         let state = AppState {
             exchange: Exchange { shared, engine: engine.clone() },
             auth: Arc::new(Authenticator::new(&settings.auth)),
-            reader: Arc::new(reader),
+            reader,
             reports: parts.reports,
-            network: parts.network,
+            network: parts.network.clone(),
             request_bytes_max: settings.limits.request_bytes_max,
         };
         let of_thread = {
@@ -178,7 +194,8 @@ impl Application {
         let servers = Servers { silence: client_idle + CLIENT_SILENCE, state: of_thread };
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
-        Ok(Self { public, admin, switch, admission, ledger: parts.ledger, catalog, engine })
+        let (ledger, network) = (parts.ledger, parts.network);
+        Ok(Self { public, admin, switch, admission, ledger, catalog, engine, network })
     }
 
     /// Where the public routes are.
@@ -223,8 +240,14 @@ impl Application {
         }
         public_handle.stop(true).await;
         admin_handle.stop(true).await;
-        let ledger = self.ledger;
-        let stopped = rt::task::spawn_blocking(move || ledger.stop()).await;
+        let (ledger, network) = (self.ledger, self.network);
+        let stopped = rt::task::spawn_blocking(move || {
+            if let Some(network) = network {
+                network.settler.stop();
+            }
+            ledger.stop();
+        });
+        let stopped = stopped.await;
         if stopped.is_err() {
             tracing::error!("the ledger's end was not waited for");
         }
