@@ -41,8 +41,9 @@ fn the_crate_links_no_tee_no_http_server_and_reads_no_environment() {
             if let Some(name) = FOREIGN.iter().find(|name| line.contains(**name)) {
                 panic!(
                     "{}:{number} mentions {name}.\nbroker-core is the part that others embed: it \
-                     links no TEE, no HTTP server and reads no environment. Move this to tee-sidecar and \
-                     hand the result in, as a value or through a trait of broker-core.",
+                     links no TEE, no HTTP server and reads no environment. Move this to \
+                     tee-sidecar and hand the result in, as a value or through a trait of \
+                     broker-core.",
                     path.display()
                 );
             }
