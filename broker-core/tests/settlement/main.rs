@@ -3,17 +3,21 @@
 //!
 //! `SEEDS=100000 cargo test -p broker-core --test settlement` runs more of them, and `SEED=17` one,
 //! with what happened in it.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::panic, clippy::print_stdout, reason = "so it says which seed failed")]
 
 mod check;
 mod flawed;
 mod operator;
 mod people;
 mod run;
+mod scenes;
 mod store;
+mod stories;
 
 use flawed::Flaw;
-use run::{Tally, crash_at, crowd, run};
+use run::{Tally, run};
+use scenes::{crash_at, crowd, rollback_to};
 
 /// Seeds of an ordinary test run.
 const SEEDS: u64 = 2_000;
@@ -50,6 +54,15 @@ fn a_crash_at_any_wait_of_a_pass_loses_nothing() {
         let done = done.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         assert!(done.len() > 20, "seed {seed}: only {} waits", done.len());
     }
+}
+
+#[test]
+fn no_state_of_the_disk_makes_anyone_pay_twice() {
+    let states = (0..).map_while(|state| rollback_to(state).transpose());
+    let done: Result<Vec<_>, _> = states.collect();
+    let done = done.unwrap_or_else(|why| panic!("{why}"));
+    let frozen: u64 = done.iter().map(|tally| tally.frozen).sum();
+    assert!(done.len() > 12 && frozen > 12, "{} states, {frozen} frozen", done.len());
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub(crate) struct Run {
     pub(crate) reborn: BTreeSet<UserId>,
     pub(crate) tally: Tally,
     pub(crate) is_rich: bool,
-    may_roll_back: bool,
+    pub(crate) may_roll_back: bool,
     pub(crate) signer: u8,
     pub(crate) requests: u64,
     snapshots: Vec<MemoryLedger>,
@@ -80,49 +80,8 @@ pub(crate) fn run(seed: u64, flaw: Option<Flaw>, told: bool) -> Result<Tally, St
     Ok(run.counted())
 }
 
-/// So many users settle at once, of whom 13 fit into a block.
-///
-/// # Errors
-/// A promise that did not hold.
-pub(crate) fn crowd(users: u8) -> Result<Tally, String> {
-    let options = SimOptions { block_gas: 1_010_000, ..SimOptions::default() };
-    let mut run = Run::with((1..=users).map(|n| UserId::new([n; 20])).collect(), options);
-    run.register()?;
-    for user in run.users.clone() {
-        run.act(Action::Deposit { user, amount: Neuron::new(3 * ONE) });
-        run.charge(user, Neuron::new(ONE / 2))?;
-    }
-    run.settle_everything()?;
-    check::at_the_end(&run)?;
-    Ok(run.counted())
-}
-
-/// Runs a pass that is cut off after so many polls, and settles after it. `None` where the pass had
-/// ended by then.
-///
-/// # Errors
-/// A promise that did not hold.
-pub(crate) fn crash_at(seed: u64, polls: u64) -> Result<Option<Tally>, String> {
-    let mut run = Run::open(seed, None, false)?;
-    run.chain.calm();
-    run.may_roll_back = false;
-    for user in run.users.clone() {
-        for _ in 0..3 {
-            run.request(user)?;
-        }
-    }
-    run.pass_until(true, Some(polls), 0)?;
-    if run.tally.crashes == 0 {
-        return Ok(None);
-    }
-    check::never_overpaid(&run)?;
-    run.settle_everything()?;
-    check::at_the_end(&run)?;
-    Ok(Some(run.counted()))
-}
-
 impl Run {
-    fn counted(&self) -> Tally {
+    pub(crate) fn counted(&self) -> Tally {
         let (landed, results) = (self.chain.landed(), self.chain.results());
         let statements = self.users.iter().filter_map(|u| check::statement(&self.store.ledger, u));
         let frozen = statements.filter(|known| known.account.frozen);
@@ -136,7 +95,7 @@ impl Run {
         }
     }
 
-    fn open(seed: u64, flaw: Option<Flaw>, told: bool) -> Result<Self, String> {
+    pub(crate) fn open(seed: u64, flaw: Option<Flaw>, told: bool) -> Result<Self, String> {
         let mut rng = Rng::new(seed);
         let ticks = u32::try_from(rng.below(4)).unwrap_or(0) + 1;
         let chain = SimOptions {
@@ -166,11 +125,11 @@ impl Run {
     }
 
     /// Before anything happened.
-    fn with(users: Vec<UserId>, chain: SimOptions) -> Self {
+    pub(crate) fn with(users: Vec<UserId>, chain: SimOptions) -> Self {
         let chain = SimChain::new(chain);
         let (ledger, journal) = (MemoryLedger::new(), Journal::default());
         Self {
-            store: Arc::new(SimStore { ledger, chain: chain.clone(), journal }),
+            store: Arc::new(SimStore { ledger, chain: chain.clone(), journal, history: None }),
             chain,
             users,
             charged: BTreeMap::new(),
@@ -242,7 +201,12 @@ impl Run {
         self.pass_until(asked, crash, 60)
     }
 
-    fn pass_until(&mut self, asked: bool, crash: Option<u64>, events: u32) -> Result<(), String> {
+    pub(crate) fn pass_until(
+        &mut self,
+        asked: bool,
+        crash: Option<u64>,
+        events: u32,
+    ) -> Result<(), String> {
         let settler = self.settler();
         self.tell(|| format!("pass, asked {asked}, crash {crash:?}"));
         let before = self.store.ledger.fork();
@@ -287,6 +251,10 @@ impl Run {
         let index = self.rng.below(self.snapshots.len() as u64) as usize;
         let Some(snapshot) = self.snapshots.get(index).map(MemoryLedger::fork) else { return };
         self.tell(|| format!("the disk is as it was at snapshot {index}"));
+        self.restore(snapshot);
+    }
+
+    pub(crate) fn restore(&mut self, snapshot: MemoryLedger) {
         self.tally.rollbacks += 1;
         for user in &self.users {
             let known = check::statement(&snapshot, user);
@@ -300,7 +268,8 @@ impl Run {
 
     fn replace_ledger(&mut self, ledger: MemoryLedger) {
         let SimStore { chain, journal, .. } = &*self.store;
-        let store = SimStore { ledger, chain: chain.clone(), journal: journal.clone() };
+        let (chain, journal) = (chain.clone(), journal.clone());
+        let store = SimStore { ledger, chain, journal, history: None };
         self.store = Arc::new(store);
     }
 

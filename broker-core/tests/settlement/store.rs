@@ -15,7 +15,12 @@ pub(crate) struct SimStore {
     pub(crate) ledger: MemoryLedger,
     pub(crate) chain: SimChain,
     pub(crate) journal: Journal,
+    /// The ledger after every command, where somebody wants it.
+    pub(crate) history: Option<History>,
 }
+
+/// Every state that a disk can be brought back to.
+pub(crate) type History = Arc<Mutex<Vec<MemoryLedger>>>;
 
 /// What each voucher collects, by all that is signed of it: kept where no rollback reaches.
 pub(crate) type Journal = Arc<Mutex<BTreeMap<VoucherKey, Vec<(ReceiptId, Neuron)>>>>;
@@ -35,6 +40,9 @@ impl SimStore {
         let decision = ledger.apply(batch, self.chain.now())?.remove(0);
         if let (Command::Seal(seal), Ok(_)) = (command, &decision) {
             self.write_down(seal)?;
+        }
+        if let Some(history) = &self.history {
+            history.lock().unwrap().push(self.ledger.fork());
         }
         Ok(decision)
     }
