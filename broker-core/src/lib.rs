@@ -42,7 +42,8 @@ pub use ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader, Totals};
 pub use money::{Neuron, ParseNeuronError};
 pub use receipt::{Outcome, Receipt, ReceiptId, signed_text};
 pub use signer::{
-    Address, LocalSigner, SignError, Signature, Signer, eip191_digest, recover_text_signer,
+    Address, LocalSigner, SignError, Signature, Signer, eip191_digest, recover_signer,
+    recover_text_signer,
 };
 pub use tariff::{CacheBilling, Fraction, Schedule, Tariff, Tier, TokenBound, Usage, UsageSource};
 pub use voucher::{Domain, SignedVoucher, Voucher};

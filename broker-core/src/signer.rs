@@ -153,17 +153,27 @@ impl fmt::Debug for LocalSigner {
     }
 }
 
-/// What `personal_sign` hashes: the text behind the prefix of EIP-191, version 0x45.
-pub fn eip191_digest(text: &str) -> Digest32 {
-    let prefixed = format!("\x19Ethereum Signed Message:\n{}{text}", text.len());
-    Digest32::keccak256(prefixed.as_bytes())
+/// What `personal_sign` hashes: the message behind the prefix of EIP-191, version 0x45.
+pub fn eip191_digest(message: impl AsRef<[u8]>) -> Digest32 {
+    let message = message.as_ref();
+    let prefix = format!("\x19Ethereum Signed Message:\n{}", message.len());
+    Digest32::keccak256(&[prefix.as_bytes(), message].concat())
 }
 
-/// The address whose key signed `text`, or why there is none.
+/// The address whose key signed `text` as `personal_sign` does, or why there is none; see
+/// [`recover_signer`].
+pub fn recover_text_signer(text: &str, signature: &Signature) -> Result<Address, SignError> {
+    recover_signer(&eip191_digest(text), signature)
+}
+
+/// The address whose key signed `digest`, or why there is none.
 ///
 /// Takes v as 0, 1, 27 or 28, and only the lower s: the other one is a second encoding that anyone
 /// can make from the first.
-pub fn recover_text_signer(text: &str, signature: &Signature) -> Result<Address, SignError> {
+///
+/// # Errors
+/// The bytes are no such signature, or fit no key.
+pub fn recover_signer(digest: &Digest32, signature: &Signature) -> Result<Address, SignError> {
     let (rs, v) = signature.0.split_at(64);
     let recovery = match v {
         [0 | 27] => RecoveryId::Zero,
@@ -177,7 +187,7 @@ pub fn recover_text_signer(text: &str, signature: &Signature) -> Result<Address,
     if normalized != parsed.to_standard() {
         return Err(SignError::HighS);
     }
-    let message = Message::from_digest(eip191_digest(text).0);
+    let message = Message::from_digest(digest.0);
     parsed.recover_ecdsa(message).map(|key| Address::of(&key)).map_err(|_| SignError::NoKey)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use broker_core::Chain;
 
 pub mod gate;
+pub mod token;
 
 pub use gate::Gate;
 
