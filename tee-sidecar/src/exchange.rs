@@ -20,7 +20,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::config::OnDisconnect;
-use crate::fault::Fault;
+use crate::fault::{Envelope, Fault};
 use crate::upstream::{Catalog, Model, Upstream};
 
 pub mod admission;
@@ -113,6 +113,8 @@ pub struct Ask {
     pub client_key: Option<Vec<u8>>,
     /// The id that goes through the logs.
     pub request_id: String,
+    /// The shape in which an error of ours leaves, which is signed too.
+    pub envelope: Envelope,
 }
 
 /// The head of an answer, and its body.

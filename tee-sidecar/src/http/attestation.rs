@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn no_cache_keeps_an_answer_or_an_error() {
-        let ids = Ids { request: "1".to_owned(), receipt: None };
+        let ids = Ids { request: "1".to_owned(), ..Ids::default() };
         for response in [good(&ids).finish(), bad(ids, fault(ReportError::Busy))] {
             assert_eq!(response.headers().get(CACHE_CONTROL).unwrap(), "no-store");
         }

@@ -35,7 +35,8 @@ async fn answer(
     let permit = state.exchange.enter(user)?;
     let body = body::read(request, payload, state.request_bytes_max).await?;
     let id = ids.receipt.ok_or(Fault::Internal)?;
-    let ask = Ask { id, user, body, permit, client_key, request_id: ids.request.clone() };
+    let (request_id, envelope) = (ids.request.clone(), ids.envelope);
+    let ask = Ask { id, user, body, permit, client_key, request_id, envelope };
     state.exchange.chat(ask).await
 }
 
