@@ -148,6 +148,8 @@ pub struct Account {
     pub vouchered: Neuron,
     /// Holds of this account are never refused for want of money.
     pub unlimited: bool,
+    /// Nothing more is done for this account: the chain is ahead of this ledger.
+    pub frozen: bool,
 }
 
 impl Account {

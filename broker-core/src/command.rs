@@ -5,7 +5,13 @@ use crate::clock::Timestamp;
 use crate::digest::{Digest32, Fingerprint, Framed, RequestKey};
 use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
+use crate::signer::Address;
 use crate::tariff::{Tariff, Usage};
+use crate::voucher::SignedVoucher;
+
+mod collect;
+
+pub use collect::{Binding, Books, OpenVoucher, Seal, Settle};
 
 /// Something the ledger is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +39,33 @@ pub enum Command {
         key: RequestKey,
         /// Why nothing is charged.
         why: ReleaseReason,
+    },
+    /// Says whose ledger this is, once, before anything is collected.
+    Bind(Binding),
+    /// Takes over what a final block says of a user's escrow. The first time it also says where
+    /// the user's nonces begin.
+    Escrow {
+        /// Whose.
+        user: UserId,
+        /// What covers the user's spending, in neuron.
+        cover: Neuron,
+        /// The nonce that the contract took last.
+        nonce: u64,
+    },
+    /// Puts captured fees under a signed voucher.
+    Seal(Box<Seal>),
+    /// Adds another key's signature to an open voucher, for a signer that has changed. The nonce
+    /// and all else stay, so only one of the two can ever be paid.
+    Countersign(Box<SignedVoucher>),
+    /// Ends an open voucher as the chain did.
+    Settle(Box<Settle>),
+    /// Stops all work for a user whose nonce on chain is ahead of this ledger's: the ledger was
+    /// rolled back, or someone else signs for the provider.
+    Freeze {
+        /// Whose.
+        user: UserId,
+        /// The nonce that the contract took last.
+        nonce: u64,
     },
 }
 
@@ -137,6 +170,19 @@ pub enum Applied {
     },
     /// The hold is free again.
     Released,
+    /// The ledger is this provider's.
+    Bound,
+    /// The fees are under the voucher.
+    Sealed,
+    /// The signature is kept.
+    Countersigned,
+    /// The voucher has ended.
+    Settled {
+        /// What is owed again because the escrow did not reach, in neuron.
+        rest: Neuron,
+    },
+    /// Nothing more is done for the user.
+    Frozen,
 }
 
 /// Why a command was not carried out. A refusal is an answer, not an error: nothing was written.
@@ -193,6 +239,66 @@ pub enum Refusal {
     /// The sum leaves the range of money.
     #[error("the sum leaves the range of 2^128 neuron")]
     OutOfRange,
+    /// The ledger belongs to another provider, contract or chain.
+    #[error("this ledger is bound to provider {0}, on another wallet, contract or chain")]
+    BoundElsewhere(Address),
+    /// The ledger is nobody's yet.
+    #[error("this ledger is bound to no provider yet")]
+    NotBound,
+    /// The user's nonce on chain is ahead of this ledger's: nothing is done until the operator has
+    /// compared both by hand.
+    #[error("the account is frozen: the chain is ahead of this ledger")]
+    Frozen,
+    /// A voucher of the user's is open whose nonce the chain has taken already, or that has to end
+    /// before the next one.
+    #[error("voucher {nonce} of this user is not settled yet")]
+    VoucherOpen {
+        /// Its nonce.
+        nonce: u64,
+    },
+    /// No voucher of this nonce is open.
+    #[error("no voucher of this nonce is open")]
+    NoOpenVoucher,
+    /// The chain has taken a nonce that this ledger never gave out.
+    #[error("the chain has taken nonce {seen}, and this ledger's last is {known}")]
+    ChainAhead {
+        /// The last one given out here.
+        known: u64,
+        /// The last one taken there.
+        seen: u64,
+    },
+    /// The view of the chain is older than what this ledger has settled.
+    #[error("the chain is said to be at nonce {seen}, and {known} has been settled")]
+    ChainBehind {
+        /// The last one settled here.
+        known: u64,
+        /// The one in the view.
+        seen: u64,
+    },
+    /// The user's escrow has never been seen.
+    #[error("the user's escrow has never been seen")]
+    NoEscrow,
+    /// The voucher's nonce is not the next one.
+    #[error("the next voucher's nonce is {expected}")]
+    WrongNonce {
+        /// The next one.
+        expected: u64,
+    },
+    /// The voucher does not follow from the receipts that it is to collect.
+    #[error("these receipts come to {due} neuron and to another hash than the voucher says")]
+    WrongVoucher {
+        /// What they come to.
+        due: Neuron,
+    },
+    /// There is nothing to collect.
+    #[error("there is nothing to collect")]
+    NothingEarned,
+    /// More is said to be paid than the voucher is worth.
+    #[error("the voucher is worth {total} neuron, and more is said to be paid")]
+    Overpaid {
+        /// What it is worth.
+        total: Neuron,
+    },
 }
 
 /// The ledger's answer to one command.

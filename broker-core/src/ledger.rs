@@ -2,16 +2,19 @@
 
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
-use crate::command::{Command, Decision, Hold, HoldState};
+use crate::command::{Binding, Command, Decision, Hold, HoldState, OpenVoucher};
 use crate::digest::Digest32;
 use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
+
+use self::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 
 pub mod entry;
 mod fold;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod statement;
 
 /// A ledger of fees. One call of [`Ledger::apply`] is one transaction: all of the batch or nothing.
 ///
@@ -57,6 +60,25 @@ pub trait LedgerReader: Send + Sync {
 
     /// One user's buckets; an unknown user's are empty.
     fn account(&self, user: &UserId) -> Result<Account, LedgerError>;
+
+    /// Whose ledger it is; `None` for one that never collected anything.
+    fn binding(&self) -> Result<Option<Binding>, LedgerError>;
+
+    /// How one user stands; `None` for an unknown one.
+    fn statement(&self, user: &UserId) -> Result<Option<Statement>, LedgerError>;
+
+    /// How every user stands, in the order of their bytes.
+    fn statements(&self) -> Result<Vec<Statement>, LedgerError>;
+
+    /// The vouchers whose end is not known yet, the oldest first.
+    fn open_vouchers(&self) -> Result<Vec<OpenVoucher>, LedgerError>;
+
+    /// What the next voucher of a user would collect: at most
+    /// [`statement::VOUCHER_RECEIPTS_MAX`] receipts. `None` where there is nothing.
+    fn unsealed(&self, user: &UserId) -> Result<Option<Unsealed>, LedgerError>;
+
+    /// Finished exchanges.
+    fn requests(&self, query: &RequestQuery) -> Result<RequestPage, LedgerError>;
 }
 
 /// Sums over a whole ledger.

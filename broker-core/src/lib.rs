@@ -22,6 +22,7 @@ pub mod digest;
 pub mod ledger;
 pub mod money;
 pub mod receipt;
+pub mod requests;
 pub mod rules;
 pub mod settlement;
 pub mod signer;
@@ -32,12 +33,18 @@ pub mod writer;
 pub use account::{Account, Bucket, Cover, Movement, UserId};
 pub use chain::{Chain, ChainError};
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use command::{Applied, Command, Decision, Hold, HoldState, Refusal, ReleaseReason};
+pub use command::{
+    Applied, Binding, Books, Command, Decision, Hold, HoldState, OpenVoucher, Refusal,
+    ReleaseReason, Seal, Settle,
+};
 pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
 pub use ledger::entry::{Entry, EntryKind};
 pub use ledger::memory::MemoryLedger;
 #[cfg(feature = "sqlite")]
 pub use ledger::sqlite::{SqliteLedger, SqliteReader};
+pub use ledger::statement::{
+    RequestPage, RequestQuery, RequestRow, Statement, Unsealed, VOUCHER_RECEIPTS_MAX,
+};
 pub use ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader, Totals};
 pub use money::{Neuron, ParseNeuronError};
 pub use receipt::{Outcome, Receipt, ReceiptId, signed_text};

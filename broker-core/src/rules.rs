@@ -4,13 +4,20 @@
 //! writes the [`Effects`], so that all of them decide alike.
 
 use crate::account::{Account, Bucket, Cover, Movement, UserId};
-use crate::command::{Applied, Command, Hold, HoldState, Refusal, ReleaseReason};
+use crate::command::{
+    Applied, Binding, Books, Command, Hold, HoldState, OpenVoucher, Refusal, ReleaseReason, Seal,
+    Settle,
+};
 use crate::digest::RequestKey;
 use crate::money::Neuron;
 use crate::receipt::Receipt;
+use crate::requests::Collected;
+use crate::voucher::SignedVoucher;
+
+mod collect;
 
 /// What a ledger has to know to decide one command.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct View {
     /// The account that the command is about: a known hold's user, else the command's.
     pub account: Account,
@@ -18,6 +25,14 @@ pub struct View {
     pub hold: Option<KnownHold>,
     /// A hold with the receipt id of a reserve exists.
     pub receipt_id_taken: bool,
+    /// Whose ledger it is. Only for commands that collect, as are the fields below.
+    pub binding: Option<Binding>,
+    /// How the account's fees stand on their way to the chain.
+    pub books: Books,
+    /// The account's open voucher.
+    pub open: Option<OpenVoucher>,
+    /// What the receipts that a seal names come to; `None` where it names none that exist.
+    pub collected: Option<Collected>,
 }
 
 /// A hold and how it stands.
@@ -36,6 +51,8 @@ pub struct Effects<'a> {
     pub user: UserId,
     /// The account afterwards.
     pub account: Account,
+    /// The user's books afterwards, where they change.
+    pub books: Option<Books>,
     /// The movements that lead there, in order; none of them of zero.
     pub movements: Vec<Movement>,
     /// What else is written.
@@ -55,6 +72,18 @@ pub enum Record<'a> {
     Receipt(RequestKey, &'a Receipt),
     /// The release that ends a hold.
     Release(RequestKey, ReleaseReason),
+    /// Whose ledger it is.
+    Binding(Binding),
+    /// An escrow's cover and nonce.
+    Escrow(Neuron, u64),
+    /// A voucher, open from now on, and what it carries over.
+    Seal(&'a Seal, Neuron),
+    /// Another signature over an open voucher.
+    Countersign(&'a SignedVoucher),
+    /// The end of a voucher.
+    Settle(&'a Settle),
+    /// The nonce on chain for which an account is frozen.
+    Freeze(u64),
 }
 
 /// The books do not allow what they say has happened: they were changed from outside, or the rules
@@ -76,6 +105,7 @@ pub fn decide<'a>(
         Command::Reserve(hold) => reserve(view, hold),
         Command::Capture { key, receipt } => capture(view, *key, receipt),
         Command::Release { key, why } => release(view, *key, *why),
+        command => collect::decide(view, command),
     };
     match plan {
         Ok(plan) => carry_out(view, plan).map(Ok),
@@ -111,8 +141,9 @@ type Step = (Bucket, Bucket, Neuron);
 
 struct Plan<'a> {
     user: UserId,
-    steps: [Step; 2],
+    steps: [Step; 3],
     unlimited: bool,
+    books: Option<Books>,
     record: Record<'a>,
     applied: Applied,
 }
@@ -122,21 +153,24 @@ const NO_STEP: Step = (Bucket::World, Bucket::Available, Neuron::ZERO);
 fn mirror(account: &Account, user: UserId, cover: Cover) -> Plan<'static> {
     let step = match cover {
         Cover::Unlimited => NO_STEP,
-        Cover::UpTo(total) => match total.checked_sub(account.cover) {
-            Some(more) => (Bucket::World, Bucket::Available, more),
-            // The cover is the larger one here, so the difference exists.
-            None => {
-                let less = account.cover.checked_sub(total).unwrap_or_default();
-                (Bucket::Available, Bucket::World, less)
-            }
-        },
+        Cover::UpTo(total) => cover_step(account.cover, total),
     };
     Plan {
         user,
-        steps: [step, NO_STEP],
+        steps: [step, NO_STEP, NO_STEP],
         unlimited: cover == Cover::Unlimited,
+        books: None,
         record: Record::Cover(cover),
         applied: Applied::Mirrored,
+    }
+}
+
+/// From one cover to another.
+fn cover_step(from: Neuron, to: Neuron) -> Step {
+    match to.checked_sub(from) {
+        Some(more) => (Bucket::World, Bucket::Available, more),
+        // The first is the larger one here, so the difference exists.
+        None => (Bucket::Available, Bucket::World, from.checked_sub(to).unwrap_or_default()),
     }
 }
 
@@ -148,6 +182,9 @@ fn reserve<'a>(view: &View, hold: &'a Hold) -> Result<Plan<'a>, Refusal> {
         return Err(Refusal::ReceiptIdTaken);
     }
     let account = &view.account;
+    if account.frozen {
+        return Err(Refusal::Frozen);
+    }
     let needed = account.committed().and_then(|spent| spent.checked_add(hold.amount));
     let lacks = needed.map(|needed| needed.checked_sub(account.cover).unwrap_or_default());
     let top_up = match lacks {
@@ -163,8 +200,10 @@ fn reserve<'a>(view: &View, hold: &'a Hold) -> Result<Plan<'a>, Refusal> {
         steps: [
             (Bucket::World, Bucket::Available, top_up),
             (Bucket::Available, Bucket::Held, hold.amount),
+            NO_STEP,
         ],
         unlimited: account.unlimited,
+        books: None,
         record: Record::Hold(hold),
         applied: Applied::Held,
     })
@@ -199,8 +238,10 @@ fn capture<'a>(view: &View, key: RequestKey, receipt: &'a Receipt) -> Result<Pla
         steps: [
             (Bucket::Held, Bucket::Earned, receipt.fee),
             (Bucket::Held, Bucket::Available, rest),
+            NO_STEP,
         ],
         unlimited: view.account.unlimited,
+        books: None,
         record: Record::Receipt(key, receipt),
         applied: Applied::Captured { fee: receipt.fee },
     })
@@ -210,8 +251,9 @@ fn release(view: &View, key: RequestKey, why: ReleaseReason) -> Result<Plan<'sta
     let hold = open_hold(view)?;
     Ok(Plan {
         user: hold.user,
-        steps: [(Bucket::Held, Bucket::Available, hold.amount), NO_STEP],
+        steps: [(Bucket::Held, Bucket::Available, hold.amount), NO_STEP, NO_STEP],
         unlimited: view.account.unlimited,
+        books: None,
         record: Record::Release(key, why),
         applied: Applied::Released,
     })
@@ -227,11 +269,13 @@ fn carry_out<'a>(view: &View, plan: Plan<'a>) -> Result<Effects<'a>, Broken> {
     let steps = plan.steps.into_iter().filter(|(_, _, amount)| !amount.is_zero());
     let movements: Vec<_> =
         steps.map(|(debit, credit, amount)| Movement { user, debit, credit, amount }).collect();
-    let mut account = Account { unlimited: plan.unlimited, ..view.account };
+    let frozen = view.account.frozen || matches!(plan.record, Record::Freeze(_));
+    let mut account = Account { unlimited: plan.unlimited, frozen, ..view.account };
     for movement in &movements {
         account = moved(&account, movement).ok_or(Broken("a bucket leaves its range"))?;
     }
-    let effects = Effects { user, account, movements, record: plan.record, applied: plan.applied };
+    let Plan { books, record, applied, .. } = plan;
+    let effects = Effects { user, account, books, movements, record, applied };
     check(view, &effects)?;
     Ok(effects)
 }
@@ -246,7 +290,9 @@ fn check(view: &View, effects: &Effects<'_>) -> Result<(), Broken> {
     }
     let sum = |a: Neuron, b: Neuron| a.checked_add(b).ok_or(Broken("a sum leaves its range"));
     match effects.record {
-        Record::Cover(_) if committed != spent_before => Err(Broken("a cover touches a hold")),
+        Record::Cover(_) | Record::Escrow(..) if committed != spent_before => {
+            Err(Broken("a cover touches a hold"))
+        }
         Record::Hold(_) if committed > after.cover => Err(Broken("a hold is not covered")),
         Record::Hold(hold) if after.held != sum(before.held, hold.amount)? => {
             Err(Broken("a hold sets another amount aside"))
@@ -264,6 +310,11 @@ fn check(view: &View, effects: &Effects<'_>) -> Result<(), Broken> {
             };
             if fee == charged { Ok(()) } else { Err(Broken("another fee than the receipt's")) }
         }
-        Record::Cover(_) | Record::Hold(_) => Ok(()),
+        Record::Cover(_) | Record::Hold(_) | Record::Escrow(..) => Ok(()),
+        Record::Seal(..) | Record::Settle(_) => collect::check(view, effects),
+        Record::Binding(_) | Record::Countersign(_) | Record::Freeze(_) => {
+            let still = Account { frozen: before.frozen, ..*after } == *before;
+            if still { Ok(()) } else { Err(Broken("money moves where none is to move")) }
+        }
     }
 }

@@ -130,6 +130,16 @@ impl Tariff {
         self.sum(usage.input, usage.output)
     }
 
+    /// TEMPORARY until the schedule's own work lands.
+    pub fn schedule_bytes(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// TEMPORARY until the schedule's own work lands.
+    pub fn from_parts(input: Neuron, output: Neuron, schedule: Option<&[u8]>) -> Option<Self> {
+        schedule.is_none().then(|| Self::per_token(input, output))
+    }
+
     fn sum(&self, input: u64, output: u64) -> Option<Neuron> {
         let input = self.input_price.checked_mul(input)?;
         input.checked_add(self.output_price.checked_mul(output)?)

@@ -7,6 +7,7 @@
 use crate::account::UserId;
 use crate::digest::Digest32;
 use crate::money::Neuron;
+use crate::requests::{address, number};
 use crate::signer::{Address, SignError, Signature, Signer};
 
 /// The contract that a voucher is meant for.
@@ -88,22 +89,6 @@ pub struct SignedVoucher {
     pub signature: Signature,
     /// The key that signed.
     pub signing_address: Address,
-}
-
-fn number(number: u128) -> [u8; 32] {
-    word(&number.to_be_bytes())
-}
-
-fn address(bytes: &[u8; 20]) -> [u8; 32] {
-    word(bytes)
-}
-
-/// Right-aligned in 32 bytes, as Solidity's ABI has it.
-fn word(bytes: &[u8]) -> [u8; 32] {
-    let mut word = [0; 32];
-    let (_, end) = word.split_at_mut(32_usize.saturating_sub(bytes.len()));
-    end.copy_from_slice(bytes);
-    word
 }
 
 const DOMAIN_TYPE: &[u8] =

@@ -13,7 +13,7 @@ fn a_hold_that_the_account_does_not_hold_stops_the_ledger() {
     let held = hold(1, user(1), 10);
     let account = Account { cover: neuron(100), held: neuron(9), ..Account::default() };
     let known = KnownHold { hold: held.clone(), state: HoldState::Open };
-    let view = View { account, hold: Some(known), receipt_id_taken: false };
+    let view = View { account, hold: Some(known), ..View::default() };
     assert!(decide(&view, &capture(&held, 3)).is_err());
     assert!(decide(&view, &release(1, ReleaseReason::Crashed)).is_err());
 }
@@ -23,7 +23,7 @@ fn an_account_whose_sums_leave_the_range_of_money_stops_the_ledger() {
     let most = neuron(u128::MAX);
     let account = Account { cover: most, held: most, earned: most, ..Account::default() };
     let known = KnownHold { hold: hold(1, user(1), 10), state: HoldState::Open };
-    let view = View { account, hold: Some(known), receipt_id_taken: false };
+    let view = View { account, hold: Some(known), ..View::default() };
     assert!(decide(&view, &release(1, ReleaseReason::Crashed)).is_err());
 }
 

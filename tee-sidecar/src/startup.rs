@@ -19,10 +19,13 @@ use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
-use crate::http::AppState;
+use crate::http::{AppState, Pace};
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
 use crate::network::Network;
+use crate::network::accounts::Accounts;
+use crate::network::escrows::Escrows;
+use crate::network::sessions::Sessions;
 use crate::upstream::{Catalog, UpstreamError, Vllm};
 
 mod servers;
@@ -141,6 +144,8 @@ impl Application {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
+        let reader: Arc<dyn LedgerReader> = Arc::new(reader);
+        let clients = parts.network.as_ref().map(|network| Clients::new(network, &parts, &reader, settings));
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,

@@ -2,6 +2,7 @@
 
 use crate::account::{Bucket, Movement, UserId};
 use crate::clock::Timestamp;
+use crate::command::Books;
 use crate::digest::{Digest32, Framed, RequestKey};
 use crate::rules::{Effects, Record};
 
@@ -23,7 +24,7 @@ pub struct Entry {
     pub memo: Digest32,
     /// When it was written.
     pub at: Timestamp,
-    /// The money it moved, in order; two movements at most.
+    /// The money it moved, in order; three movements at most.
     pub movements: Vec<Movement>,
 }
 
@@ -59,6 +60,18 @@ pub enum EntryKind {
     Capture = 3,
     /// A hold ended without one.
     Release = 4,
+    /// The ledger became a provider's.
+    Bind = 5,
+    /// An escrow's cover and nonce were taken over.
+    Escrow = 6,
+    /// Fees came under a voucher.
+    Seal = 7,
+    /// A voucher got another signature.
+    Countersign = 8,
+    /// A voucher ended.
+    Settle = 9,
+    /// An account was frozen.
+    Freeze = 10,
 }
 
 impl EntryKind {
@@ -69,22 +82,35 @@ impl EntryKind {
             2 => Self::Reserve,
             3 => Self::Capture,
             4 => Self::Release,
+            5 => Self::Bind,
+            6 => Self::Escrow,
+            7 => Self::Seal,
+            8 => Self::Countersign,
+            9 => Self::Settle,
+            10 => Self::Freeze,
             _ => return None,
         })
     }
 
+    /// Whether a command of this kind is about a request, which its key names.
+    pub const fn is_of_request(self) -> bool {
+        matches!(self, Self::Reserve | Self::Capture | Self::Release)
+    }
+
     /// Whether a command of this kind moves money from `debit` to `credit`.
     pub const fn moves(self, debit: Bucket, credit: Bucket) -> bool {
-        use Bucket::{Available, Earned, Held, World};
+        use Bucket::{Available, Earned, Held, Vouchered, World};
         matches!(
             (self, debit, credit),
-            (Self::Mirror, World, Available)
-                | (Self::Mirror, Available, World)
+            (Self::Mirror | Self::Escrow | Self::Settle, World, Available)
+                | (Self::Mirror | Self::Escrow | Self::Settle, Available, World)
                 | (Self::Reserve, World, Available)
                 | (Self::Reserve, Available, Held)
                 | (Self::Capture, Held, Earned)
                 | (Self::Capture, Held, Available)
                 | (Self::Release, Held, Available)
+                | (Self::Seal, Earned, Vouchered)
+                | (Self::Settle, Vouchered, World | Earned)
         )
     }
 }
@@ -96,6 +122,16 @@ pub(crate) fn entry(effects: &Effects<'_>, last_seq: u64, at: Timestamp) -> Entr
         Record::Hold(hold) => (EntryKind::Reserve, Some(hold.key), hold.digest(at)),
         Record::Receipt(key, receipt) => (EntryKind::Capture, Some(key), receipt.digest()),
         Record::Release(key, why) => (EntryKind::Release, Some(key), why.digest(&key, at)),
+        Record::Binding(binding) => (EntryKind::Bind, None, binding.digest()),
+        Record::Escrow(cover, nonce) => {
+            (EntryKind::Escrow, None, Books::escrow_digest(&effects.user, cover, nonce))
+        }
+        Record::Seal(seal, carry) => (EntryKind::Seal, None, seal.digest(carry)),
+        Record::Countersign(signed) => (EntryKind::Countersign, None, signed.record_digest()),
+        Record::Settle(settle) => (EntryKind::Settle, None, settle.digest()),
+        Record::Freeze(nonce) => {
+            (EntryKind::Freeze, None, Books::freeze_digest(&effects.user, nonce))
+        }
     };
     Entry {
         // 2^64 rows are out of reach; a repeated number would be refused as a duplicate.

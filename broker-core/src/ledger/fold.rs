@@ -33,7 +33,7 @@ impl Fold {
                 "the chain breaks: with its movements its digest is {digest}, not {stored}"
             ));
         }
-        if entry.key.is_some() == (entry.kind == EntryKind::Mirror) {
+        if entry.key.is_some() != entry.kind.is_of_request() {
             return Err("a request's key is missing or out of place".to_owned());
         }
         let account = self.accounts.entry(entry.user).or_default();
@@ -57,6 +57,11 @@ fn after(before: &Account, entry: &Entry) -> Result<Account, String> {
             return Err(format!("a {kind:?} does not move money from {debit:?} to {credit:?}"));
         }
         account = moved(&account, movement).ok_or("a bucket leaves its range")?;
+    }
+    match entry.kind {
+        EntryKind::Escrow => account.unlimited = false,
+        EntryKind::Freeze => account.frozen = true,
+        _ => {}
     }
     if entry.kind == EntryKind::Mirror {
         account.unlimited = entry.memo == Cover::Unlimited.digest();

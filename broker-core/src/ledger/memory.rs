@@ -5,19 +5,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
-use crate::command::{Command, Decision, Hold, HoldState};
+use crate::command::{Binding, Command, Decision, Hold, HoldState, OpenVoucher};
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::entry::{Entry, entry};
 use crate::ledger::fold::Fold;
+use crate::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 use crate::ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader};
 use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
 use crate::rules::{Effects, KnownHold, Record, View, decide};
 
+use self::collect::Collections;
+
+mod collect;
+
 /// A ledger that forgets everything when its last clone is dropped. Clones share one set of books:
 /// give one to the writer and read from another.
 #[derive(Clone, Default)]
-pub struct MemoryLedger(Arc<Mutex<Books>>);
+pub struct MemoryLedger(Arc<Mutex<Pages>>);
 
 impl MemoryLedger {
     /// An empty ledger.
@@ -25,33 +30,38 @@ impl MemoryLedger {
         Self::default()
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    /// A ledger with the same content and a life of its own: what a disk's snapshot restores.
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.pages().clone())))
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ledger for MemoryLedger {
     fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Vec<Decision>, LedgerError> {
-        let mut books = self.books();
-        batch.iter().map(|command| books.apply(command, now)).collect()
+        let mut pages = self.pages();
+        batch.iter().map(|command| pages.apply(command, now)).collect()
     }
 
     fn account(&self, user: &UserId) -> Result<Account, LedgerError> {
-        Ok(self.books().account(user))
+        Ok(self.pages().account(user))
     }
 
     fn open_holds(&self) -> Result<Vec<Hold>, LedgerError> {
-        Ok(self.books().open_holds().cloned().collect())
+        Ok(self.pages().open_holds().cloned().collect())
     }
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
-        Ok(self.books().audit())
+        Ok(self.pages().audit())
     }
 }
 
 impl LedgerReader for MemoryLedger {
     fn receipt(&self, id: &ReceiptId) -> Result<Option<Receipt>, LedgerError> {
-        Ok(self.books().receipts.get(id).cloned())
+        Ok(self.pages().receipts.get(id).cloned())
     }
 
     fn receipt_by_upstream_id(
@@ -59,28 +69,54 @@ impl LedgerReader for MemoryLedger {
         id: &str,
         owner: Option<&UserId>,
     ) -> Result<Option<Receipt>, LedgerError> {
-        let books = self.books();
-        let holders = books.aliases.get(id);
+        let pages = self.pages();
+        let holders = pages.aliases.get(id);
         let receipt = match owner {
             Some(owner) => holders.and_then(|holders| holders.get(owner)),
             None => holders.filter(|holders| holders.len() == 1).and_then(|h| h.values().next()),
         };
-        Ok(receipt.and_then(|id| books.receipts.get(id)).cloned())
+        Ok(receipt.and_then(|id| pages.receipts.get(id)).cloned())
     }
 
     fn hold_state(&self, id: &ReceiptId) -> Result<Option<HoldState>, LedgerError> {
-        let books = self.books();
-        let key = books.keys.get(id);
-        Ok(key.and_then(|key| books.holds.get(key)).map(|known| known.state))
+        let pages = self.pages();
+        let key = pages.keys.get(id);
+        Ok(key.and_then(|key| pages.holds.get(key)).map(|known| known.state))
     }
 
     fn account(&self, user: &UserId) -> Result<Account, LedgerError> {
-        Ok(self.books().account(user))
+        Ok(self.pages().account(user))
+    }
+
+    fn binding(&self) -> Result<Option<Binding>, LedgerError> {
+        Ok(self.pages().collections.binding)
+    }
+
+    fn statement(&self, user: &UserId) -> Result<Option<Statement>, LedgerError> {
+        let pages = self.pages();
+        Ok(pages.accounts.contains_key(user).then(|| pages.statement(user)))
+    }
+
+    fn statements(&self) -> Result<Vec<Statement>, LedgerError> {
+        let pages = self.pages();
+        Ok(pages.accounts.keys().map(|user| pages.statement(user)).collect())
+    }
+
+    fn open_vouchers(&self) -> Result<Vec<OpenVoucher>, LedgerError> {
+        Ok(self.pages().collections.open_vouchers())
+    }
+
+    fn unsealed(&self, user: &UserId) -> Result<Option<Unsealed>, LedgerError> {
+        self.pages().unsealed(user)
+    }
+
+    fn requests(&self, query: &RequestQuery) -> Result<RequestPage, LedgerError> {
+        self.pages().requests(query)
     }
 }
 
-#[derive(Default)]
-struct Books {
+#[derive(Clone, Default)]
+struct Pages {
     accounts: BTreeMap<UserId, Account>,
     holds: HashMap<RequestKey, KnownHold>,
     opened: Vec<RequestKey>,
@@ -88,9 +124,10 @@ struct Books {
     receipts: HashMap<ReceiptId, Receipt>,
     aliases: HashMap<String, BTreeMap<UserId, ReceiptId>>,
     entries: Vec<(Entry, Digest32)>,
+    collections: Collections,
 }
 
-impl Books {
+impl Pages {
     fn account(&self, user: &UserId) -> Account {
         self.accounts.get(user).copied().unwrap_or_default()
     }
@@ -101,7 +138,7 @@ impl Books {
     }
 
     fn apply(&mut self, command: &Command, now: Timestamp) -> Result<Decision, LedgerError> {
-        let view = self.view(command);
+        let view = self.view(command)?;
         let decided = decide(&view, command).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
         Ok(decided.map(|effects| {
             self.write(&effects, now);
@@ -109,22 +146,30 @@ impl Books {
         }))
     }
 
-    fn view(&self, command: &Command) -> View {
+    fn view(&self, command: &Command) -> Result<View, LedgerError> {
         let (key, user) = match command {
             Command::Mirror { user, .. } => (None, Some(*user)),
+            Command::Bind(_) => (None, None),
+            Command::Escrow { user, .. } | Command::Freeze { user, .. } => (None, Some(*user)),
+            Command::Seal(seal) => (None, Some(seal.voucher.voucher.user)),
+            Command::Countersign(signed) => (None, Some(signed.voucher.user)),
+            Command::Settle(settle) => (None, Some(settle.user)),
             Command::Reserve(hold) => (Some(hold.key), Some(hold.user)),
             Command::Capture { key, .. } | Command::Release { key, .. } => (Some(*key), None),
         };
         let hold = key.and_then(|key| self.holds.get(&key)).cloned();
         let user = user.or(hold.as_ref().map(|known| known.hold.user));
-        View {
+        let mut view = View {
             account: user.map(|user| self.account(&user)).unwrap_or_default(),
             hold,
             receipt_id_taken: match command {
                 Command::Reserve(hold) => self.keys.contains_key(&hold.receipt),
                 _ => false,
             },
-        }
+            ..View::default()
+        };
+        self.see_collections(&mut view, command, user)?;
+        Ok(view)
     }
 
     fn write(&mut self, effects: &Effects<'_>, now: Timestamp) {
@@ -136,8 +181,8 @@ impl Books {
         if self.account(&effects.user) != effects.account {
             self.accounts.insert(effects.user, effects.account);
         }
+        self.collections.write(effects, seq.saturating_add(1), now);
         match effects.record {
-            Record::Cover(_) => {}
             Record::Hold(hold) => {
                 let known = KnownHold { hold: hold.clone(), state: HoldState::Open };
                 self.holds.insert(hold.key, known);
@@ -153,6 +198,7 @@ impl Books {
                 self.receipts.insert(receipt.id, receipt.clone());
             }
             Record::Release(key, why) => self.end(&key, HoldState::Released(why)),
+            _ => {}
         }
     }
 
@@ -191,12 +237,14 @@ impl Books {
         let wrong = self.accounts.iter().find(|(user, account)| {
             let folded = fold.accounts.get(user).copied().unwrap_or_default();
             let held = open.get(user).copied().unwrap_or_default();
-            **account != folded || account.held != held
+            **account != folded || account.held != held || account.earned != self.unsealed_sum(user)
         });
         wrong.map(|(user, _)| Fault {
             table: "account",
             row: user.to_string(),
-            what: "it differs from the sum of its movements or of its open holds".to_owned(),
+            what: "it differs from the sum of its movements, of its open holds or of its fees \
+                   under no voucher"
+                .to_owned(),
         })
     }
 }

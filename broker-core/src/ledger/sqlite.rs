@@ -11,10 +11,12 @@ use crate::command::{Command, Decision, Hold};
 use crate::ledger::{AuditReport, Ledger, LedgerError};
 
 mod audit;
+mod collect;
 mod open;
 mod reader;
 mod rows;
 mod schema;
+mod statements;
 mod values;
 mod write;
 

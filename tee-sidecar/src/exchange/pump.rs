@@ -39,7 +39,7 @@ pub(super) type Head = oneshot::Sender<Result<Answer, Fault>>;
 impl Pump {
     pub(super) async fn run(self, hold: Hold) {
         let Self { exchange, ask, request, bound, mut answer } = self;
-        let hold = match OpenHold::reserve(&exchange.shared.ledger, hold).await {
+        let hold = match OpenHold::reserve(&exchange.shared, hold).await {
             Ok(hold) => hold,
             Err(fault) => return drop(answer.send(Err(fault))),
         };

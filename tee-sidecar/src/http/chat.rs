@@ -29,7 +29,7 @@ async fn answer(
     state: &AppState,
     ids: &Ids,
 ) -> Result<Answer, Fault> {
-    let user = state.auth.account(request)?;
+    let user = state.auth.account(request).await?;
     let client_key = client_key(request)?;
     // Before the body is read: what is in memory is bounded by the places.
     let permit = state.exchange.enter(user)?;

@@ -30,16 +30,16 @@ pub struct Ids {
 impl Ids {
     /// The ids of a request that is no exchange.
     pub fn of(request: &HttpRequest) -> Self {
+        let state = request.app_data::<web::Data<AppState>>();
+        let provider = state.and_then(|state| Some(state.network.as_ref()?.chain.provider()));
+        let flat = provider.is_some() && path::is_network_s(request.path());
+        let envelope = if flat { Envelope::Flat } else { Envelope::OpenAi };
         let given = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
         let usable = given.filter(|id| {
             (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
                 && id.bytes().all(|byte| byte.is_ascii_graphic())
         });
         let request = usable.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
-        let state = request.app_data::<web::Data<AppState>>();
-        let provider = state.and_then(|state| Some(state.network.as_ref()?.chain.provider()));
-        let flat = provider.is_some() && path::is_network_s(request.path());
-        let envelope = if flat { Envelope::Flat } else { Envelope::OpenAi };
         Self { request, receipt: None, provider, envelope }
     }
 

@@ -14,6 +14,7 @@ use super::rows::{Columns, ENTRY, count};
 mod accounts;
 mod ends;
 mod scan;
+mod vouchers;
 
 /// What an audit finds; a wrong or unreadable row is part of the report, not an error.
 pub(super) fn audit(db: &Connection) -> Result<AuditReport, LedgerError> {
@@ -54,19 +55,22 @@ fn compare(db: &Connection, fold: &mut Fold, counts: &mut Counts) -> Result<(), 
     let open = ends::open_holds(db)?;
     ends::aliases(db)?;
     records(db)?;
-    accounts::compare(db, fold, &open)
+    let books = vouchers::compare(db)?;
+    accounts::compare(db, fold, &open, &books)
 }
 
 fn entries(db: &Connection, fold: &mut Fold) -> Result<(), Stop> {
-    // Movements are re-added with their entries, which have two places for them.
+    // Movements are re-added with their entries, which have three places for them.
     let sql = "SELECT t.entry FROM transfer t LEFT JOIN entry e ON e.seq = t.entry \
                LEFT JOIN transfer f ON f.entry = t.entry AND f.n = 1 \
-               WHERE e.seq IS NULL OR f.n IS NULL OR t.n NOT IN (1, 2) LIMIT 1";
+               LEFT JOIN transfer g ON g.entry = t.entry AND g.n = 2 \
+               WHERE e.seq IS NULL OR f.n IS NULL OR (t.n = 3 AND g.n IS NULL) LIMIT 1";
     none(db, "transfer", sql, "its entry or the one before it is missing")?;
     let sql = format!(
         "SELECT e.seq, {ENTRY} FROM entry e \
          LEFT JOIN transfer t ON t.entry = e.seq AND t.n = 1 \
-         LEFT JOIN transfer u ON u.entry = e.seq AND u.n = 2 ORDER BY e.seq"
+         LEFT JOIN transfer u ON u.entry = e.seq AND u.n = 2 \
+         LEFT JOIN transfer w ON w.entry = e.seq AND w.n = 3 ORDER BY e.seq"
     );
     each(db, "entry", &sql, |columns: &mut Columns<'_, '_>| {
         let (entry, digest) = columns.entry()?;
@@ -76,7 +80,17 @@ fn entries(db: &Connection, fold: &mut Fold) -> Result<(), Stop> {
 
 /// Every entry for a request has the record that it wrote.
 fn records(db: &Connection) -> Result<(), Stop> {
-    for (kind, table) in [(2, "hold"), (3, "receipt"), (4, "released")] {
+    for (kind, table) in [
+        (2, "hold"),
+        (3, "receipt"),
+        (4, "released"),
+        (5, "binding"),
+        (6, "escrow"),
+        (7, "voucher"),
+        (8, "voucher_signature"),
+        (9, "settled"),
+        (10, "freeze"),
+    ] {
         let sql = format!(
             "SELECT e.seq FROM entry e LEFT JOIN {table} r ON r.entry = e.seq \
              WHERE e.kind = {kind} AND r.entry IS NULL LIMIT 1"

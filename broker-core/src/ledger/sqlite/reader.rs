@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::account::{Account, UserId};
-use crate::command::HoldState;
+use crate::command::{Binding, HoldState, OpenVoucher};
+use crate::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 use crate::ledger::{AuditReport, LedgerError, LedgerReader, Totals};
 use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
@@ -14,7 +15,7 @@ use crate::receipt::{Receipt, ReceiptId};
 use super::audit::audit;
 use super::open::{self, Access, Reading};
 use super::rows::{ACCOUNT, Columns, RECEIPT, count};
-use super::write;
+use super::{collect, statements, write};
 
 /// Reads a ledger through connections of its own that cannot write. Needs no lock: readers and the
 /// writer do not block each other.
@@ -118,6 +119,34 @@ impl LedgerReader for SqliteReader {
 
     fn account(&self, user: &UserId) -> Result<Account, LedgerError> {
         self.with(|db| Ok(write::account(db, user)?))
+    }
+
+    fn binding(&self) -> Result<Option<Binding>, LedgerError> {
+        self.with(collect::binding)
+    }
+
+    fn statement(&self, user: &UserId) -> Result<Option<Statement>, LedgerError> {
+        self.with(|db| statements::statement(db, user))
+    }
+
+    fn statements(&self) -> Result<Vec<Statement>, LedgerError> {
+        self.with(statements::statements)
+    }
+
+    fn open_vouchers(&self) -> Result<Vec<OpenVoucher>, LedgerError> {
+        self.with(collect::open_vouchers)
+    }
+
+    fn unsealed(&self, user: &UserId) -> Result<Option<Unsealed>, LedgerError> {
+        self.with(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            let books = collect::books(&snapshot, user)?;
+            collect::collect(&snapshot, user, books, None)
+        })
+    }
+
+    fn requests(&self, query: &RequestQuery) -> Result<RequestPage, LedgerError> {
+        self.with(|db| statements::requests(db, query))
     }
 }
 

@@ -1,29 +1,33 @@
 //! Rows of several columns: the lists of their columns and how they are read.
 
-use rusqlite::types::FromSql;
+use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, Row};
 
 use crate::account::{Account, Bucket, Movement, UserId};
-use crate::command::Hold;
+use crate::command::{Hold, OpenVoucher};
 use crate::digest::Digest32;
 use crate::ledger::entry::Entry;
+use crate::money::Neuron;
 use crate::receipt::Receipt;
 use crate::tariff::{Tariff, Usage};
+use crate::voucher::Voucher;
 
 use super::values::Count;
 
-pub(super) const ACCOUNT: &str = "a.cover, a.held, a.earned, a.vouchered, a.unlimited";
+pub(super) const ACCOUNT: &str = "a.cover, a.held, a.earned, a.vouchered, a.unlimited, a.frozen";
 
-/// Of an entry and its two movements, of which one or both may be missing.
+/// Of an entry and its three movements, of which any but the first of them may be missing.
 pub(super) const ENTRY: &str = "e.seq, e.kind, e.user, e.key, e.memo, e.at, t.debit, t.credit, \
-     t.amount, u.debit, u.credit, u.amount, e.digest";
+     t.amount, u.debit, u.credit, u.amount, w.debit, w.credit, w.amount, e.digest";
 
 pub(super) const HOLD: &str = "h.key, h.fingerprint, h.receipt, h.user, h.amount, \
-     h.input_price, h.output_price, h.expires";
+     h.input_price, h.output_price, h.schedule, h.expires";
+
+pub(super) const VOUCHER: &str = "v.user, v.nonce, v.provider, v.total, v.requests_hash";
 
 pub(super) const RECEIPT: &str = "r.id, r.user, r.outcome, r.status, r.input, r.cached_input, \
-     r.output, r.source, r.fee, r.request_hash, r.response_hash, r.bytes, r.events, r.signature, \
-     r.signing_address, r.upstream_id, r.drained, r.served_at";
+     r.cache_write, r.cache_write_1h, r.output, r.source, r.fee, r.request_hash, r.response_hash, \
+     r.bytes, r.events, r.signature, r.signing_address, r.upstream_id, r.drained, r.served_at";
 
 /// Takes a row's columns from left to right.
 pub(super) struct Columns<'row, 'stmt> {
@@ -50,6 +54,7 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
             earned: self.take()?,
             vouchered: self.take()?,
             unlimited: self.take()?,
+            frozen: self.take()?,
         })
     }
 
@@ -58,7 +63,7 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
         let Count(seq) = self.take()?;
         let (kind, user, key) = (self.take()?, self.take()?, self.take()?);
         let (memo, at) = (self.take()?, self.take()?);
-        let movements = [self.movement(user)?, self.movement(user)?];
+        let movements = [self.movement(user)?, self.movement(user)?, self.movement(user)?];
         let movements = movements.into_iter().flatten().collect();
         Ok((Entry { seq, kind, user, key, memo, at, movements }, self.take()?))
     }
@@ -78,9 +83,38 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
             receipt: self.take()?,
             user: self.take()?,
             amount: self.take()?,
-            tariff: Tariff::per_token(self.take()?, self.take()?),
+            tariff: self.tariff()?,
             expires: self.take()?,
         })
+    }
+
+    fn tariff(&mut self) -> rusqlite::Result<Tariff> {
+        let (input, output): (Neuron, Neuron) = (self.take()?, self.take()?);
+        let schedule: Option<Vec<u8>> = self.take()?;
+        let column = self.next.saturating_sub(1);
+        let tariff = Tariff::from_parts(input, output, schedule.as_deref());
+        tariff.ok_or_else(|| {
+            let why = "it is no schedule of prices".into();
+            rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, why)
+        })
+    }
+
+    /// The columns of [`VOUCHER`].
+    pub(super) fn voucher(&mut self) -> rusqlite::Result<Voucher> {
+        Ok(Voucher {
+            user: self.take()?,
+            nonce: self.count()?,
+            provider: self.take()?,
+            total: self.take()?,
+            requests_hash: self.take()?,
+        })
+    }
+
+    /// A voucher's entry, the columns of [`VOUCHER`], and where and when it began.
+    pub(super) fn open_voucher(&mut self) -> rusqlite::Result<(Count, OpenVoucher)> {
+        let entry = self.take()?;
+        let (voucher, since, sealed_at) = (self.voucher()?, self.count()?, self.take()?);
+        Ok((entry, OpenVoucher { voucher, signatures: Vec::new(), since, sealed_at }))
     }
 
     /// The columns of [`RECEIPT`].
@@ -93,9 +127,10 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
             usage: Usage {
                 input: self.count()?,
                 cached_input: self.count()?,
+                cache_write: self.count()?,
+                cache_write_1h: self.count()?,
                 output: self.count()?,
                 source: self.take()?,
-                ..Usage::default()
             },
             fee: self.take()?,
             request_hash: self.take()?,
@@ -110,7 +145,7 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
         })
     }
 
-    fn count(&mut self) -> rusqlite::Result<u64> {
+    pub(super) fn count(&mut self) -> rusqlite::Result<u64> {
         self.take().map(|Count(count)| count)
     }
 }

@@ -4,13 +4,23 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::ledger::LedgerError;
 
-/// Makes the tables in an empty database; leaves one of ours as it is; refuses any other.
+use self::collect::COLLECTING;
+
+mod collect;
+
+/// Makes the tables in an empty database; brings one of an earlier version to this one; leaves one
+/// of ours as it is; refuses any other.
 pub(super) fn create_or_check(connection: &mut Connection, path: &str) -> Result<(), LedgerError> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate);
     let tx = tx.map_err(|error| unreadable(error, path))?;
     if is_empty(&tx).map_err(|error| unreadable(error, path))? {
         tx.execute_batch(TABLES)?;
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.pragma_update(None, "user_version", 1)?;
+    }
+    let marks = (pragma(&tx, "application_id")?, pragma(&tx, "user_version")?);
+    if marks == (APPLICATION_ID, 1) {
+        tx.execute_batch(COLLECTING)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     tx.commit()?;
@@ -23,6 +33,11 @@ pub(super) fn check(connection: &Connection, path: &str) -> Result<(), LedgerErr
     let version = pragma(connection, "user_version").map_err(|e| unreadable(e, path))?;
     let why = if application != APPLICATION_ID {
         format!("its application id is {application}, and a ledger's is {APPLICATION_ID}")
+    } else if version < VERSION {
+        format!(
+            "its version is {version}, and this program reads version {VERSION}: start the sidecar \
+             on it once, which brings it up to date"
+        )
     } else if version != VERSION {
         format!("its version is {version}, and this program reads version {VERSION}")
     } else {
@@ -54,7 +69,7 @@ fn unreadable(error: rusqlite::Error, path: &str) -> LedgerError {
 
 /// "0GFL" in ASCII.
 const APPLICATION_ID: i64 = 0x3047_464c;
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Amounts, prices, accounts, ids and hashes are big-endian bytes, so that their order as bytes is
 /// their order as numbers. Times are milliseconds. Counts and times are 64 bits, sign ignored.

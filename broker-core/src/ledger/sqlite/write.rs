@@ -11,6 +11,7 @@ use crate::ledger::entry::{Entry, entry};
 use crate::receipt::{Receipt, ReceiptId};
 use crate::rules::{Effects, KnownHold, Record, View, decide};
 
+use super::collect;
 use super::rows::{ACCOUNT, Columns, HOLD};
 use super::values::Count;
 
@@ -51,6 +52,7 @@ pub(super) fn apply(
             let entry = entry(&effects, head.seq, now);
             write_entry(db, head, &entry)?;
             write_record(db, &effects.record, &entry)?;
+            collect::write(db, &effects.record, effects.books, &entry)?;
             Ok(Ok(effects.applied))
         }
     }
@@ -67,6 +69,11 @@ pub(super) fn account(db: &Connection, user: &UserId) -> rusqlite::Result<Accoun
 fn view(db: &Connection, command: &Command) -> Result<View, LedgerError> {
     let (key, user) = match command {
         Command::Mirror { user, .. } => (None, Some(*user)),
+        Command::Bind(_) => (None, None),
+        Command::Escrow { user, .. } | Command::Freeze { user, .. } => (None, Some(*user)),
+        Command::Seal(seal) => (None, Some(seal.voucher.voucher.user)),
+        Command::Countersign(signed) => (None, Some(signed.voucher.user)),
+        Command::Settle(settle) => (None, Some(settle.user)),
         Command::Reserve(hold) => (Some(hold.key), Some(hold.user)),
         Command::Capture { key, .. } | Command::Release { key, .. } => (Some(*key), None),
     };
@@ -74,7 +81,8 @@ fn view(db: &Connection, command: &Command) -> Result<View, LedgerError> {
         Some(key) => known_hold(db, &key)?,
         None => None,
     };
-    let account = match user.or(hold.as_ref().map(|known| known.hold.user)) {
+    let user = user.or(hold.as_ref().map(|known| known.hold.user));
+    let account = match user {
         Some(user) => account(db, &user)?,
         None => Account::default(),
     };
@@ -82,7 +90,9 @@ fn view(db: &Connection, command: &Command) -> Result<View, LedgerError> {
         Command::Reserve(new) if hold.is_none() => is_taken(db, &new.receipt)?,
         _ => false,
     };
-    Ok(View { account, hold, receipt_id_taken })
+    let mut view = View { account, hold, receipt_id_taken, ..View::default() };
+    collect::see(db, &mut view, command, user)?;
+    Ok(view)
 }
 
 fn known_hold(db: &Connection, key: &RequestKey) -> Result<Option<KnownHold>, LedgerError> {
@@ -114,13 +124,14 @@ fn is_taken(db: &Connection, id: &ReceiptId) -> rusqlite::Result<bool> {
 }
 
 fn write_account(db: &Connection, effects: &Effects<'_>) -> rusqlite::Result<()> {
-    let Account { cover, held, earned, vouchered, unlimited } = effects.account;
+    let Account { cover, held, earned, vouchered, unlimited, frozen } = effects.account;
     let mut statement = db.prepare_cached(
-        "INSERT INTO account (user, cover, held, earned, vouchered, unlimited) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (user) DO UPDATE SET cover = ?2, held = ?3, \
-         earned = ?4, vouchered = ?5, unlimited = ?6",
+        "INSERT INTO account (user, cover, held, earned, vouchered, unlimited, frozen) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (user) DO UPDATE SET cover = ?2, \
+         held = ?3, earned = ?4, vouchered = ?5, unlimited = ?6, frozen = ?7",
     )?;
-    statement.execute(params![effects.user, cover, held, earned, vouchered, unlimited])?;
+    let user = effects.user;
+    statement.execute(params![user, cover, held, earned, vouchered, unlimited, frozen])?;
     Ok(())
 }
 
@@ -141,7 +152,6 @@ fn write_entry(db: &Connection, head: &mut Head, entry: &Entry) -> rusqlite::Res
 
 fn write_record(db: &Connection, record: &Record<'_>, entry: &Entry) -> Result<(), LedgerError> {
     match record {
-        Record::Cover(_) => Ok(()),
         Record::Hold(hold) => Ok(write_hold(db, hold, entry)?),
         Record::Receipt(key, receipt) => {
             close(db, key)?;
@@ -154,12 +164,13 @@ fn write_record(db: &Connection, record: &Record<'_>, entry: &Entry) -> Result<(
             statement.execute(params![Count(entry.seq), key, why, entry.at])?;
             Ok(())
         }
+        _ => Ok(()),
     }
 }
 
 fn write_hold(db: &Connection, hold: &Hold, entry: &Entry) -> rusqlite::Result<()> {
-    let mut statement =
-        db.prepare_cached("INSERT INTO hold VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
+    let mut statement = db
+        .prepare_cached("INSERT INTO hold VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?;
     statement.execute(params![
         Count(entry.seq),
         hold.key,
@@ -171,6 +182,7 @@ fn write_hold(db: &Connection, hold: &Hold, entry: &Entry) -> rusqlite::Result<(
         hold.tariff.output_price,
         hold.expires,
         entry.at,
+        hold.tariff.schedule_bytes(),
     ])?;
     db.prepare_cached("INSERT INTO open_hold VALUES (?1)")?.execute([hold.key])?;
     Ok(())
@@ -193,7 +205,7 @@ fn write_receipt(
     let usage = &receipt.usage;
     let mut statement = db.prepare_cached(
         "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
-         ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+         ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
     )?;
     statement.execute(params![
         Count(entry.seq),
@@ -216,6 +228,8 @@ fn write_receipt(
         receipt.upstream_id,
         receipt.drained,
         receipt.served_at,
+        Count(usage.cache_write),
+        Count(usage.cache_write_1h),
     ])?;
     if let Some(alias) = &receipt.upstream_id {
         let mut statement = db.prepare_cached(

@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use crate::account::{Account, UserId};
+use crate::command::Books;
 use crate::ledger::Fault;
 use crate::ledger::fold::Fold;
 use crate::ledger::sqlite::rows::ACCOUNT;
+use crate::ledger::sqlite::values::Count;
 use crate::money::Neuron;
 
-use super::scan::{Stop, each};
+use super::scan::{Stop, Wrong, each};
 
 pub(super) fn compare(
     db: &Connection,
     fold: &mut Fold,
     open: &BTreeMap<UserId, Neuron>,
+    books: &BTreeMap<UserId, Books>,
 ) -> Result<(), Stop> {
     let sql = format!("SELECT a.user, a.user, {ACCOUNT} FROM account a ORDER BY a.user");
     each(db, "account", &sql, |columns| {
@@ -29,6 +32,11 @@ pub(super) fn compare(
         if stored != folded {
             return Err("it differs from the sum of its movements".into());
         }
+        let unsealed = unsealed(db, &user, books.get(&user).copied().unwrap_or_default())?;
+        if stored.earned != unsealed {
+            let earned = stored.earned;
+            return Err(format!("it earned {earned}, and {unsealed} are under no voucher").into());
+        }
         Ok(())
     })?;
     let missing = fold.accounts.iter().find(|(_, folded)| **folded != Account::default());
@@ -40,4 +48,16 @@ pub(super) fn compare(
             what: "it is missing, and its movements are not".to_owned(),
         })),
     }
+}
+
+/// The fees of a user that no voucher collects, and what the last one left unpaid.
+fn unsealed(db: &Connection, user: &UserId, books: Books) -> Result<Neuron, Wrong> {
+    let sql = "SELECT fee FROM receipt WHERE user = ?1 AND entry > ?2";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query((user, Count(books.sealed_to)))?;
+    let mut sum = books.carry;
+    while let Some(row) = rows.next()? {
+        sum = sum.checked_add(row.get(0)?).ok_or("its fees leave the range of money")?;
+    }
+    Ok(sum)
 }

@@ -1,0 +1,180 @@
+//! Fees on their way to the chain, in memory.
+
+use std::collections::BTreeMap;
+
+use crate::account::UserId;
+use crate::clock::Timestamp;
+use crate::command::{Binding, Books, Command, OpenVoucher};
+use crate::ledger::LedgerError;
+use crate::ledger::statement::{
+    RequestPage, RequestQuery, RequestRow, Statement, Unsealed, VOUCHER_RECEIPTS_MAX,
+};
+use crate::money::Neuron;
+use crate::receipt::ReceiptId;
+use crate::requests::Collected;
+use crate::rules::{Effects, Record, View};
+
+use super::Pages;
+
+/// What is known of vouchers.
+#[derive(Clone, Default)]
+pub(super) struct Collections {
+    pub(super) binding: Option<Binding>,
+    users: BTreeMap<UserId, Collection>,
+}
+
+#[derive(Clone, Default)]
+struct Collection {
+    books: Books,
+    open: Option<OpenVoucher>,
+    settled: Neuron,
+    /// Every receipt, with its entry.
+    captured: Vec<(u64, ReceiptId)>,
+    /// The nonce of each voucher and the entry that it reaches to.
+    vouchers: Vec<(u64, u64)>,
+}
+
+impl Collections {
+    pub(super) fn open_vouchers(&self) -> Vec<OpenVoucher> {
+        let mut open: Vec<_> = self.users.values().filter_map(|user| user.open.clone()).collect();
+        open.sort_by_key(|voucher| voucher.sealed_at);
+        open
+    }
+
+    pub(super) fn write(&mut self, effects: &Effects<'_>, seq: u64, now: Timestamp) {
+        if let Record::Binding(binding) = effects.record {
+            self.binding = Some(binding);
+        }
+        let is_new = !self.users.contains_key(&effects.user);
+        if is_new && effects.books.is_none() && !matches!(effects.record, Record::Receipt(..)) {
+            return;
+        }
+        let user = self.users.entry(effects.user).or_default();
+        user.books = effects.books.unwrap_or(user.books);
+        match effects.record {
+            Record::Receipt(_, receipt) => user.captured.push((seq, receipt.id)),
+            Record::Seal(seal, _) => {
+                let signed = &seal.voucher;
+                user.vouchers.push((signed.voucher.nonce, seal.sealed_to));
+                user.open = Some(OpenVoucher {
+                    voucher: signed.voucher,
+                    signatures: vec![(signed.signing_address, signed.signature)],
+                    since: seal.since,
+                    sealed_at: now,
+                });
+            }
+            Record::Countersign(signed) => {
+                if let Some(open) = &mut user.open {
+                    open.signatures.push((signed.signing_address, signed.signature));
+                }
+            }
+            Record::Settle(settle) => {
+                user.open = None;
+                let sum = user.settled.checked_add(settle.payment.paid);
+                user.settled = sum.unwrap_or(Neuron::new(u128::MAX));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Pages {
+    /// Adds to `view` what a command that collects is decided from.
+    pub(super) fn see_collections(
+        &self,
+        view: &mut View,
+        command: &Command,
+        user: Option<UserId>,
+    ) -> Result<(), LedgerError> {
+        view.binding = self.collections.binding;
+        let Some(user) = user else { return Ok(()) };
+        let Some(known) = self.collections.users.get(&user) else { return Ok(()) };
+        (view.books, view.open) = (known.books, known.open.clone());
+        if let Command::Seal(seal) = command {
+            let unsealed = self.collect(&user, Some(seal.sealed_to))?;
+            view.collected = unsealed.map(|unsealed| unsealed.collected);
+        }
+        Ok(())
+    }
+
+    pub(super) fn unsealed(&self, user: &UserId) -> Result<Option<Unsealed>, LedgerError> {
+        self.collect(user, None)
+    }
+
+    fn collect(&self, user: &UserId, upto: Option<u64>) -> Result<Option<Unsealed>, LedgerError> {
+        let Some(known) = self.collections.users.get(user) else { return Ok(None) };
+        let books = known.books;
+        let mut collected = Collected::new(*user, books.carry);
+        let mut sealed_to = books.sealed_to;
+        let behind = known.captured.iter().filter(|(entry, _)| *entry > books.sealed_to);
+        for (entry, id) in behind {
+            let is_within =
+                upto.map_or(collected.receipts() < VOUCHER_RECEIPTS_MAX, |upto| *entry <= upto);
+            let receipt = self.receipts.get(id);
+            let hold = self.keys.get(id).and_then(|key| self.holds.get(key));
+            let Some((receipt, hold)) = receipt.zip(hold).filter(|_| is_within) else { break };
+            let added = collected.add(receipt, &hold.hold.tariff);
+            added.ok_or(LedgerError::Corrupt("fees leave the range of money".to_owned()))?;
+            sealed_to = *entry;
+        }
+        let exists = upto.is_none_or(|upto| upto == sealed_to);
+        let is_empty = collected.total().is_zero();
+        Ok((exists && !is_empty).then_some(Unsealed { collected, sealed_to, books }))
+    }
+
+    /// The fees under no voucher, and what the last voucher left unpaid.
+    pub(super) fn unsealed_sum(&self, user: &UserId) -> Neuron {
+        let Some(known) = self.collections.users.get(user) else { return Neuron::ZERO };
+        let behind = known.captured.iter().filter(|(entry, _)| *entry > known.books.sealed_to);
+        let fees = behind.filter_map(|(_, id)| self.receipts.get(id)).map(|receipt| receipt.fee);
+        fees.fold(known.books.carry, |sum, fee| {
+            sum.checked_add(fee).unwrap_or(Neuron::new(u128::MAX))
+        })
+    }
+
+    pub(super) fn statement(&self, user: &UserId) -> Statement {
+        let known = self.collections.users.get(user).cloned().unwrap_or_default();
+        let mut behind = known.captured.iter().filter(|(entry, _)| *entry > known.books.sealed_to);
+        let oldest = behind.find_map(|(_, id)| {
+            let receipt = self.receipts.get(id)?;
+            (!receipt.fee.is_zero()).then_some(receipt.served_at)
+        });
+        Statement {
+            user: *user,
+            account: self.account(user),
+            books: known.books,
+            oldest_unsealed: oldest,
+            settled: known.settled,
+            open: known.open,
+        }
+    }
+
+    pub(super) fn requests(&self, query: &RequestQuery) -> Result<RequestPage, LedgerError> {
+        let mut page = RequestPage::default();
+        let mut rows: Vec<(u64, RequestRow)> = Vec::new();
+        for (user, known) in &self.collections.users {
+            if query.user.is_some_and(|asked| asked != *user) {
+                continue;
+            }
+            for (entry, id) in &known.captured {
+                let Some(receipt) = self.receipts.get(id).cloned() else { continue };
+                let voucher = known.vouchers.iter().find(|(_, upto)| entry <= upto);
+                let voucher = voucher.map(|(nonce, _)| *nonce);
+                let open = known.open.as_ref().map(|open| open.voucher.nonce);
+                let settled = voucher.is_some() && voucher != open;
+                rows.push((*entry, RequestRow { receipt, voucher, settled }));
+            }
+        }
+        rows.retain(|(_, row)| query.processed.is_none_or(|wanted| wanted == row.settled));
+        rows.sort_by_key(|(entry, _)| std::cmp::Reverse(*entry));
+        page.total = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        for (_, row) in &rows {
+            let sum = page.fee.checked_add(row.receipt.fee);
+            page.fee = sum.ok_or(LedgerError::Corrupt("fees leave the range".to_owned()))?;
+        }
+        let skip = usize::try_from(query.offset).unwrap_or(usize::MAX);
+        let take = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        page.items = rows.into_iter().map(|(_, row)| row).skip(skip).take(take).collect();
+        Ok(page)
+    }
+}
