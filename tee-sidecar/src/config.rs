@@ -59,6 +59,8 @@ pub struct Server {
     pub admin_listen: SocketAddr,
     /// The host has asked for plain HTTP on an address that is not loopback.
     pub allow_plain_http: bool,
+    /// The origins of web pages that browsers may call the public routes from.
+    pub allow_origins: Vec<String>,
 }
 
 /// `upstream.*`
@@ -136,7 +138,7 @@ pub struct Network {
     pub url: String,
     /// The chain's id.
     pub chain_id: u64,
-    /// The provider's wallet: the first of `privateKeys`.
+    /// The provider's wallet: the one entry of `privateKeys`.
     pub wallet: Secret<[u8; 32]>,
     /// The InferenceServing contract.
     pub contract: Address,

@@ -13,8 +13,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use broker_core::{
-    Clock, Fingerprint, Hold, LedgerHandle, Neuron, ReceiptId, RequestKey, Signer, Tariff, TokenBound,
-    UserId,
+    Clock, Fingerprint, Hold, LedgerHandle, Neuron, ReceiptId, RequestKey, Signer, Tariff,
+    TokenBound, UserId,
 };
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -32,6 +32,7 @@ mod finish;
 pub mod funds;
 pub mod handover;
 pub mod meter;
+pub mod prices;
 mod pump;
 pub mod reader;
 pub mod request;
@@ -42,6 +43,7 @@ mod streamed;
 use admission::{Admission, Permit};
 use funds::Funds;
 use handover::Receiver;
+use prices::Prices;
 use request::ChatRequest;
 use stop::Stop;
 
@@ -61,7 +63,7 @@ pub struct Shared {
     /// The served model.
     pub catalog: Arc<Catalog>,
     /// The prices new requests are admitted under.
-    pub tariff: Tariff,
+    pub prices: Prices,
     /// Who may have how much in flight.
     pub admission: Arc<Admission>,
     /// Where users' money comes from; `None` where only the ledger knows.
@@ -180,13 +182,14 @@ impl Exchange {
             tracing::warn!(request_id, %error, "engine not ready");
             Fault::BadGateway("the model server cannot be reached; try again")
         })?;
-        check_model(&request, &model)?;
+        check_model(&request, &model, &self.shared.catalog)?;
         Ok((request, model))
     }
 
     fn hold(&self, ask: &Ask, request: &ChatRequest, bound: TokenBound) -> Result<Hold, Fault> {
         let shared = &self.shared;
-        let amount = ceiling(&shared.tariff, bound)?;
+        let tariff = shared.prices.now();
+        let amount = ceiling(&tariff, bound)?;
         // A client's name and a name of ours can never be the same.
         let name = match &ask.client_key {
             Some(name) => [b"client:", name.as_slice()].concat(),
@@ -198,7 +201,7 @@ impl Exchange {
             receipt: ask.id,
             user: ask.user,
             amount,
-            tariff: shared.tariff.clone(),
+            tariff,
             expires: shared.clock.now().plus_millis(HOLD_EXPIRY_MILLIS),
         })
     }
@@ -211,9 +214,10 @@ fn ceiling(tariff: &Tariff, bound: TokenBound) -> Result<Neuron, Fault> {
     })
 }
 
-fn check_model(request: &ChatRequest, model: &Model) -> Result<(), Fault> {
+/// The engine's own name for the model, and the one that is advertised, are both good.
+fn check_model(request: &ChatRequest, model: &Model, catalog: &Catalog) -> Result<(), Fault> {
     match &request.model {
-        Some(asked) if *asked != model.name => {
+        Some(asked) if *asked != model.name && catalog.advertised().as_ref() != Some(asked) => {
             Err(Fault::UnknownModel { asked: asked.clone(), served: model.name.clone() })
         }
         _ => Ok(()),

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt;
+use broker_core::settlement::LedgerStore;
 use broker_core::{
-    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, Signer, SqliteLedger,
-    SqliteReader, SystemClock, UserId,
+    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, LedgerReader, Signer,
+    SqliteLedger, SqliteReader, SystemClock, UserId,
 };
 use tokio::time::timeout;
 
@@ -17,16 +18,18 @@ use crate::attest::report::ReportParts;
 use crate::attest::{self, AttestError, ReportService, Tee};
 use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
+use crate::exchange::funds::Funds;
+use crate::exchange::prices::Prices;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
-use crate::http::{AppState, Pace};
+use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
-use crate::network::Network;
 use crate::network::accounts::Accounts;
 use crate::network::escrows::Escrows;
 use crate::network::sessions::Sessions;
-use crate::upstream::{Catalog, UpstreamError, Vllm};
+use crate::network::{Network, NetworkParts};
+use crate::upstream::{Catalog, Target, UpstreamError, Vllm};
 
 mod servers;
 
@@ -89,6 +92,7 @@ pub struct Application {
     ledger: LedgerHandle,
     catalog: Arc<Catalog>,
     engine: Arc<Vllm>,
+    network: Option<Arc<Network>>,
 }
 
 impl Application {
@@ -108,7 +112,6 @@ impl Application {
         settings: Settings,
         chain: Option<Arc<dyn Chain>>,
     ) -> Result<Self, StartError> {
-        let network = chain.map(|chain| Arc::new(Network::new(chain)));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let LedgerUrl::Sqlite(path) = &settings.ledger;
         let Tee { attester, keys } = attest::choose(settings.tee).await?;
@@ -116,8 +119,8 @@ impl Application {
         let signer = keys::signer(&keys, &beside(path, SECRET_FILE)).await?;
         let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
         let told = catalog.clone();
-        let advertised = settings.service.model.clone();
-        let model = move || advertised.clone().or_else(|| told.known().map(|m| m.name.clone()));
+        catalog.advertise(settings.service.model.clone());
+        let model = move || told.advertised().or_else(|| told.known().map(|m| m.name.clone()));
         let reports = ReportService::new(ReportParts {
             attester,
             gpus: attest::choose_gpu(settings.gpu, platform)?,
@@ -136,22 +139,37 @@ impl Application {
                  use it to try things out, never to serve others"
             );
         }
+        let reader: Arc<dyn LedgerReader> = Arc::new(SqliteReader::open(path)?);
+        let network = match chain {
+            Some(chain) => {
+                let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
+                let (signer, clock) = (signer.clone(), clock.clone());
+                let settlement = settings.settlement;
+                let parts = NetworkParts { chain, store, signer, clock, settlement };
+                Some(Arc::new(Network::start(parts).map_err(StartError::Server)?))
+            }
+            None => None,
+        };
         let parts = Parts { signer, catalog, reports, ledger, clock, network };
-        Self::bind(&settings, parts, SqliteReader::open(path)?)
+        Self::bind(&settings, parts, reader)
     }
 
-    fn bind(settings: &Settings, parts: Parts, reader: SqliteReader) -> Result<Self, StartError> {
+    fn bind(
+        settings: &Settings,
+        parts: Parts,
+        reader: Arc<dyn LedgerReader>,
+    ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
-        let reader: Arc<dyn LedgerReader> = Arc::new(reader);
-        let clients = parts.network.as_ref().map(|network| Clients::new(network, &parts, &reader, settings));
+        let clients = Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
             catalog: catalog.clone(),
-            tariff: settings.service.tariff.clone(),
+            prices: Prices::new(settings.service.tariff.clone()),
             admission: admission.clone(),
+            funds: clients.funds,
             on_disconnect: settings.upstream.on_disconnect,
             client_idle: Duration::from_secs(settings.limits.client_idle_secs),
             clock: parts.clock,
@@ -160,20 +178,24 @@ impl Application {
         });
         // Connections belong to the thread that made them: each server thread has its own client.
         // This one shows at start that the next ones can be built.
-        let engine = Arc::new(Vllm::new(&settings.upstream, &settings.limits)?);
+        let target = Target::new(&settings.upstream.url);
+        let engine = Arc::new(Vllm::new(target.clone(), &settings.limits)?);
         let state = AppState {
             exchange: Exchange { shared, engine: engine.clone() },
-            auth: Arc::new(Authenticator::new(&settings.auth)),
-            reader: Arc::new(reader),
+            auth: Arc::new(Authenticator::new(&settings.auth, clients.sessions)),
+            reader,
             reports: parts.reports,
-            network: parts.network,
+            network: parts.network.clone(),
             request_bytes_max: settings.limits.request_bytes_max,
+            pace: Arc::default(),
+            service: Arc::new(settings.service.clone()),
+            allow_origins: settings.server.allow_origins.clone(),
         };
         let of_thread = {
-            let (upstream, limits) = (settings.upstream.clone(), settings.limits.clone());
+            let limits = settings.limits.clone();
             move || {
                 let mut state = state.clone();
-                if let Ok(engine) = Vllm::new(&upstream, &limits) {
+                if let Ok(engine) = Vllm::new(target.clone(), &limits) {
                     state.exchange.engine = Arc::new(engine);
                 }
                 state
@@ -183,7 +205,8 @@ impl Application {
         let servers = Servers { silence: client_idle + CLIENT_SILENCE, state: of_thread };
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
-        Ok(Self { public, admin, switch, admission, ledger: parts.ledger, catalog, engine })
+        let (ledger, network) = (parts.ledger, parts.network);
+        Ok(Self { public, admin, switch, admission, ledger, catalog, engine, network })
     }
 
     /// Where the public routes are.
@@ -228,8 +251,14 @@ impl Application {
         }
         public_handle.stop(true).await;
         admin_handle.stop(true).await;
-        let ledger = self.ledger;
-        let stopped = rt::task::spawn_blocking(move || ledger.stop()).await;
+        let (ledger, network) = (self.ledger, self.network);
+        let stopped = rt::task::spawn_blocking(move || {
+            if let Some(network) = network {
+                network.settler.stop();
+            }
+            ledger.stop();
+        });
+        let stopped = stopped.await;
         if stopped.is_err() {
             tracing::error!("the ledger's end was not waited for");
         }
@@ -245,6 +274,28 @@ struct Parts {
     ledger: LedgerHandle,
     clock: Arc<dyn Clock>,
     network: Option<Arc<Network>>,
+}
+
+/// How clients of the 0G network are known, and what they may spend.
+#[derive(Default)]
+struct Clients {
+    sessions: Option<Arc<Sessions>>,
+    funds: Option<Arc<dyn Funds>>,
+}
+
+impl Clients {
+    fn of(settings: &Settings, network: Option<&Arc<Network>>, clock: &Arc<dyn Clock>) -> Self {
+        let (Some(network), Auth::SessionTokens) = (network, &settings.auth) else {
+            return Self::default();
+        };
+        let (chain, store) = (network.chain.clone(), network.store.clone());
+        let provider = chain.provider();
+        let accounts = Arc::new(Accounts::new(chain, store));
+        let reserve = settings.settlement.min_reserve;
+        let funds = Escrows::new(network.clone(), accounts.clone(), reserve);
+        let sessions = Sessions::new(provider, accounts, clock.clone());
+        Self { sessions: Some(Arc::new(sessions)), funds: Some(Arc::new(funds)) }
+    }
 }
 
 fn open_ledger(path: &Path, clock: &dyn Clock) -> Result<SqliteLedger, LedgerError> {

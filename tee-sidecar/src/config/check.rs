@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::error::Problem;
 use super::keys;
 use super::raw::{RawLog, RawServer, RawService, RawSettings, RawUpstream};
-use super::text::Text;
+use super::text::{Text, Texts};
 use super::{
     GpuProvider, LedgerUrl, Log, LogFormat, OnDisconnect, Server, Service, Settings, TeeProvider,
     Upstream,
@@ -17,6 +17,8 @@ use super::{
 
 mod access;
 mod limits;
+mod network;
+mod pricing;
 mod values;
 
 pub(super) use values::Check;
@@ -30,11 +32,15 @@ pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
     let gpu = gpu_provider(check, raw.gpu.provider.as_ref());
     let ledger = ledger(check, raw.ledger.url.as_ref());
     let service = service(check, &raw.service);
-    let auth = access::auth(check, &raw.auth, &server);
+    let problems_before = check.problems.len();
+    let network = network::network(check, &raw.network);
+    // A section that is there, and wrong, still says which mode is meant.
+    let on_network = network.is_some() || check.problems.len() > problems_before;
+    let settlement = network::settlement(check, &raw.interval, &raw.settlement);
+    let auth = access::auth(check, &raw.auth, &server, on_network);
     let admin_token = access::admin_token(check, &raw.admin, &server);
     let limits = limits::limits(check, &raw.limits);
     let log = log(check, &raw.log);
-    let (network, settlement) = (None, super::Settlement::default());
     Settings {
         server,
         upstream,
@@ -68,13 +74,7 @@ pub(super) fn one_serving_url(check: &mut Check, raw: &mut RawSettings) {
 
 fn later_releases(check: &mut Check, raw: &RawSettings) {
     for (key, rule) in keys::LATER {
-        let given = match *key {
-            "server.tls" => &raw.server.tls,
-            "network" => &raw.network,
-            "interval" => &raw.interval,
-            _ => &raw.settlement,
-        };
-        if given.is_some() {
+        if raw.server.tls.is_some() {
             check.problems.push(Problem::of(*key, *rule));
         }
     }
@@ -100,7 +100,25 @@ fn server(check: &mut Check, raw: &RawServer) -> Server {
     }
     let listen = listen.unwrap_or(LISTEN);
     let admin_listen = admin.unwrap_or(ADMIN_LISTEN);
-    Server { listen, admin_listen, allow_plain_http }
+    let allow_origins = origins(check, raw.allow_origins.as_ref());
+    Server { listen, admin_listen, allow_plain_http, allow_origins }
+}
+
+/// The pages that browsers may call us from. Exact: a wildcard would let every page spend tokens.
+fn origins(check: &mut Check, given: Option<&Texts>) -> Vec<String> {
+    let mut origins = Vec::new();
+    for (index, text) in given.into_iter().flat_map(Texts::items).enumerate() {
+        let is_origin = values::web_address(text.as_str())
+            .is_some_and(|url| url.origin().ascii_serialization() == text.as_str());
+        if is_origin {
+            origins.push(text.as_str().to_owned());
+        } else {
+            let rule = "must be an exact origin as browsers send it: https://app.example, without \
+                        path or default port";
+            check.refuse(&format!("server.allowOrigins[{index}]"), text, rule);
+        }
+    }
+    origins
 }
 
 fn needs_plain_http(
@@ -219,10 +237,11 @@ fn service(check: &mut Check, raw: &RawService) -> Service {
     });
     let kind = check.name("service.type", raw.kind.as_ref());
     let verifiability = check.name("service.verifiability", raw.verifiability.as_ref());
-    let tariff = Tariff::per_token(
-        check.neuron("service.inputPrice", raw.input_price.as_ref(), Neuron::ZERO),
-        check.neuron("service.outputPrice", raw.output_price.as_ref(), Neuron::ZERO),
-    );
+    let tariff = Tariff {
+        input_price: check.neuron("service.inputPrice", raw.input_price.as_ref(), Neuron::ZERO),
+        output_price: check.neuron("service.outputPrice", raw.output_price.as_ref(), Neuron::ZERO),
+        schedule: pricing::schedule(check, raw),
+    };
     Service {
         serving_url,
         kind: kind.unwrap_or_else(|| SERVICE_TYPE.to_owned()),

@@ -8,6 +8,8 @@ use super::{
     TeeProvider, secret,
 };
 
+mod network;
+
 /// Every key with the value in force. A secret shows as `<secret>`, or `<none>` where there is
 /// none; the keys that name a secret's file and the alias `servingUrl` do not show.
 pub fn effective(settings: &Settings) -> String {
@@ -18,11 +20,12 @@ pub fn effective(settings: &Settings) -> String {
         gpu,
         ledger,
         service,
+        network,
+        settlement,
         auth,
         admin_token,
         limits,
         log,
-        ..
     } = settings;
     let LedgerUrl::Sqlite(ledger_path) = ledger;
     let document = json!({
@@ -30,6 +33,7 @@ pub fn effective(settings: &Settings) -> String {
             "listen": server.listen,
             "adminListen": server.admin_listen,
             "allowPlainHttp": server.allow_plain_http,
+            "allowOrigins": server.allow_origins,
         },
         "upstream": {
             "url": upstream.url,
@@ -49,7 +53,12 @@ pub fn effective(settings: &Settings) -> String {
             "verifiability": service.verifiability,
             "inputPrice": service.tariff.input_price,
             "outputPrice": service.tariff.output_price,
+            "tieredPricing": network::tiered_pricing(&service.tariff),
+            "cacheTokenBilling": network::cache_token_billing(&service.tariff),
         },
+        "network": network::section(network.as_ref()),
+        "interval": network::interval(settlement),
+        "settlement": network::settlement(settlement),
         "auth": auth_section(auth),
         "admin": { "token": secret_word(admin_token.as_ref()) },
         "limits": limits_section(limits),

@@ -6,9 +6,9 @@ use std::ffi::OsString;
 use zeroize::Zeroizing;
 
 use super::error::Problem;
-use super::keys::{self, Slot};
+use super::keys::{self, ListSlot, Slot};
 use super::raw::RawSettings;
-use super::text::Text;
+use super::text::{Text, Texts};
 
 /// The environment of this process. Nothing else in the program reads it.
 pub fn environment() -> std::env::VarsOs {
@@ -44,7 +44,10 @@ pub(super) fn override_with(
                 problems.push(Problem::of(key, "the environment sets it twice, to two values"));
             }
             _ => {
-                *slot(raw) = Some(value.clone());
+                match slot {
+                    Place::Value(slot) => *slot(raw) = Some(value.clone()),
+                    Place::List(slot) => *slot(raw) = Some(Texts::from_environment(&value)),
+                }
                 seen.insert(key, value);
             }
         }
@@ -58,20 +61,34 @@ fn path_of(name: &str) -> Option<String> {
     name.strip_prefix(PREFIX).map(|path| path.replace("__", "."))
 }
 
-fn known(name: &str, path: &str) -> Result<(&'static str, Slot), Problem> {
+/// Where what a variable sets is kept.
+enum Place {
+    Value(Slot),
+    List(ListSlot),
+}
+
+fn known(name: &str, path: &str) -> Result<(&'static str, Place), Problem> {
     let within = |section: &str| {
         let rest = path.strip_prefix(section.to_ascii_lowercase().as_str());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    if within(keys::API_KEYS) {
+    if let Some((list, _)) = keys::OBJECT_LISTS.iter().find(|(list, _)| within(list)) {
+        let secrets = if *list == keys::API_KEYS {
+            " and its secrets into files named by keyFile"
+        } else {
+            ""
+        };
+        let rule = "is a list of objects, which the environment cannot set";
         return Err(Problem::of(
             name,
-            "auth.apiKeys is a list of objects, which the environment cannot set; \
-             write the list in the file and its secrets into files named by keyFile",
+            format!("{list} {rule}; write the list in the file{secrets}"),
         ));
     }
     if let Some((key, rule)) = keys::LATER.iter().find(|(key, _)| within(key)) {
         return Err(Problem::of(name, format!("{key}: {rule}")));
+    }
+    if let Some((key, slot)) = keys::LISTS.iter().find(|(key, _)| key.eq_ignore_ascii_case(path)) {
+        return Ok((*key, Place::List(*slot)));
     }
     let Some((key, slot)) = keys::VALUES.iter().find(|(key, _)| key.eq_ignore_ascii_case(path))
     else {
@@ -80,9 +97,9 @@ fn known(name: &str, path: &str) -> Result<(&'static str, Slot), Problem> {
     };
     // Both spellings of one key: the environment wins over the file whichever the file used.
     Ok(if *key == "servingUrl" {
-        ("service.servingUrl", |raw| &mut raw.service.serving_url)
+        ("service.servingUrl", Place::Value(|raw| &mut raw.service.serving_url))
     } else {
-        (*key, *slot)
+        (*key, Place::Value(*slot))
     })
 }
 

@@ -86,6 +86,7 @@ impl fmt::Display for Problem {
 /// False for secrets, and for addresses that may carry a password or a token.
 fn is_harmless(key: &str, value: &str) -> bool {
     let leaf = key.rsplit('.').next().unwrap_or(key);
+    let leaf = leaf.split('[').next().unwrap_or(leaf);
     !SECRET_KEYS.contains(&leaf) && !value.contains(['@', '?'])
 }
 
@@ -98,7 +99,7 @@ fn shortened(value: &str) -> String {
 }
 
 /// The last part of the path of every key that holds a secret.
-const SECRET_KEYS: [&str; 2] = ["key", "token"];
+const SECRET_KEYS: [&str; 3] = ["key", "token", "privateKeys"];
 
 /// An error message repeats this much of a value at most.
 const VALUE_CHARS_MAX: usize = 80;

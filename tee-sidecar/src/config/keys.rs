@@ -1,10 +1,13 @@
 //! The keys that exist, by path: what the environment can set and what a typo is compared with.
 
 use super::raw::RawSettings;
-use super::text::Text;
+use super::text::{Text, Texts};
 
 /// Where a key's text is kept.
 pub(super) type Slot = fn(&mut RawSettings) -> &mut Option<Text>;
+
+/// Where a key's list of texts is kept.
+pub(super) type ListSlot = fn(&mut RawSettings) -> &mut Option<Texts>;
 
 /// Every key that holds one value and is not part of a list.
 pub(super) const VALUES: &[(&str, Slot)] = &[
@@ -24,6 +27,26 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
     ("service.verifiability", |raw| &mut raw.service.verifiability),
     ("service.inputPrice", |raw| &mut raw.service.input_price),
     ("service.outputPrice", |raw| &mut raw.service.output_price),
+    ("service.cacheTokenBilling.enabled", |raw| &mut raw.service.cache_token_billing.enabled),
+    ("service.cacheTokenBilling.divisor", |raw| &mut raw.service.cache_token_billing.divisor),
+    ("service.cacheTokenBilling.writeMultiplier", |raw| {
+        &mut raw.service.cache_token_billing.write_multiplier
+    }),
+    ("service.cacheTokenBilling.write1hMultiplier", |raw| {
+        &mut raw.service.cache_token_billing.write_1h_multiplier
+    }),
+    ("network.url", |raw| &mut raw.network.url),
+    ("network.chainID", |raw| &mut raw.network.chain_id),
+    ("network.privateKeysFile", |raw| &mut raw.network.private_keys_file),
+    ("network.contractAddress", |raw| &mut raw.network.contract_address),
+    ("network.confirmations", |raw| &mut raw.network.confirmations),
+    ("network.maxGasPrice", |raw| &mut raw.network.max_gas_price),
+    ("interval.settlementProcessor", |raw| &mut raw.interval.settlement_processor),
+    ("interval.forceSettlementProcessor", |raw| &mut raw.interval.force_settlement_processor),
+    ("interval.autoSettleBufferTime", |raw| &mut raw.interval.auto_settle_buffer_time),
+    ("settlement.minSettlementFee", |raw| &mut raw.settlement.min_settlement_fee),
+    ("settlement.minReserveNeuron", |raw| &mut raw.settlement.min_reserve_neuron),
+    ("settlement.owedPercentMax", |raw| &mut raw.settlement.owed_percent_max),
     ("auth.mode", |raw| &mut raw.auth.mode),
     ("admin.token", |raw| &mut raw.admin.token),
     ("admin.tokenFile", |raw| &mut raw.admin.token_file),
@@ -39,44 +62,73 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
     ("log.filter", |raw| &mut raw.log.filter),
 ];
 
-/// The list of objects; only a file can hold it.
+/// Every key that holds a list of values.
+pub(super) const LISTS: &[(&str, ListSlot)] = &[
+    ("server.allowOrigins", |raw| &mut raw.server.allow_origins),
+    ("network.privateKeys", |raw| &mut raw.network.private_keys),
+];
+
+/// A list of objects; only a file can hold it.
 pub(super) const API_KEYS: &str = "auth.apiKeys";
 
-/// The keys of one entry of [`API_KEYS`].
-pub(super) const API_KEY_ENTRY: &[&str] = &["account", "key", "keyFile", "creditNeuron"];
+/// The other list of objects.
+pub(super) const TIERS: &str = "service.tieredPricing.tiers";
+
+/// The lists of objects, and the keys of one entry of each.
+pub(super) const OBJECT_LISTS: &[(&str, &[&str])] = &[
+    (API_KEYS, &["account", "key", "keyFile", "creditNeuron"]),
+    (TIERS, &["maxInputTokens", "inputMultiplier", "outputMultiplier"]),
+];
 
 /// Keys that later releases have, and what to say to a host who uses one today.
-pub(super) const LATER: &[(&str, &str)] = &[
-    ("server.tls", "this release does not serve TLS itself; leave the section out"),
-    ("network", "this release does not have the 0G network; leave the section out"),
-    ("interval", "this release does not settle on a chain; leave the section out"),
-    ("settlement", "this release does not settle on a chain; leave the section out"),
-];
+pub(super) const LATER: &[(&str, &str)] =
+    &[("server.tls", "this release does not serve TLS itself; leave the section out")];
 
 /// True for a key path that holds one value.
 pub(super) fn is_value(key: &str) -> bool {
-    let entry = key.strip_prefix(API_KEYS).and_then(|rest| rest.split_once("]."));
-    entry.is_some_and(|(_, leaf)| API_KEY_ENTRY.contains(&leaf))
+    let in_list = LISTS.iter().any(|(list, _)| {
+        key.strip_prefix(list).is_some_and(|rest| rest.starts_with('[') && rest.ends_with(']'))
+    });
+    in_list
+        || entry_of(key).is_some_and(|(_, keys, _, leaf)| keys.contains(&leaf))
         || VALUES.iter().any(|(known, _)| *known == key)
+}
+
+/// True for a key path that holds a list of values.
+pub(super) fn is_list(key: &str) -> bool {
+    LISTS.iter().any(|(known, _)| *known == key)
 }
 
 /// True for the path of a key, or of a section of keys, that this program knows.
 pub(super) fn exists(key: &str) -> bool {
-    let known = VALUES.iter().map(|(known, _)| *known).chain(LATER.iter().map(|(known, _)| *known));
     let is_within = |known: &str| {
         known.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    is_value(key) || known.chain([API_KEYS]).any(is_within)
+    let later = LATER.iter().map(|(known, _)| *known);
+    is_value(key) || all().chain(later).any(is_within)
 }
 
 /// The known key that takes the fewest edits to reach from `key`, whatever the case.
 pub(super) fn nearest(key: &str) -> String {
-    if let Some((entry, leaf)) = key.strip_prefix(API_KEYS).and_then(|rest| rest.split_once("].")) {
-        let leaf = API_KEY_ENTRY.iter().min_by_key(|known| distance(known, leaf));
-        return format!("{API_KEYS}{entry}].{}", leaf.unwrap_or(&"key"));
+    if let Some((list, keys, index, leaf)) = entry_of(key) {
+        let leaf = keys.iter().min_by_key(|known| distance(known, leaf));
+        return format!("{list}{index}].{}", leaf.unwrap_or(&""));
     }
-    let known = VALUES.iter().map(|(known, _)| *known).chain([API_KEYS]);
-    known.min_by_key(|known| distance(known, key)).unwrap_or_default().to_owned()
+    all().min_by_key(|known| distance(known, key)).unwrap_or_default().to_owned()
+}
+
+fn all() -> impl Iterator<Item = &'static str> {
+    let values = VALUES.iter().map(|(known, _)| *known);
+    let lists = LISTS.iter().map(|(known, _)| *known);
+    values.chain(lists).chain(OBJECT_LISTS.iter().map(|(known, _)| *known))
+}
+
+/// A path within a list of objects: the list, its keys, where in it, and the rest of the path.
+fn entry_of(key: &str) -> Option<(&'static str, &'static [&'static str], &str, &str)> {
+    OBJECT_LISTS.iter().find_map(|(list, keys)| {
+        let (index, leaf) = key.strip_prefix(list)?.split_once("].")?;
+        Some((*list, *keys, index, leaf))
+    })
 }
 
 /// Insertions, deletions and replacements between two texts, whatever the case.

@@ -6,7 +6,13 @@ use serde_path_to_error::{Path, Segment};
 
 use super::error::Problem;
 use super::keys;
-use super::text::Text;
+use super::text::{Text, Texts};
+
+mod chain;
+
+pub(super) use chain::{
+    RawCacheBilling, RawInterval, RawNetwork, RawSettlement, RawTier, RawTieredPricing,
+};
 
 /// The file, key by key. Every key may be absent or null.
 #[derive(Default, Deserialize)]
@@ -33,9 +39,12 @@ pub(super) struct RawSettings {
     pub(super) limits: RawLimits,
     #[serde(deserialize_with = "null_is_default")]
     pub(super) log: RawLog,
-    pub(super) network: Option<IgnoredAny>,
-    pub(super) interval: Option<IgnoredAny>,
-    pub(super) settlement: Option<IgnoredAny>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) network: RawNetwork,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) interval: RawInterval,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) settlement: RawSettlement,
 }
 
 #[derive(Default, Deserialize)]
@@ -44,6 +53,7 @@ pub(super) struct RawServer {
     pub(super) listen: Option<Text>,
     pub(super) admin_listen: Option<Text>,
     pub(super) allow_plain_http: Option<Text>,
+    pub(super) allow_origins: Option<Texts>,
     pub(super) tls: Option<IgnoredAny>,
 }
 
@@ -77,6 +87,10 @@ pub(super) struct RawService {
     pub(super) verifiability: Option<Text>,
     pub(super) input_price: Option<Text>,
     pub(super) output_price: Option<Text>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) tiered_pricing: RawTieredPricing,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) cache_token_billing: RawCacheBilling,
 }
 
 #[derive(Default, Deserialize)]
@@ -154,7 +168,9 @@ fn shape_problem(path: &Path, error: &serde_yaml_ng::Error) -> Problem {
     } else if message.contains("invalid ") {
         let rule = match key.as_str() {
             WHOLE => "is a mapping of keys to values",
-            "auth.apiKeys" => "must be a list of entries with account, key or keyFile",
+            keys::API_KEYS => "must be a list of entries with account, key or keyFile",
+            keys::TIERS => "must be a list of entries with maxInputTokens and multipliers",
+            key if keys::is_list(key) => "must be a list of values, as [a, b]",
             key if keys::is_value(key) => "must be one value, not a list or a section",
             _ => "must be a section with keys of its own",
         };

@@ -1,8 +1,8 @@
 //! The money of one exchange: a hold that is open, and the one way to close it.
 
 use broker_core::{
-    Applied, Command, Decision, Digest32, Hold, LedgerError, LedgerHandle, Neuron, Outcome, Receipt,
-    ReceiptId, Refusal, ReleaseReason, RequestKey, Usage, UserId,
+    Applied, Command, Decision, Digest32, Hold, LedgerError, LedgerHandle, Neuron, Outcome,
+    Receipt, ReceiptId, Refusal, ReleaseReason, RequestKey, Usage, UserId,
 };
 
 use super::Shared;

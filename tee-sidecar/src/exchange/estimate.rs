@@ -62,7 +62,7 @@ impl Exchange {
         let shared = &self.shared;
         let (request, model) = self.read(body, request_id).await?;
         let bound = super::bound(&request, &model);
-        let tariff = shared.tariff.clone();
+        let tariff = shared.prices.now();
         let max_fee = super::ceiling(&tariff, bound)?;
         let issued_at = shared.clock.now();
         let mut estimate = Estimate {

@@ -9,7 +9,9 @@ use actix_web::http::header::{
 /// Pages of exactly these origins. There is no wildcard: credentials are allowed.
 pub fn cors(origins: Vec<String>) -> Cors {
     Cors::default()
-        .allowed_origin_fn(move |origin, _| origins.iter().any(|o| o.as_bytes() == origin.as_bytes()))
+        .allowed_origin_fn(move |origin, _| {
+            origins.iter().any(|o| o.as_bytes() == origin.as_bytes())
+        })
         .allowed_methods([Method::GET, Method::POST])
         .allowed_headers([ACCEPT, AUTHORIZATION, CONTENT_TYPE, ORIGIN])
         .allowed_headers(["x-requested-with", "x-request-id", "idempotency-key"])

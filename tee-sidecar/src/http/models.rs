@@ -100,7 +100,7 @@ pub(super) async fn list(
             "type": service.kind,
             "max_model_len": model.context_tokens,
             "context_length": model.context_tokens,
-            "pricing": Pricing::of(&shared.tariff),
+            "pricing": Pricing::of(&shared.prices.now()),
             "verifiability": service.verifiability,
             "tee_attested": !state.reports.is_simulated(),
         }],

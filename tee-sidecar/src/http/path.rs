@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_path_elsewhere_is_not_behind_the_proxy() {
-        for path in ["/", "/v1", "/v1/chat/completions", "/V1/proxy/chat/completions", "/proxy/v1"] {
+        for path in ["/", "/v1", "/v1/chat/completions", "/V1/proxy/chat/completions", "/proxy/v1"]
+        {
             assert_eq!(at(path), None, "{path}");
             assert!(!is_network_s(path), "{path}");
         }

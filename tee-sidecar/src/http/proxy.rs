@@ -38,11 +38,7 @@ pub(super) async fn serve(
     answer.unwrap_or_else(|error| error.error_response())
 }
 
-fn refuse(
-    request: &HttpRequest,
-    endpoint: &Result<Endpoint, Fault>,
-    fault: Fault,
-) -> HttpResponse {
+fn refuse(request: &HttpRequest, endpoint: &Result<Endpoint, Fault>, fault: Fault) -> HttpResponse {
     let ids = match endpoint {
         Ok(Endpoint::Chat) => Ids::of_exchange(request),
         _ => Ids::of(request),

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_core::chain::AccountView;
-use broker_core::{Chain, ChainError, Command, LedgerHandle, Neuron, Refusal, UserId};
+use broker_core::settlement::{LedgerStore, mirror};
+use broker_core::{Chain, ChainError, UserId};
 use tokio::time::{Instant, timeout};
 
 use crate::fault::Fault;
@@ -27,7 +28,7 @@ pub const REREAD_PAUSE: Duration = Duration::from_secs(1);
 /// The users of this provider, as the chain has them.
 pub struct Accounts {
     chain: Arc<dyn Chain>,
-    ledger: LedgerHandle,
+    store: LedgerStore,
     slots: Mutex<HashMap<UserId, Arc<Slot>>>,
     /// Users that nobody has asked for lately; each costs a call to the chain.
     strangers: Rate,
@@ -44,17 +45,15 @@ struct Slot {
 struct State {
     known: Option<(Instant, AccountView)>,
     failed: Option<Instant>,
-    /// The cover and the nonce that the ledger took over last.
-    mirrored: Option<(Neuron, u64)>,
 }
 
 impl Accounts {
     /// Nobody is known yet.
-    pub fn new(chain: Arc<dyn Chain>, ledger: LedgerHandle) -> Self {
+    pub fn new(chain: Arc<dyn Chain>, store: LedgerStore) -> Self {
         let all = Rule { burst: 2 * STRANGERS_PER_SEC, per_sec: STRANGERS_PER_SEC };
         let each = Rule { burst: 20, per_sec: 10 };
         let strangers = Rate::new(all, each);
-        Self { chain, ledger, slots: Mutex::default(), strangers }
+        Self { chain, store, slots: Mutex::default(), strangers }
     }
 
     /// The user's escrow, at most [`FRESH`] old where the chain can be asked.
@@ -104,47 +103,10 @@ impl Accounts {
             slot.state().failed = Some(Instant::now());
             unknown()
         })?;
-        self.mirror(slot, user, &view).await?;
+        // What it refuses waits for the settler, or froze the account: the next hold will say so.
+        mirror(&self.store, user, &view).await.map_err(|error| no_ledger(&error))?;
         slot.state().known = Some((Instant::now(), view));
         Ok(view)
-    }
-
-    /// Tells the ledger what final blocks say, where that is new.
-    async fn mirror(&self, slot: &Slot, user: UserId, view: &AccountView) -> Result<(), Fault> {
-        let last = slot.state().mirrored;
-        let (cover, nonce) = match (view.settled, last) {
-            (Some(settled), _) => (view.cover(), settled.nonce),
-            // The account was deleted, with all that was in it.
-            (None, Some((_, nonce))) => (Neuron::ZERO, nonce),
-            // Strangers leave nothing in the ledger.
-            (None, None) => return Ok(()),
-        };
-        if last == Some((cover, nonce)) {
-            return Ok(());
-        }
-        let told = self.ledger.apply(Command::Escrow { user, cover, nonce }).await;
-        match told.map_err(|error| no_ledger(&error))? {
-            Ok(_) => slot.state().mirrored = Some((cover, nonce)),
-            Err(Refusal::ChainAhead { known, seen }) => self.freeze(user, known, seen).await?,
-            // The settler ends the voucher first; until then the cover stays.
-            Err(Refusal::VoucherOpen { .. }) => {}
-            // A node behind the others; the next look may be better.
-            Err(Refusal::ChainBehind { known, seen }) => {
-                tracing::info!(%user, known, seen, "an old view of an account is ignored");
-            }
-            Err(other) => tracing::error!(%user, %other, "the ledger refuses an escrow"),
-        }
-        Ok(())
-    }
-
-    /// The chain took a voucher that this ledger knows nothing of.
-    async fn freeze(&self, user: UserId, known: u64, seen: u64) -> Result<(), Fault> {
-        let frozen = self.ledger.apply(Command::Freeze { user, nonce: seen }).await;
-        if frozen.map_err(|error| no_ledger(&error))?.is_ok() {
-            tracing::error!(%user, known, seen, "this user is FROZEN: the chain took a voucher \
-                that this ledger never made; the ledger is an old copy, or someone else has the key");
-        }
-        Ok(())
     }
 
     fn slot(&self, user: UserId, peer: Option<IpAddr>) -> Result<Arc<Slot>, Fault> {

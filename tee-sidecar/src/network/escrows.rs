@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::chain::{AccountView, Service};
-use broker_core::{Account, LedgerReader, Neuron, UserId};
+use broker_core::{Account, Neuron, UserId};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -17,7 +17,6 @@ use crate::fault::Fault;
 pub struct Escrows {
     network: Arc<Network>,
     accounts: Arc<Accounts>,
-    reader: Arc<dyn LedgerReader>,
     min_reserve: Neuron,
     /// When the chain was asked for the service, and what it said.
     service: Mutex<Option<(Instant, Option<Service>)>>,
@@ -25,13 +24,8 @@ pub struct Escrows {
 
 impl Escrows {
     /// Escrows that must hold `min_reserve` beyond what their users owe.
-    pub fn new(
-        network: Arc<Network>,
-        accounts: Arc<Accounts>,
-        reader: Arc<dyn LedgerReader>,
-        min_reserve: Neuron,
-    ) -> Self {
-        Self { network, accounts, reader, min_reserve, service: Mutex::default() }
+    pub fn new(network: Arc<Network>, accounts: Arc<Accounts>, min_reserve: Neuron) -> Self {
+        Self { network, accounts, min_reserve, service: Mutex::default() }
     }
 
     async fn check(&self, user: UserId) -> Result<(), Fault> {
@@ -130,7 +124,7 @@ impl Escrows {
     }
 
     async fn account(&self, user: UserId) -> Result<Account, Fault> {
-        let reader = self.reader.clone();
+        let reader = self.network.store.reader.clone();
         let read = tokio::task::spawn_blocking(move || reader.account(&user)).await;
         match read {
             Ok(Ok(account)) => Ok(account),

@@ -37,7 +37,8 @@ impl Sessions {
         authorization: Option<&[u8]>,
         peer: Option<IpAddr>,
     ) -> Result<UserId, Fault> {
-        let token = Token::read(authorization, &self.provider, self.clock.now()).map_err(refused)?;
+        let token =
+            Token::read(authorization, &self.provider, self.clock.now()).map_err(refused)?;
         let view = self.accounts.view(token.user, peer).await?;
         token.check_account(view.latest.as_ref()).map_err(refused)?;
         if !self.is_verified(&token.hash) {

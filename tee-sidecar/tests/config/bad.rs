@@ -31,7 +31,7 @@ fn all_bad_values_of_a_file_are_reported_together() {
     let error = load(concat!(
         "server: {listen: nowhere}\n",
         "upstream: {url: ftp://engine}\n",
-        "network: {url: http://chain}\n",
+        "network: {privateKeys: [short]}\n",
         "limits: {concurrentMax: 0, clientIdleSecs: soon}\n",
         "auth: {mode: apiKeys, apiKeys: [{account: a, key: short}, {key: short}]}\n",
         "log: {format: xml}\n",
@@ -41,9 +41,12 @@ fn all_bad_values_of_a_file_are_reported_together() {
     assert_eq!(
         keys,
         [
-            "network",
             "server.listen",
             "upstream.url",
+            "network.privateKeys",
+            "network.url",
+            "network.chainID",
+            "network.contractAddress",
             "auth.apiKeys[0].key",
             "auth.apiKeys[1].account",
             "auth.apiKeys[1].key",
@@ -223,7 +226,4 @@ const BAD: &[Row] = &[
     ("log: {filter: ''}", "log.filter", Some(""), "a filter"),
     // What later releases have.
     ("server: {tls: {certFile: a, keyFile: b}}", "server.tls", None, "does not serve TLS itself"),
-    ("network: {url: http://chain}", "network", None, "does not have the 0G network"),
-    ("interval: {settleSecs: 60}", "interval", None, "does not settle on a chain"),
-    ("settlement: {}", "settlement", None, "does not settle on a chain"),
 ];

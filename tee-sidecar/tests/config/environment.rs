@@ -11,14 +11,28 @@ use super::support::{file, load_with, paths, program, stderr, stdout};
 fn every_key_can_be_set_and_has_an_effect() {
     let defaults = effective(&Settings::load(None, []).unwrap());
     for (name, value, line) in SETS {
-        let settings = load_with("", &[(name, value)]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        // Keys that go with others only: in a file that has the others.
+        let yaml = match name {
+            name if name.contains("__NETWORK__PRIVATEKEYS") => WITHOUT_KEY,
+            name if name.contains("__NETWORK__") => ON_NETWORK,
+            name if name.contains("__CACHETOKENBILLING__") => WITH_CACHE,
+            _ => "",
+        };
+        let settings = load_with(yaml, &[(name, value)]).unwrap_or_else(|e| panic!("{name}: {e}"));
         let printed = effective(&settings);
         assert!(printed.contains(line), "{name}: {printed}");
         assert!(!defaults.contains(line), "{name}: {line} is the default");
         let lower = name.to_ascii_lowercase();
-        assert_eq!(effective(&load_with("", &[(&lower, value)]).unwrap()), printed, "{lower}");
+        assert_eq!(effective(&load_with(yaml, &[(&lower, value)]).unwrap()), printed, "{lower}");
     }
 }
+
+const WITHOUT_KEY: &str = "network: {url: http://a, chainID: 1, \
+    contractAddress: 0x0165878A594ca255338adfa4d48449f69242Eb8F}";
+const ON_NETWORK: &str = "network: {url: http://a, chainID: 1, \
+    privateKeys: [0x1111111111111111111111111111111111111111111111111111111111111111], \
+    contractAddress: 0x0165878A594ca255338adfa4d48449f69242Eb8F}";
+const WITH_CACHE: &str = "service: {cacheTokenBilling: {enabled: true}}";
 
 #[test]
 fn the_table_of_effects_has_every_key() {
@@ -27,13 +41,15 @@ fn the_table_of_effects_has_every_key() {
         let name = format!("SIDECAR__{}", key.replace('.', "__").to_ascii_uppercase());
         let is_set = SETS.iter().any(|(set, ..)| *set == name);
         // Whether the mode may be changed depends on the list, which only a file can hold.
-        assert!(is_set || key.starts_with("auth."), "{name} is not in the table");
+        // The other list of objects is in the file only, too.
+        let in_file = key.starts_with("auth.") || key == "service.tieredPricing.tiers";
+        assert!(is_set || in_file, "{name} is not in the table");
     }
 }
 
 #[test]
 fn the_mode_is_set_for_the_keys_of_the_file() {
-    let yaml = "auth: {mode: sessionTokens, apiKeys: [{account: a, key: k123456789abcdef}]}";
+    let yaml = "auth: {mode: open, apiKeys: [{account: a, key: k123456789abcdef}]}";
     let settings = load_with(yaml, &[("SIDECAR__AUTH__MODE", "apiKeys")]).unwrap();
     assert!(matches!(settings.auth, Auth::ApiKeys(keys) if keys.len() == 1));
 }
@@ -119,6 +135,8 @@ const SETS: &[(&str, &str, &str)] = &[
     ("SIDECAR__SERVER__LISTEN", "127.0.0.1:81", "listen: 127.0.0.1:81\n"),
     ("SIDECAR__SERVER__ADMINLISTEN", "127.0.0.1:82", "adminListen: 127.0.0.1:82\n"),
     ("SIDECAR__SERVER__ALLOWPLAINHTTP", "true", "allowPlainHttp: true\n"),
+    ("SIDECAR__SERVER__ALLOWORIGINS", "https://a.b, http://c:8000",
+     "allowOrigins:\n  - https://a.b\n  - http://c:8000\n"),
     ("SIDECAR__UPSTREAM__URL", "http://engine/v1", "url: http://engine\n"),
     ("SIDECAR__UPSTREAM__MODEL", "0123", "model: '0123'\n"),
     ("SIDECAR__UPSTREAM__ONDISCONNECT", "drain", "onDisconnect: drain\n"),
@@ -133,6 +151,25 @@ const SETS: &[(&str, &str, &str)] = &[
     ("SIDECAR__SERVICE__INPUTPRICE", "18446744073709551616",
      "inputPrice: '18446744073709551616'\n"),
     ("SIDECAR__SERVICE__OUTPUTPRICE", "2", "outputPrice: '2'\n"),
+    ("SIDECAR__SERVICE__CACHETOKENBILLING__ENABLED", "true", "enabled: true\n"),
+    ("SIDECAR__SERVICE__CACHETOKENBILLING__DIVISOR", "10", "divisor: 10\n"),
+    ("SIDECAR__SERVICE__CACHETOKENBILLING__WRITEMULTIPLIER", "1.25", "writeMultiplier: 5/4\n"),
+    ("SIDECAR__SERVICE__CACHETOKENBILLING__WRITE1HMULTIPLIER", "2", "write1hMultiplier: '2'\n"),
+    ("SIDECAR__NETWORK__URL", "https://chain", "url: https://chain\n"),
+    ("SIDECAR__NETWORK__CHAINID", "16661", "chainID: 16661\n"),
+    ("SIDECAR__NETWORK__PRIVATEKEYS",
+     "0x2222222222222222222222222222222222222222222222222222222222222222",
+     "privateKeys:\n  - <secret>\n"),
+    ("SIDECAR__NETWORK__CONTRACTADDRESS", "0x47340d900bdFec2BD393c626E12ea0656F938d84",
+     "contractAddress: 0x47340d900bdFec2BD393c626E12ea0656F938d84\n"),
+    ("SIDECAR__NETWORK__CONFIRMATIONS", "0", "confirmations: 0\n"),
+    ("SIDECAR__NETWORK__MAXGASPRICE", "7", "maxGasPrice: '7'\n"),
+    ("SIDECAR__INTERVAL__SETTLEMENTPROCESSOR", "5m1s", "settlementProcessor: 301\n"),
+    ("SIDECAR__INTERVAL__FORCESETTLEMENTPROCESSOR", "600", "forceSettlementProcessor: 600\n"),
+    ("SIDECAR__INTERVAL__AUTOSETTLEBUFFERTIME", "1h", "autoSettleBufferTime: 3600\n"),
+    ("SIDECAR__SETTLEMENT__MINSETTLEMENTFEE", "5", "minSettlementFee: '5'\n"),
+    ("SIDECAR__SETTLEMENT__MINRESERVENEURON", "6", "minReserveNeuron: '6'\n"),
+    ("SIDECAR__SETTLEMENT__OWEDPERCENTMAX", "7", "owedPercentMax: 7\n"),
     ("SIDECAR__ADMIN__TOKEN", "t", "token: <secret>\n"),
     ("SIDECAR__LIMITS__REQUESTBYTESMAX", "64", "requestBytesMax: 64\n"),
     ("SIDECAR__LIMITS__CONCURRENTMAX", "3", "concurrentMax: 3\n"),
@@ -165,11 +202,16 @@ const REFUSED: &[Refused] = &[
     (&[("SIDECAR__AUTH__APIKEYS", "a,b")], "SIDECAR__AUTH__APIKEYS",
      "a list of objects, which the environment cannot set"),
     (&[("SIDECAR__AUTH__APIKEYS__0__KEY", "a")], "SIDECAR__AUTH__APIKEYS__0__KEY", "keyFile"),
-    (&[("SIDECAR__NETWORK__PRIVATEKEYS", "a")], "SIDECAR__NETWORK__PRIVATEKEYS",
-     "network: this release does not have the 0G network"),
+    (&[("SIDECAR__NETWORK__PRIVATEKEYS", "a")], "network.privateKeys",
+     "64 hex digits, with or without 0x (the value is from the environment)"),
+    (&[("SIDECAR__NETWORK__PRIVATEKEYS", "a,b")], "network.privateKeys", "exactly one key"),
+    (&[("SIDECAR__SERVICE__TIEREDPRICING__TIERS__0__MAXINPUTTOKENS", "1")],
+     "SIDECAR__SERVICE__TIEREDPRICING__TIERS__0__MAXINPUTTOKENS", "the environment cannot set"),
+    (&[("SIDECAR__SERVER__ALLOWORIGINS", "https://a,*")], "server.allowOrigins[1]",
+     "\"*\": must be an exact origin"),
     (&[("SIDECAR__SERVER__TLS__CERTFILE", "a")], "SIDECAR__SERVER__TLS__CERTFILE",
      "does not serve TLS itself"),
-    (&[("SIDECAR__INTERVAL__SETTLE", "a")], "SIDECAR__INTERVAL__SETTLE", "does not settle"),
+    (&[("SIDECAR__INTERVAL__SETTLE", "a")], "SIDECAR__INTERVAL__SETTLE", "sets no known key"),
     (&[("SIDECAR__LOG__FORMAT", "text"), ("sidecar__log__format", "json")], "log.format",
      "sets it twice"),
     (&[("SIDECAR__SERVINGURL", "http://a"), ("SIDECAR__SERVICE__SERVINGURL", "http://b")],

@@ -21,7 +21,8 @@ fn the_example_shows_every_key_that_is_printed_and_those_that_are_not() {
     let printed = effective(&Settings::load(None, []).unwrap());
     let printed: serde_json::Value = serde_yaml_ng::from_str(&printed).unwrap();
     let mut keys = paths(&printed);
-    keys.extend(["servingUrl".to_owned(), "admin.tokenFile".to_owned()]);
+    let unprinted = ["servingUrl", "admin.tokenFile", "network.privateKeysFile"];
+    keys.extend(unprinted.map(str::to_owned));
     keys.sort();
     let mut shown = paths(&example);
     shown.sort();
@@ -48,6 +49,23 @@ fn the_commented_entry_of_a_key_is_good() {
     let with_key: Vec<String> = with_key.map(|line| line.replacen('#', " ", 1)).collect();
     let yaml = format!("auth:\n  mode: apiKeys\n  apiKeys:\n{}\n", with_key.join("\n"));
     load(&yaml).unwrap_or_else(|error| panic!("{yaml}{error}"));
+}
+
+#[test]
+fn the_commented_tier_of_a_price_is_good() {
+    let text = std::fs::read_to_string(example_path()).unwrap();
+    let is_tier = |line: &&str| {
+        line.starts_with("    # - maxInput")
+            || line.starts_with("    #   input")
+            || line.starts_with("    #   output")
+    };
+    let tier: Vec<String> =
+        text.lines().filter(is_tier).map(|line| line.replacen('#', " ", 1)).collect();
+    assert_eq!(tier.len(), 3);
+    let yaml = format!("service:\n  tieredPricing:\n    tiers:\n{}\n", tier.join("\n"));
+    let settings = load(&yaml).unwrap_or_else(|error| panic!("{yaml}{error}"));
+    let schedule = settings.service.tariff.schedule.unwrap();
+    assert_eq!(schedule.tiers[0].max_input_tokens, 32_768);
 }
 
 fn example_path() -> PathBuf {

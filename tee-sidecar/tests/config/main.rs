@@ -11,5 +11,6 @@ mod binary;
 mod environment;
 mod example;
 mod good;
+mod network;
 mod secrets;
 mod support;

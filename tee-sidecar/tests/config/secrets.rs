@@ -43,6 +43,7 @@ fn no_error_repeats_a_secret() {
     let file = file("HUSH in a file\n");
     let path = file.path().display();
     let in_file = format!("admin: {{tokenFile: '{path}'}}");
+    let key_in_file = format!("network: {{privateKeysFile: '{path}'}}");
     for yaml in [
         "admin: HUSH-instead-of-a-section",
         "admin: [HUSH]",
@@ -63,12 +64,18 @@ fn no_error_repeats_a_secret() {
         "auth: {mode: apiKeys, apiKeys: [{account: a, key: HUSH-0123456789-a}, \
          {account: b, key: HUSH-0123456789-a}]}",
         "network: {privateKeys: [HUSH]}",
+        "network: {privateKeys: HUSH}",
+        "network: {privateKeys: [[HUSH]]}",
+        "network: {privateKeys: [HUSH, HUSH]}",
+        "network: {privateKeys: {HUSH: 1}}",
+        "network: {privateKeys: [HUSH], privateKeysFile: f}",
         "ledger: {url: 'postgres://me:HUSH@db'}",
         "ledger: {url: 'mysql://me:HUSH@db'}",
         "upstream: {url: 'http://me:HUSH@engine'}",
         "upstream: {url: 'http://engine?token=HUSH'}",
         "servingUrl: http://me:HUSH@host",
         in_file.as_str(),
+        key_in_file.as_str(),
     ] {
         let error = load(yaml).expect_err(yaml);
         assert!(!format!("{error} {error:?}").contains(MARK), "{yaml}: {error}");

@@ -11,22 +11,32 @@ use super::super::{ApiKey, Auth, Server};
 use super::is_loopback;
 use super::values::Check;
 
-/// Reads `auth.*`; which modes are allowed depends on who can reach the listeners.
-pub(super) fn auth(check: &mut Check, raw: &RawAuth, server: &Server) -> Auth {
+/// Reads `auth.*`; which modes are allowed depends on who can reach the listeners, and on whether
+/// there is a chain that says who may spend what.
+pub(super) fn auth(check: &mut Check, raw: &RawAuth, server: &Server, on_network: bool) -> Auth {
     let choices =
         [("open", Mode::Open), ("apiKeys", Mode::ApiKeys), ("sessionTokens", Mode::SessionTokens)];
     let given = raw.mode.as_ref();
     let key = "auth.mode";
     let problems_before = check.problems.len();
-    let mode = check.choice(key, given, &choices, Mode::Open);
+    let default = if on_network { Mode::SessionTokens } else { Mode::Open };
+    let mode = check.choice(key, given, &choices, default);
     if check.problems.len() > problems_before {
         return Auth::Open;
     }
+    if !matches!(mode, Mode::ApiKeys) && !raw.api_keys.is_empty() {
+        check.refuse_key("auth.apiKeys", "has entries, which need auth.mode: apiKeys");
+    }
     match mode {
-        Mode::Open => {
-            if !raw.api_keys.is_empty() {
-                check.refuse_key("auth.apiKeys", "has entries, which need auth.mode: apiKeys");
+        Mode::Open if on_network => {
+            if let Some(given) = given {
+                let rule = "open has no accounts that fees could be collected from, so it does not \
+                            go with network; leave it out, or set apiKeys";
+                check.refuse(key, given, rule);
             }
+            Auth::Open
+        }
+        Mode::Open => {
             if !is_loopback(server.listen) || !is_loopback(server.admin_listen) {
                 let rule = "open serves everyone without a key, so server.listen and \
                             server.adminListen must be loopback; set auth.mode: apiKeys";
@@ -37,9 +47,11 @@ pub(super) fn auth(check: &mut Check, raw: &RawAuth, server: &Server) -> Auth {
             }
             Auth::Open
         }
+        Mode::SessionTokens if on_network => Auth::SessionTokens,
         Mode::SessionTokens => {
             if let Some(given) = given {
-                check.refuse(key, given, "needs `network`, which this release does not have");
+                let rule = "needs `network`, whose accounts these tokens belong to";
+                check.refuse(key, given, rule);
             }
             Auth::Open
         }

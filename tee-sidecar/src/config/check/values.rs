@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use broker_core::Neuron;
+use broker_core::{Fraction, Neuron};
 use reqwest::Url;
 
 use super::super::error::Problem;
@@ -23,6 +23,11 @@ impl Check {
     /// Notes that a key as a whole breaks a rule.
     pub(super) fn refuse_key(&mut self, key: &str, rule: impl Into<String>) {
         self.problems.push(Problem::of(key, rule));
+    }
+
+    /// Notes that a secret breaks a rule; it is not shown.
+    pub(super) fn refuse_secret(&mut self, key: &str, rule: &str, from_environment: bool) {
+        self.problems.push(Problem { from_environment, ..Problem::of(key, rule) });
     }
 
     /// The value that `parse` makes of the text; absent or refused, the default.
@@ -81,6 +86,27 @@ impl Check {
         self.parsed(key, given, None, &rule, |text| whole_number(text, &range).map(Some))
     }
 
+    /// A span of time in seconds: a bare number, or numbers with the units h, m and s, as 1h30m.
+    pub(super) fn duration(
+        &mut self,
+        key: &str,
+        given: Option<&Text>,
+        range: RangeInclusive<u64>,
+        default: u64,
+    ) -> u64 {
+        let (least, most) = (range.start(), range.end());
+        let rule = format!("must be {least} to {most} seconds, as 300, 5m or 1h30m");
+        self.parsed(key, given, default, &rule, |text| {
+            seconds(text).filter(|seconds| range.contains(seconds))
+        })
+    }
+
+    /// A fraction in its lowest terms: 2, 1.5 or 3/2.
+    pub(super) fn fraction(&mut self, key: &str, given: Option<&Text>) -> Option<Fraction> {
+        let rule = "must be above 0 and at most 1000000, as 2, 1.5 or 3/2";
+        self.parsed(key, given, None, rule, |text| fraction(text).map(Some))
+    }
+
     /// An amount of money. The text is read as it was written, so it is exact whatever its size.
     pub(super) fn neuron(&mut self, key: &str, given: Option<&Text>, default: Neuron) -> Neuron {
         let rule = "must be a whole number of neuron from 0 to 2^128-1, without sign, point, \
@@ -119,6 +145,65 @@ fn whole_number(text: &str, range: &RangeInclusive<u64>) -> Option<u64> {
     let is_digits = text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|number| is_digits && range.contains(number))
 }
+
+fn seconds(text: &str) -> Option<u64> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().ok();
+    }
+    let (mut rest, mut sum, mut largest) = (text, 0_u64, u64::MAX);
+    while !rest.is_empty() {
+        let at = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = rest.split_at_checked(at)?;
+        let (unit, after) = unit.split_at_checked(1)?;
+        let unit = match unit {
+            "h" => 3600,
+            "m" => 60,
+            "s" => 1,
+            _ => return None,
+        };
+        // Units come once each, the largest first; `1500ms` is none of ours.
+        if unit >= largest {
+            return None;
+        }
+        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(unit)?)?;
+        (rest, largest) = (after, unit);
+    }
+    (largest != u64::MAX).then_some(sum)
+}
+
+fn fraction(text: &str) -> Option<Fraction> {
+    let digits = |text: &str| {
+        let is_short = (1..=DIGITS_MAX).contains(&text.len());
+        (is_short && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u64>().ok())?
+    };
+    let (numerator, denominator) = if let Some((above, below)) = text.split_once('/') {
+        (digits(above)?, digits(below)?)
+    } else if let Some((whole, part)) = text.split_once('.') {
+        let unit = 10_u64.checked_pow(u32::try_from(part.len()).ok()?)?;
+        (digits(whole)?.checked_mul(unit)?.checked_add(digits(part)?)?, unit)
+    } else {
+        (digits(text)?, 1)
+    };
+    let divisor = greatest_common_divisor(numerator, denominator);
+    let lowest = |number: u64| number.checked_div(divisor);
+    let (numerator, denominator) = (lowest(numerator)?, lowest(denominator)?);
+    let is_sane =
+        numerator > 0 && denominator > 0 && numerator <= denominator.saturating_mul(MULTIPLIER_MAX);
+    is_sane.then_some(Fraction { numerator, denominator })
+}
+
+fn greatest_common_divisor(mut left: u64, mut right: u64) -> u64 {
+    while let Some(rest) = left.checked_rem(right) {
+        (left, right) = (right, rest);
+    }
+    left
+}
+
+/// Digits of a fraction's numbers at most.
+const DIGITS_MAX: usize = 9;
+
+/// A price is multiplied by no more.
+const MULTIPLIER_MAX: u64 = 1_000_000;
 
 /// Names of models, services and accounts are no longer.
 const NAME_CHARS_MAX: usize = 256;

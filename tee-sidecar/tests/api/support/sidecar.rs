@@ -142,7 +142,12 @@ fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
     Settings {
         network: None,
         settlement: tee_sidecar::config::Settlement::default(),
-        server: Server { listen: any, admin_listen: any, allow_plain_http: false },
+        server: Server {
+            listen: any,
+            admin_listen: any,
+            allow_plain_http: false,
+            allow_origins: Vec::new(),
+        },
         upstream: Upstream {
             url: format!("http://{engine}"),
             model: None,
