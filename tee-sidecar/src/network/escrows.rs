@@ -8,7 +8,7 @@ use broker_core::{Account, Neuron, UserId};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::accounts::{Accounts, FRESH, USABLE, unknown};
+use super::accounts::{Accounts, USABLE, unknown};
 use super::{Network, in_0g};
 use crate::exchange::funds::{FROZEN, Funds, FundsFuture};
 use crate::fault::Fault;
@@ -63,7 +63,7 @@ impl Escrows {
             service.as_ref().is_some_and(|service| service.tee_signer_acknowledged)
         };
         if let Some((at, service)) = &*known
-            && at.elapsed() < if good(service) { FRESH } else { BAD_SERVICE_FRESH }
+            && at.elapsed() < if good(service) { SERVICE_FRESH } else { BAD_SERVICE_FRESH }
         {
             return Ok(service.clone());
         }
@@ -166,7 +166,9 @@ const NOT_ACKNOWLEDGED: &str = "user not acknowledge the provider, please use \
 acknowledgeProviderSigner function in sdk first, it will take effect in 2 minutes";
 const SERVICE_NOT_ACKNOWLEDGED: &str = "service not acknowledge the tee signer";
 
-/// How long a service that nobody may use is taken for that.
+/// How long the service is taken for what the chain said it was.
+const SERVICE_FRESH: Duration = Duration::from_secs(15);
+/// How long one that nobody may use is taken for that.
 const BAD_SERVICE_FRESH: Duration = Duration::from_secs(5);
 const READ_TIME_MAX: Duration = Duration::from_secs(10);
 
