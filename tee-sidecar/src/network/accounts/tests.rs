@@ -1,6 +1,8 @@
-use broker_core::testing::{ONE, Pace, SimChain, SimOptions};
+use broker_core::chain::ServiceParams;
+use broker_core::testing::{Fault as Weather, ONE, Pace, SimChain, SimOptions};
 use broker_core::{
-    Binding, Command, LedgerReader, Neuron, SqliteLedger, SqliteReader, SystemClock, spawn_writer,
+    Binding, Command, Digest32, LocalSigner, Neuron, Signer, SqliteLedger, SqliteReader,
+    SystemClock, Voucher, spawn_writer,
 };
 use tokio::time::advance;
 
@@ -75,7 +77,7 @@ async fn money_is_looked_for_again_when_asked_but_not_without_end() {
 async fn without_the_chain_what_is_known_serves_for_two_minutes_and_then_nothing_is_said() {
     let world = World::start().await;
     let known = world.accounts.view(USER, None).await.unwrap();
-    world.chain.inject(broker_core::testing::Fault::Down(u32::MAX));
+    world.chain.inject(Weather::Down(u32::MAX));
     for _ in 0..3 {
         advance(Duration::from_secs(39)).await;
         assert_eq!(world.accounts.view(USER, None).await, Ok(known));
@@ -111,4 +113,30 @@ async fn one_peer_asks_for_a_few_unknown_users_and_for_known_ones_as_it_likes() 
     assert!(world.accounts.view(USER, peer).await.is_ok());
     let other = Some("192.0.2.2".parse().unwrap());
     assert!(world.accounts.view(UserId::new([250; 20]), other).await.is_ok());
+}
+
+// The ledger is older than the chain, or someone else has the key: nothing is served any more.
+#[tokio::test(start_paused = true)]
+async fn a_voucher_that_the_ledger_never_made_freezes_its_user() {
+    let world = World::start().await;
+    let signer = LocalSigner::from_secret(&[3; 32]).unwrap();
+    let tee_signer = signer.address();
+    let service = ServiceParams { tee_signer, ..ServiceParams::default() };
+    world.chain.register(service).await.unwrap();
+    world.chain.owner_acknowledges(true).unwrap();
+    world.accounts.view(USER, None).await.unwrap();
+    let voucher = Voucher {
+        user: USER,
+        provider: world.chain.provider(),
+        total: Neuron::new(1),
+        requests_hash: Digest32([1; 32]),
+        nonce: 1_000,
+    };
+    world.chain.host_sends(voucher.sign(&world.chain.domain(), &signer).unwrap());
+    world.chain.mine(2);
+    assert_eq!(world.chain.paid().get(&USER), Some(&Neuron::new(1)));
+    assert!(!world.store.reader.account(&USER).unwrap().frozen);
+    advance(FRESH + Duration::from_millis(1)).await;
+    world.accounts.view(USER, None).await.unwrap();
+    assert!(world.store.reader.account(&USER).unwrap().frozen);
 }
