@@ -13,8 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use broker_core::{
-    Clock, Fingerprint, Hold, LedgerHandle, ReceiptId, RequestKey, Signer, Tariff, TokenBound,
-    UserId,
+    Clock, Fingerprint, Hold, LedgerHandle, ReceiptId, RequestKey, Signer, TokenBound, UserId,
 };
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -30,6 +29,7 @@ pub mod event;
 mod finish;
 pub mod handover;
 pub mod meter;
+pub mod prices;
 mod pump;
 pub mod reader;
 pub mod request;
@@ -39,6 +39,7 @@ mod streamed;
 
 use admission::{Admission, Permit};
 use handover::Receiver;
+use prices::Prices;
 use request::ChatRequest;
 use stop::Stop;
 
@@ -58,7 +59,7 @@ pub struct Shared {
     /// The served model.
     pub catalog: Arc<Catalog>,
     /// The prices new requests are admitted under.
-    pub tariff: Tariff,
+    pub prices: Prices,
     /// Who may have how much in flight.
     pub admission: Arc<Admission>,
     /// What happens to a request whose client has left.
@@ -156,7 +157,7 @@ impl Exchange {
             tracing::warn!(request_id = ask.request_id, %error, "engine not ready");
             Fault::BadGateway("the model server cannot be reached; try again")
         })?;
-        check_model(&request, &model)?;
+        check_model(&request, &model, &shared.catalog)?;
         let bound = bound(&request, &model);
         let hold = self.hold(&ask, &request, bound)?;
         let (answer, head) = oneshot::channel();
@@ -167,7 +168,8 @@ impl Exchange {
 
     fn hold(&self, ask: &Ask, request: &ChatRequest, bound: TokenBound) -> Result<Hold, Fault> {
         let shared = &self.shared;
-        let Some(amount) = shared.tariff.ceiling(bound) else {
+        let tariff = shared.prices.now();
+        let Some(amount) = tariff.ceiling(bound) else {
             return Err(Fault::BadParameter {
                 param: "max_tokens",
                 message: "what 'n' answers of 'max_tokens' can cost is beyond any account".into(),
@@ -184,15 +186,16 @@ impl Exchange {
             receipt: ask.id,
             user: ask.user,
             amount,
-            tariff: shared.tariff.clone(),
+            tariff,
             expires: shared.clock.now().plus_millis(HOLD_EXPIRY_MILLIS),
         })
     }
 }
 
-fn check_model(request: &ChatRequest, model: &Model) -> Result<(), Fault> {
+/// The engine's own name for the model, and the one that is advertised, are both good.
+fn check_model(request: &ChatRequest, model: &Model, catalog: &Catalog) -> Result<(), Fault> {
     match &request.model {
-        Some(asked) if *asked != model.name => {
+        Some(asked) if *asked != model.name && catalog.advertised().as_ref() != Some(asked) => {
             Err(Fault::UnknownModel { asked: asked.clone(), served: model.name.clone() })
         }
         _ => Ok(()),

@@ -18,13 +18,14 @@ use crate::attest::report::ReportParts;
 use crate::attest::{self, AttestError, ReportService, Tee};
 use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
+use crate::exchange::prices::Prices;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
 use crate::network::{Network, NetworkParts};
-use crate::upstream::{Catalog, UpstreamError, Vllm};
+use crate::upstream::{Catalog, Target, UpstreamError, Vllm};
 
 mod servers;
 
@@ -114,8 +115,8 @@ impl Application {
         let signer = keys::signer(&keys, &beside(path, SECRET_FILE)).await?;
         let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
         let told = catalog.clone();
-        let advertised = settings.service.model.clone();
-        let model = move || advertised.clone().or_else(|| told.known().map(|m| m.name.clone()));
+        catalog.advertise(settings.service.model.clone());
+        let model = move || told.advertised().or_else(|| told.known().map(|m| m.name.clone()));
         let reports = ReportService::new(ReportParts {
             attester,
             gpus: attest::choose_gpu(settings.gpu, platform)?,
@@ -161,7 +162,7 @@ impl Application {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
             catalog: catalog.clone(),
-            tariff: settings.service.tariff.clone(),
+            prices: Prices::new(settings.service.tariff.clone()),
             admission: admission.clone(),
             on_disconnect: settings.upstream.on_disconnect,
             client_idle: Duration::from_secs(settings.limits.client_idle_secs),
@@ -171,7 +172,8 @@ impl Application {
         });
         // Connections belong to the thread that made them: each server thread has its own client.
         // This one shows at start that the next ones can be built.
-        let engine = Arc::new(Vllm::new(&settings.upstream, &settings.limits)?);
+        let target = Target::new(&settings.upstream.url);
+        let engine = Arc::new(Vllm::new(target.clone(), &settings.limits)?);
         let state = AppState {
             exchange: Exchange { shared, engine: engine.clone() },
             auth: Arc::new(Authenticator::new(&settings.auth)),
@@ -181,10 +183,10 @@ impl Application {
             request_bytes_max: settings.limits.request_bytes_max,
         };
         let of_thread = {
-            let (upstream, limits) = (settings.upstream.clone(), settings.limits.clone());
+            let limits = settings.limits.clone();
             move || {
                 let mut state = state.clone();
-                if let Ok(engine) = Vllm::new(&upstream, &limits) {
+                if let Ok(engine) = Vllm::new(target.clone(), &limits) {
                     state.exchange.engine = Arc::new(engine);
                 }
                 state

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub mod catalog;
+pub mod target;
 pub mod vllm;
 
 pub use catalog::{Catalog, Model};
+pub use target::Target;
 pub use vllm::Vllm;
 
 /// What an engine's call returns.

@@ -12,6 +12,7 @@ use broker_core::{
 use bytes::Bytes;
 use tee_sidecar::config::{Limits, OnDisconnect};
 use tee_sidecar::exchange::admission::Admission;
+use tee_sidecar::exchange::prices::Prices;
 use tee_sidecar::exchange::stop::StopSwitch;
 use tee_sidecar::exchange::{Ask, Exchange, Fingerprints, Shared};
 use tee_sidecar::fault::Fault;
@@ -53,7 +54,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         ledger: ledger.clone(),
         signer: Arc::new(LocalSigner::from_secret(&[7; 32]).unwrap()),
         catalog: Arc::new(Catalog::new(None)),
-        tariff: Tariff::default(),
+        prices: Prices::new(Tariff::default()),
         admission: Admission::new(limits),
         on_disconnect: OnDisconnect::Abort,
         client_idle: Duration::from_secs(1),

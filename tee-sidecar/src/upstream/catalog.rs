@@ -30,6 +30,8 @@ pub struct Model {
 #[derive(Debug, Default)]
 pub struct Catalog {
     configured: Option<String>,
+    /// What clients are told; the engine may have the model under another name.
+    advertised: RwLock<Option<String>>,
     state: RwLock<State>,
     /// Held while the engine is asked; the last failure, for those who waited for the answer.
     asking: Mutex<Option<(Instant, UpstreamError)>>,
@@ -58,6 +60,21 @@ impl Catalog {
     /// A catalog for the model named in the settings; without a name the engine's first model.
     pub fn new(configured: Option<String>) -> Self {
         Self { configured, ..Self::default() }
+    }
+
+    /// The name that clients are told, where it was set.
+    pub fn advertised(&self) -> Option<String> {
+        self.advertised.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets the name that clients are told. An engine that lists a model of this name serves it.
+    pub fn advertise(&self, model: Option<String>) {
+        *self.advertised.write().unwrap_or_else(PoisonError::into_inner) = model;
+    }
+
+    /// Forgets what the engine told: it is another one now, or has to serve another model.
+    pub fn forget(&self) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::default();
     }
 
     /// The model, if the engine has ever told.
@@ -135,10 +152,19 @@ impl Catalog {
     fn read(&self, body: &[u8]) -> Result<Model, UpstreamError> {
         let list: List = serde_json::from_slice(body)
             .map_err(|_| UpstreamError::Broken("/v1/models is no list of models".into()))?;
-        let entry = match &self.configured {
-            Some(name) => list.data.into_iter().find(|entry| entry.id == *name),
-            None => list.data.into_iter().next(),
+        let advertised = self.advertised();
+        let is_advertised = |entry: &Entry| Some(&entry.id) == advertised.as_ref();
+        let mut listed = list.data;
+        let at = match &self.configured {
+            Some(name) => listed.iter().position(|entry| entry.id == *name),
+            None => (!listed.is_empty()).then_some(0),
         };
+        let at = match at {
+            // The host's own choice counts most.
+            Some(at) if self.configured.is_some() => Some(at),
+            first => listed.iter().position(is_advertised).or(first),
+        };
+        let entry = at.map(|at| listed.swap_remove(at));
         let Some(entry) = entry else {
             let what = self.configured.as_deref().unwrap_or("any model");
             return Err(UpstreamError::Broken(format!("/v1/models does not list {what}")));
@@ -163,6 +189,11 @@ mod tests {
         let named = Catalog::new(Some("b:7".into())).read(body).unwrap();
         assert_eq!((named.name.as_str(), named.context_tokens), ("b:7", CONTEXT_TOKENS_DEFAULT));
         assert!(Catalog::new(Some("c".into())).read(body).is_err());
+        let advertised = Catalog::new(None);
+        advertised.advertise(Some("b:7".into()));
+        assert_eq!(advertised.read(body).unwrap().name, "b:7");
+        advertised.advertise(Some("c".into()));
+        assert_eq!(advertised.read(body).unwrap().name, "a");
         assert!(Catalog::new(None).read(b"<html>").is_err());
     }
 }

@@ -4,14 +4,15 @@
 //! its `Authorization` least of all.
 
 use std::error::Error as _;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 
-use super::{Reply, Upstream, UpstreamError, UpstreamFuture};
-use crate::config::{Limits, Upstream as Settings};
+use super::{Reply, Target, Upstream, UpstreamError, UpstreamFuture};
+use crate::config::Limits;
 use crate::net;
 
 /// The longest list of models that is read.
@@ -22,52 +23,83 @@ const POOL_IDLE: Duration = Duration::from_secs(4);
 /// The engine says which models it has within this time, or is not ready.
 const MODELS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One pooled client. Its connections belong to the thread it was made on, so each server thread
+/// Pooled clients. Their connections belong to the thread they were made on, so each server thread
 /// makes its own.
 pub struct Vllm {
-    client: reqwest::Client,
-    chat: String,
-    models: String,
+    target: Arc<Target>,
+    timeouts: Timeouts,
+    plain: reqwest::Client,
+    /// Made when the engine is first at an https address: it needs the system's authorities.
+    tls: OnceLock<Result<reqwest::Client, UpstreamError>>,
+}
+
+#[derive(Clone, Copy)]
+struct Timeouts {
+    connect: Duration,
+    idle: Duration,
 }
 
 impl Vllm {
-    /// A client for the engine of the settings.
+    /// A client for the engine at `target`, wherever that is at the time.
     ///
     /// # Errors
     /// The HTTP client cannot be built.
-    pub fn new(settings: &Settings, limits: &Limits) -> Result<Self, UpstreamError> {
-        let is_plain = settings.url.starts_with("http://");
-        let builder = if is_plain { net::plain_client_builder() } else { net::client_builder() };
-        let client = builder
-            .connect_timeout(Duration::from_secs(limits.upstream_connect_secs))
-            .read_timeout(Duration::from_secs(limits.upstream_idle_secs))
+    pub fn new(target: Arc<Target>, limits: &Limits) -> Result<Self, UpstreamError> {
+        let timeouts = Timeouts {
+            connect: Duration::from_secs(limits.upstream_connect_secs),
+            idle: Duration::from_secs(limits.upstream_idle_secs),
+        };
+        let plain = timeouts.client(net::plain_client_builder())?;
+        let vllm = Self { target, timeouts, plain, tls: OnceLock::new() };
+        vllm.client(&vllm.target.now())?;
+        Ok(vllm)
+    }
+
+    /// Whether an engine at this address could be reached from this machine at all.
+    ///
+    /// # Errors
+    /// The address asks for TLS, and the system has no authorities.
+    pub fn accepts(&self, url: &str) -> Result<(), UpstreamError> {
+        self.client(url).map(|_| ())
+    }
+
+    fn client(&self, url: &str) -> Result<&reqwest::Client, UpstreamError> {
+        if url.starts_with("http://") {
+            return Ok(&self.plain);
+        }
+        let tls = self.tls.get_or_init(|| self.timeouts.client(net::client_builder()));
+        tls.as_ref().map_err(Clone::clone)
+    }
+}
+
+impl Timeouts {
+    fn client(self, builder: reqwest::ClientBuilder) -> Result<reqwest::Client, UpstreamError> {
+        builder
+            .connect_timeout(self.connect)
+            .read_timeout(self.idle)
             .pool_idle_timeout(POOL_IDLE)
             .http1_only()
             .tcp_nodelay(true)
             .build()
-            .map_err(|error| UpstreamError::Connect(error.to_string()))?;
-        let base = settings.url.trim_end_matches('/');
-        Ok(Self {
-            client,
-            chat: format!("{base}/v1/chat/completions"),
-            models: format!("{base}/v1/models"),
-        })
+            .map_err(|error| UpstreamError::Connect(error.to_string()))
     }
 }
 
 impl Upstream for Vllm {
     fn chat(&self, body: Bytes, id: &str, stream: bool) -> UpstreamFuture<'_, Reply> {
         let accept = if stream { "text/event-stream" } else { "application/json" };
-        let request = self
-            .client
-            .post(&self.chat)
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, accept)
-            .header(ACCEPT_ENCODING, "identity")
-            .header("x-request-id", id)
-            .body(body);
+        let base = self.target.now();
+        let request = self.client(&base).map(|client| {
+            client
+                .post(format!("{base}/v1/chat/completions"))
+                .header(CONTENT_TYPE, "application/json")
+                .header(ACCEPT, accept)
+                .header(ACCEPT_ENCODING, "identity")
+                .header("x-request-id", id)
+                .body(body)
+        });
         Box::pin(async move {
-            let response = request.send().await.map_err(explain)?;
+            let response = request?.send().await.map_err(explain)?;
             let header = |name| {
                 response
                     .headers()
@@ -86,9 +118,12 @@ impl Upstream for Vllm {
     }
 
     fn models(&self) -> UpstreamFuture<'_, Bytes> {
-        let request = self.client.get(&self.models).timeout(MODELS_TIMEOUT);
+        let base = self.target.now();
+        let request = self
+            .client(&base)
+            .map(|client| client.get(format!("{base}/v1/models")).timeout(MODELS_TIMEOUT));
         Box::pin(async move {
-            let response = request.send().await.map_err(explain)?;
+            let response = request?.send().await.map_err(explain)?;
             if !response.status().is_success() {
                 return Err(UpstreamError::Broken(format!("status {}", response.status())));
             }
