@@ -56,6 +56,10 @@ impl Network {
         let packages = install::packages()?;
         let network = Self::empty(packages, options);
         network.rpc("anvil_loadState", json!([deployed(packages)]));
+        // The state brings the limit along that it was made under.
+        if let Some(gas) = options.block_gas_limit {
+            network.rpc("evm_setBlockGasLimit", json!([format!("{gas:#x}")]));
+        }
         Some(network)
     }
 
