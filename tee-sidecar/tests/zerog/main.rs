@@ -11,5 +11,6 @@
     reason = "a test fails by panicking"
 )]
 
+mod client;
 mod network;
 mod support;
