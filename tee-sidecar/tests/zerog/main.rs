@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
-mod client;
+mod chain;
 mod network;
+mod sdk;
 mod support;
