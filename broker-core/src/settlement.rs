@@ -1,5 +1,103 @@
-//! Settlement: from captured fees to money on the chain, each fee once.
+//! Settlement: from captured fees to money on the chain, each fee once, whatever crashes.
+//!
+//! ```text
+//! resolve   what became of open vouchers, from final blocks         Settle, Freeze
+//! mirror    the escrows of users who owe                            Escrow, Freeze
+//! seal      who is due: one voucher a user, its nonce the next      Seal       === DURABLE ===
+//! submit    open vouchers whose nonce the chain has not taken       the same bytes, for ever
+//! ```
+//!
+//! Every step may be cut off anywhere and is safe to repeat: a voucher is written down before it is
+//! sent, is never replaced by another one, and ends only by what a final block says of its nonce.
+//! A call that fails says nothing about the chain, so nothing is concluded from it.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::account::UserId;
+use crate::chain::ChainError;
+use crate::command::{Command, Decision};
+use crate::ledger::{LedgerError, LedgerReader};
+use crate::money::Neuron;
+use crate::writer::LedgerHandle;
+
+mod check;
+mod mirror;
+mod plan;
 mod policy;
+mod settler;
 
+pub use check::{Obstacle, SelfCheck, self_check};
+pub use mirror::{Mirrored, mirror};
+pub use plan::{Plan, Planned, plan};
 pub use policy::{Due, Policy, Reason};
+pub use settler::Settler;
+
+/// What a call to the ledger returns.
+pub type StoreFuture<'a> = Pin<Box<dyn Future<Output = Result<Decision, LedgerError>> + Send + 'a>>;
+
+/// A ledger as settlement uses it.
+pub trait Store: Send + Sync {
+    /// Carries out a command and answers when it is durable.
+    fn apply(&self, command: Command) -> StoreFuture<'_>;
+
+    /// Reads.
+    fn reader(&self) -> &dyn LedgerReader;
+}
+
+/// A ledger behind its writer's thread.
+#[derive(Clone)]
+pub struct LedgerStore {
+    /// Writes.
+    pub handle: LedgerHandle,
+    /// Reads.
+    pub reader: Arc<dyn LedgerReader>,
+}
+
+impl Store for LedgerStore {
+    fn apply(&self, command: Command) -> StoreFuture<'_> {
+        Box::pin(self.handle.apply(command))
+    }
+
+    fn reader(&self) -> &dyn LedgerReader {
+        &*self.reader
+    }
+}
+
+/// Why a step of settlement ended early. Nothing is lost: the next pass goes on from the ledger.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// The chain gave no answer.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The ledger failed.
+    #[error("the ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// No voucher could be signed.
+    #[error("the voucher's signature: {0}")]
+    Sign(#[from] crate::signer::SignError),
+    /// The ledger is another provider's.
+    #[error("this ledger belongs to another wallet, contract or chain than the configured one")]
+    BoundElsewhere,
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassReport {
+    /// What stands in the way of settlement.
+    pub obstacles: Vec<Obstacle>,
+    /// Vouchers that ended, and what was paid, in neuron.
+    pub settled: Vec<(UserId, Neuron)>,
+    /// Vouchers that were made, why, and what they are worth, in neuron.
+    pub sealed: Vec<(UserId, Reason, Neuron)>,
+    /// Vouchers that were sent.
+    pub submitted: u64,
+    /// Vouchers whose end is not known yet.
+    pub open: u64,
+    /// Users that were frozen by this pass.
+    pub frozen: Vec<UserId>,
+    /// What else the operator should know of.
+    pub problems: Vec<String>,
+}

@@ -12,6 +12,7 @@ use actix_web::{HttpRequest, web};
 use broker_core::LedgerReader;
 
 use crate::attest::report::ReportService;
+use crate::config::Secret;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::network::Network;
@@ -23,10 +24,13 @@ mod chat;
 pub mod error;
 mod health;
 mod models;
+mod operator;
 mod signature;
 
 use auth::Authenticator;
 use error::{ApiError, Ids};
+
+pub use operator::routes as operator_routes;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -43,6 +47,8 @@ pub struct AppState {
     pub network: Option<Arc<Network>>,
     /// The longest request body.
     pub request_bytes_max: usize,
+    /// What the operator's routes ask for where they are not on loopback.
+    pub admin_token: Option<Arc<Secret<String>>>,
 }
 
 /// The routes that everyone may reach, on every listener.

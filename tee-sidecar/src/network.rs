@@ -1,46 +1,68 @@
 //! The 0G network: who pays from which escrow, whether fees can be collected, and their collection.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use broker_core::Chain;
+use broker_core::settlement::{LedgerStore, Settler};
+use broker_core::{Chain, Clock, Signer};
+
+use crate::config::Settlement;
 
 pub mod book;
 pub mod gate;
 pub mod info;
 pub mod service;
+pub mod settler;
 
 pub use gate::Gate;
 pub use service::Services;
-
-/// What a condition of the settlement engine returns.
-pub type Condition<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
-
-/// What the operator's routes ask of the settlement engine.
-pub trait Settling: Send + Sync {
-    /// Collects what is owed as soon as possible; does not wait for it.
-    fn ask(&self);
-
-    /// Passes when another signer may be registered: no voucher of the old one can still land.
-    /// The error says what is open.
-    fn before_signer_change(&self) -> Condition<'_>;
-
-    /// Passes when the service may be removed: nothing is owed under it. The error says what is.
-    fn before_removal(&self) -> Condition<'_>;
-}
+pub use settler::SettleHandle;
 
 /// What the parts of a sidecar on the 0G network share.
 pub struct Network {
     /// The chain.
     pub chain: Arc<dyn Chain>,
     /// Whether paid work is taken.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
+    /// Collects fees.
+    pub settler: SettleHandle,
+    /// The ledger.
+    pub store: LedgerStore,
+    /// What is served, and at which prices; set once there is a route.
+    pub services: OnceLock<Arc<Services>>,
+}
+
+/// What a sidecar on the 0G network is made of.
+pub struct NetworkParts {
+    /// The chain.
+    pub chain: Arc<dyn Chain>,
+    /// The ledger.
+    pub store: LedgerStore,
+    /// The attested key, which signs vouchers too.
+    pub signer: Arc<dyn Signer>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// When fees are collected.
+    pub settlement: Settlement,
 }
 
 impl Network {
-    /// Closed until the first self-check has passed.
-    pub fn new(chain: Arc<dyn Chain>) -> Self {
-        Self { chain, gate: Gate::default() }
+    /// Starts to settle. Closed to paid work until the first self-check has passed.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(parts: NetworkParts) -> std::io::Result<Self> {
+        let gate = Arc::new(Gate::default());
+        let settler = Settler {
+            store: Arc::new(parts.store.clone()),
+            chain: parts.chain.clone(),
+            signer: parts.signer,
+            clock: parts.clock,
+            policy: parts.settlement.policy,
+        };
+        let every = Duration::from_secs(parts.settlement.every_secs);
+        let settler = SettleHandle::start(settler, gate.clone(), every)?;
+        let (chain, store, services) = (parts.chain, parts.store, OnceLock::new());
+        Ok(Self { chain, gate, settler, store, services })
     }
 }

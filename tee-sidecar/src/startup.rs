@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt;
+use broker_core::settlement::LedgerStore;
 use broker_core::{
-    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, Signer, SqliteLedger,
-    SqliteReader, SystemClock, UserId,
+    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, LedgerReader, Signer,
+    SqliteLedger, SqliteReader, SystemClock, UserId,
 };
 use tokio::time::timeout;
 
@@ -23,7 +24,9 @@ use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
-use crate::network::Network;
+use crate::network::book::Book;
+use crate::network::service::{Route, Services};
+use crate::network::{Network, NetworkParts};
 use crate::upstream::{Catalog, Target, UpstreamError, Vllm};
 
 mod servers;
@@ -36,6 +39,10 @@ const DRAIN_TIME: Duration = Duration::from_secs(25);
 const CLOSING_TIME: Duration = Duration::from_secs(10);
 /// Bytes that a client does not take for so long beyond `clientIdleSecs` end its connection.
 const CLIENT_SILENCE: Duration = Duration::from_secs(60);
+/// The first look at the chain takes no longer before the ports are opened.
+const FIRST_LOOK_TIME: Duration = Duration::from_secs(5);
+/// What the operator registered, beside the ledger.
+const SERVICE_FILE: &str = "service.json";
 /// The simulation's secret, beside the ledger.
 const SECRET_FILE: &str = "simulated-tee.secret";
 
@@ -63,6 +70,9 @@ pub enum StartError {
     /// The HTTP client for the engine cannot be built.
     #[error("the model server's client: {0}")]
     Upstream(#[from] UpstreamError),
+    /// What the operator registered cannot be read.
+    #[error("the registration beside the ledger: {0}")]
+    Service(std::io::Error),
     /// A port cannot be used.
     #[error("{key} {addr}: {cause}")]
     Listen {
@@ -87,6 +97,7 @@ pub struct Application {
     ledger: LedgerHandle,
     catalog: Arc<Catalog>,
     engine: Arc<Vllm>,
+    network: Option<Arc<Network>>,
 }
 
 impl Application {
@@ -106,7 +117,6 @@ impl Application {
         settings: Settings,
         chain: Option<Arc<dyn Chain>>,
     ) -> Result<Self, StartError> {
-        let network = chain.map(|chain| Arc::new(Network::new(chain)));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let LedgerUrl::Sqlite(path) = &settings.ledger;
         let Tee { attester, keys } = attest::choose(settings.tee).await?;
@@ -134,11 +144,43 @@ impl Application {
                  use it to try things out, never to serve others"
             );
         }
+        let reader: Arc<dyn LedgerReader> = Arc::new(SqliteReader::open(path)?);
+        let network = match chain {
+            Some(chain) => {
+                let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
+                let (signer, clock) = (signer.clone(), clock.clone());
+                let settlement = settings.settlement;
+                let parts = NetworkParts { chain, store, signer, clock, settlement };
+                Some(Arc::new(Network::start(parts).map_err(StartError::Server)?))
+            }
+            None => None,
+        };
         let parts = Parts { signer, catalog, reports, ledger, clock, network };
-        Self::bind(&settings, parts, SqliteReader::open(path)?)
+        let settings = Arc::new(settings);
+        let application = Self::bind(&settings, parts, reader)?;
+        application.first_look().await;
+        Ok(application)
     }
 
-    fn bind(settings: &Settings, parts: Parts, reader: SqliteReader) -> Result<Self, StartError> {
+    /// Requests are charged what the chain says: it is asked before the first one can come.
+    async fn first_look(&self) {
+        let services = self.network.as_ref().and_then(|network| network.services.get());
+        let Some(services) = services else { return };
+        match timeout(FIRST_LOOK_TIME, services.reconcile()).await {
+            Ok(Ok(Some(_))) => {}
+            Ok(Ok(None)) => tracing::warn!(
+                "no service is registered on the chain: register one by POST /v1/service"
+            ),
+            Ok(Err(error)) => tracing::warn!(%error, "the chain does not tell the service"),
+            Err(_) => tracing::warn!("the chain does not tell the service in time"),
+        }
+    }
+
+    fn bind(
+        settings: &Arc<Settings>,
+        parts: Parts,
+        reader: Arc<dyn LedgerReader>,
+    ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
@@ -158,13 +200,22 @@ impl Application {
         // This one shows at start that the next ones can be built.
         let target = Target::new(&settings.upstream.url);
         let engine = Arc::new(Vllm::new(target.clone(), &settings.limits)?);
+        if let Some(network) = &parts.network {
+            let LedgerUrl::Sqlite(path) = &settings.ledger;
+            let book = Book::at(beside(path, SERVICE_FILE));
+            let (shared, target) = (shared.clone(), target.clone());
+            let route = Route { shared, target, probe: engine.clone() };
+            let services = Services::open(network, settings.clone(), route, book);
+            let _ = network.services.set(Arc::new(services.map_err(StartError::Service)?));
+        }
         let state = AppState {
             exchange: Exchange { shared, engine: engine.clone() },
             auth: Arc::new(Authenticator::new(&settings.auth)),
-            reader: Arc::new(reader),
+            reader,
             reports: parts.reports,
-            network: parts.network,
+            network: parts.network.clone(),
             request_bytes_max: settings.limits.request_bytes_max,
+            admin_token: settings.admin_token.clone().map(Arc::new),
         };
         let of_thread = {
             let limits = settings.limits.clone();
@@ -180,7 +231,8 @@ impl Application {
         let servers = Servers { silence: client_idle + CLIENT_SILENCE, state: of_thread };
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
-        Ok(Self { public, admin, switch, admission, ledger: parts.ledger, catalog, engine })
+        let (ledger, network) = (parts.ledger, parts.network);
+        Ok(Self { public, admin, switch, admission, ledger, catalog, engine, network })
     }
 
     /// Where the public routes are.
@@ -204,6 +256,8 @@ impl Application {
         let mut public = rt::spawn(self.public.server);
         let mut admin = rt::spawn(self.admin.server);
         let watch = rt::spawn(async move { self.catalog.watch(&*self.engine).await });
+        let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
+        let compare = services.map(|services| rt::spawn(async move { services.watch().await }));
         let failed = tokio::select! {
             () = stop => Ok(()),
             ended = &mut public => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
@@ -214,6 +268,9 @@ impl Application {
             }
         };
         watch.abort();
+        if let Some(compare) = compare {
+            compare.abort();
+        }
         tracing::info!(in_flight = self.admission.in_flight(), "stopping");
         self.switch.drain();
         // What cannot be charged any more is not waited for.
@@ -225,8 +282,14 @@ impl Application {
         }
         public_handle.stop(true).await;
         admin_handle.stop(true).await;
-        let ledger = self.ledger;
-        let stopped = rt::task::spawn_blocking(move || ledger.stop()).await;
+        let (ledger, network) = (self.ledger, self.network);
+        let stopped = rt::task::spawn_blocking(move || {
+            if let Some(network) = network {
+                network.settler.stop();
+            }
+            ledger.stop();
+        });
+        let stopped = stopped.await;
         if stopped.is_err() {
             tracing::error!("the ledger's end was not waited for");
         }

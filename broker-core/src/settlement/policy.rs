@@ -1,6 +1,5 @@
 //! Who is due: a pure decision over what the ledger and the chain say.
 
-use crate::account::UserId;
 use crate::clock::Timestamp;
 use crate::money::Neuron;
 
@@ -13,7 +12,8 @@ pub struct Policy {
     pub owed_percent: u64,
     /// Fees this old are collected, in milliseconds.
     pub age_millis: u64,
-    /// Fees are collected this long before a refund is paid out, in seconds.
+    /// Fees that are not worth their gas are collected this long before a refund is paid out, in
+    /// seconds; others as soon as the refund is asked for.
     pub refund_buffer_secs: u64,
 }
 
@@ -30,18 +30,20 @@ impl Default for Policy {
 }
 
 /// What the decision is made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// Whose fees.
-    pub user: UserId,
     /// Captured and under no voucher, in neuron.
     pub earned: Neuron,
-    /// The escrow less refunds, in neuron.
-    pub cover: Neuron,
+    /// The escrow, refunds included, in neuron: what a voucher can be paid from.
+    pub balance: Neuron,
     /// When the oldest of these fees was captured.
     pub oldest: Option<Timestamp>,
     /// A refund is asked for since this second.
     pub refund_since: Option<u64>,
+    /// Seconds from a refund's request to its payment.
+    pub lock_time_secs: u64,
+    /// What collecting these fees costs, in neuron.
+    pub gas: Neuron,
 }
 
 /// Why a user is due.
@@ -73,26 +75,70 @@ impl Reason {
 }
 
 impl Policy {
-    /// Why this user's fees are collected now; `None` where they wait.
-    ///
-    /// `gas` is what collecting them costs, in neuron: an amount below it does not count as worth
-    /// it, whatever [`Policy::min_fee`] says.
-    pub fn due(&self, due: &Due, gas: Neuron, now: Timestamp) -> Option<Reason> {
-        if due.earned.is_zero() {
+    /// Why these fees are collected now; `None` where they wait. An empty escrow pays nothing, so
+    /// its fees always wait.
+    pub fn due(&self, due: &Due, now: Timestamp) -> Option<Reason> {
+        if due.earned.is_zero() || due.balance.is_zero() {
             return None;
         }
-        if due.refund_since.is_some() {
-            return Some(Reason::Refund);
+        if let Some(since) = due.refund_since {
+            let paid_out = since.saturating_add(due.lock_time_secs);
+            let is_late = now.as_secs().saturating_add(self.refund_buffer_secs) >= paid_out;
+            if due.earned >= due.gas || is_late {
+                return Some(Reason::Refund);
+            }
         }
-        if due.earned >= self.min_fee.max(gas) {
+        if due.earned >= self.min_fee.max(due.gas) {
             return Some(Reason::Amount);
         }
-        // Whole percents: earned / cover > percent / 100, without leaving the range of money.
-        let share = due.cover.get().checked_div(100).unwrap_or_default();
+        // Whole percents: earned / balance > percent / 100, within the range of money.
+        let share = due.balance.get().checked_div(100).unwrap_or_default();
         if due.earned.get() > share.saturating_mul(u128::from(self.owed_percent)) {
             return Some(Reason::Share);
         }
         let old = due.oldest.is_some_and(|at| now.0.saturating_sub(at.0) > self.age_millis);
         old.then_some(Reason::Age)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_due_and_why() {
+        let policy = Policy {
+            min_fee: Neuron::new(1_000),
+            owed_percent: 50,
+            age_millis: 10_000,
+            refund_buffer_secs: 100,
+        };
+        let n = Neuron::new;
+        let base = Due {
+            earned: n(900),
+            balance: n(10_000),
+            oldest: Some(Timestamp(990_000)),
+            refund_since: None,
+            lock_time_secs: 1_000,
+            gas: n(500),
+        };
+        let now = Timestamp(1_000_000);
+        for (due, reason) in [
+            (base, None),
+            (Due { earned: n(0), refund_since: Some(0), ..base }, None),
+            (Due { balance: n(0), earned: n(9_000), ..base }, None),
+            (Due { earned: n(1_000), ..base }, Some(Reason::Amount)),
+            (Due { earned: n(1_000), gas: n(1_001), ..base }, None),
+            (Due { balance: n(1_700), ..base }, Some(Reason::Share)),
+            (Due { balance: n(1_900), ..base }, None),
+            (Due { oldest: Some(Timestamp(989_999)), ..base }, Some(Reason::Age)),
+            (Due { oldest: None, ..base }, None),
+            (Due { refund_since: Some(999), ..base }, Some(Reason::Refund)),
+            (Due { refund_since: Some(999), gas: n(901), ..base }, None),
+            (Due { refund_since: Some(100), gas: n(901), ..base }, Some(Reason::Refund)),
+            (Due { refund_since: Some(101), gas: n(901), ..base }, None),
+        ] {
+            assert_eq!(policy.due(&due, now), reason, "{due:?}");
+        }
     }
 }

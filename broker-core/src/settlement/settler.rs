@@ -1,0 +1,260 @@
+//! One pass: resolve, mirror, seal, submit.
+
+use std::sync::Arc;
+
+use crate::account::UserId;
+use crate::chain::{BATCH_VOUCHERS_MAX, Chain, Landing};
+use crate::clock::Clock;
+use crate::command::{Applied, Binding, Command, OpenVoucher, Seal, Settle};
+use crate::ledger::LedgerError;
+use crate::money::Neuron;
+use crate::signer::{Address, Signer};
+use crate::voucher::{SignedVoucher, Voucher};
+
+use super::check::{SelfCheck, self_check};
+use super::mirror::{Mirrored, mirror};
+use super::plan::{Planned, plan};
+use super::policy::{Policy, Reason};
+use super::{PassReport, SettleError, Store};
+
+/// Collects fees. Only one may work on a ledger and a wallet at a time.
+pub struct Settler {
+    /// The ledger.
+    pub store: Arc<dyn Store>,
+    /// The chain.
+    pub chain: Arc<dyn Chain>,
+    /// Signs vouchers.
+    pub signer: Arc<dyn Signer>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Who is due.
+    pub policy: Policy,
+}
+
+impl Settler {
+    /// Does everything that can be done now. `asked` collects from everyone who owes.
+    ///
+    /// # Errors
+    /// The chain gave no answer, or the ledger failed: what was done until then stands.
+    pub async fn pass(&self, asked: bool) -> Result<PassReport, SettleError> {
+        self.bind().await?;
+        let mut report = PassReport::default();
+        self.resolve_into(&mut report).await?;
+        let check = self_check(&*self.chain, self.signer.address()).await;
+        report.obstacles.clone_from(&check.obstacles);
+        if let Some(super::Obstacle::Chain(error)) = check.obstacles.first() {
+            return Err(error.clone().into());
+        }
+        self.seal_due(&check, asked, &mut report).await?;
+        self.submit(&check, &mut report).await?;
+        self.resolve_into(&mut report).await?;
+        report.open = self.open()?.len().try_into().unwrap_or(u64::MAX);
+        Ok(report)
+    }
+
+    /// Writes down what became of open vouchers, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::pass`].
+    pub async fn resolve(&self) -> Result<PassReport, SettleError> {
+        let mut report = PassReport::default();
+        self.resolve_into(&mut report).await?;
+        report.open = self.open()?.len().try_into().unwrap_or(u64::MAX);
+        Ok(report)
+    }
+
+    /// Makes the ledger this provider's, or finds that it is another's.
+    async fn bind(&self) -> Result<(), SettleError> {
+        let ours = Binding { domain: self.chain.domain(), provider: self.chain.provider() };
+        let bound = match self.store.reader().binding()? {
+            Some(bound) => bound,
+            None => {
+                // Refused only where somebody else was faster; then that one counts.
+                let _ = self.store.apply(Command::Bind(ours)).await?;
+                self.store.reader().binding()?.unwrap_or(ours)
+            }
+        };
+        if bound == ours { Ok(()) } else { Err(SettleError::BoundElsewhere) }
+    }
+
+    fn open(&self) -> Result<Vec<OpenVoucher>, LedgerError> {
+        self.store.reader().open_vouchers()
+    }
+
+    async fn resolve_into(&self, report: &mut PassReport) -> Result<(), SettleError> {
+        for open in self.open()? {
+            let Some((key, _)) = open.signatures.first() else { continue };
+            let Some(signed) = open.signed_by(key) else { continue };
+            match self.chain.landing(signed, open.since).await? {
+                Landing::NotYet => {}
+                Landing::Paid(payment) => {
+                    let Voucher { user, nonce, .. } = open.voucher;
+                    let command = Command::Settle(Box::new(Settle { user, nonce, payment }));
+                    match self.store.apply(command).await? {
+                        Ok(Applied::Settled { .. }) => report.settled.push((user, payment.paid)),
+                        Ok(_) => {}
+                        Err(refusal) => report.problems.push(format!("{user}: {refusal}")),
+                    }
+                }
+                Landing::Other { nonce } => self.freeze(&open.voucher, nonce, report).await?,
+                Landing::Unknown { nonce } => {
+                    let user = open.voucher.user;
+                    report.problems.push(format!(
+                        "voucher {nonce} of {user} is taken, and the node does not have the event \
+                         that tells what was paid: use a node that keeps its logs"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn freeze(
+        &self,
+        voucher: &Voucher,
+        nonce: u64,
+        report: &mut PassReport,
+    ) -> Result<(), SettleError> {
+        let user = voucher.user;
+        if self.store.apply(Command::Freeze { user, nonce }).await?.is_ok() {
+            tracing::error!(
+                %user, nonce,
+                "the chain has paid another voucher under this nonce: the account is frozen. Was \
+                 the ledger restored from a backup, or does another sidecar sign?"
+            );
+            report.frozen.push(user);
+        }
+        Ok(())
+    }
+
+    async fn seal_due(
+        &self,
+        check: &SelfCheck,
+        asked: bool,
+        report: &mut PassReport,
+    ) -> Result<(), SettleError> {
+        let now = self.clock.now();
+        let statements = self.store.reader().statements()?;
+        let plan = plan(&statements, &*self.chain, &self.policy, &check.terms, now, asked).await?;
+        for planned in &plan.users {
+            match mirror(&*self.store, planned.user, &planned.view).await? {
+                Mirrored::Taken => {}
+                Mirrored::Frozen => {
+                    report.frozen.push(planned.user);
+                    continue;
+                }
+                Mirrored::AfterSettlement | Mirrored::Stale | Mirrored::Absent => continue,
+            }
+            // Vouchers of a key that the contract does not pay are not even made.
+            let pays = check.paying_signer() == Some(self.signer.address());
+            if let Some(reason) = planned.reason.filter(|_| pays) {
+                self.seal(planned, reason, check, report).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn seal(
+        &self,
+        planned: &Planned,
+        reason: Reason,
+        check: &SelfCheck,
+        report: &mut PassReport,
+    ) -> Result<(), SettleError> {
+        let user = planned.user;
+        let Some(unsealed) = self.store.reader().unsealed(&user)? else { return Ok(()) };
+        let Some(nonce) = unsealed.books.nonce.and_then(|known| known.checked_add(1)) else {
+            return Ok(());
+        };
+        // Something under this nonce or a later one is on its way already.
+        if planned.view.latest_nonce() >= nonce {
+            return Ok(());
+        }
+        if nonce > self.nonce_max() {
+            report.problems.push(format!(
+                "the nonce of {user} on the chain is so high that no voucher may follow it"
+            ));
+            return Ok(());
+        }
+        let collected = &unsealed.collected;
+        let voucher = Voucher {
+            user,
+            provider: self.chain.provider(),
+            total: collected.total(),
+            requests_hash: collected.root(),
+            nonce,
+        };
+        let signed = voucher.sign(&self.chain.domain(), &*self.signer)?;
+        let since = check.terms.last_final.number;
+        let seal = Seal { voucher: signed, sealed_to: unsealed.sealed_to, since };
+        match self.store.apply(Command::Seal(Box::new(seal))).await? {
+            Ok(_) => report.sealed.push((user, reason, voucher.total)),
+            Err(refusal) => report.problems.push(format!("{user}: {refusal}")),
+        }
+        Ok(())
+    }
+
+    /// The clock nonces of 0G's own broker stay above ours, and no signature of ours can use up all
+    /// nonces there are: seconds × 10^7, an hour ahead.
+    fn nonce_max(&self) -> u64 {
+        self.clock.now().as_secs().saturating_add(3_600).saturating_mul(10_000_000)
+    }
+
+    /// Sends what the chain has not taken yet, as the key signed it that the contract pays.
+    async fn submit(&self, check: &SelfCheck, report: &mut PassReport) -> Result<(), SettleError> {
+        let Some(paying) = check.paying_signer() else { return Ok(()) };
+        let mut batch = Vec::new();
+        for open in self.open()? {
+            let view = self.chain.account(open.voucher.user).await?;
+            let taken = view.latest_nonce() >= open.voucher.nonce;
+            if taken || view.latest.is_none() {
+                continue;
+            }
+            if let Some(signed) = self.as_signed_by(&open, paying).await? {
+                batch.push(signed);
+            }
+        }
+        for some in batch.chunks(BATCH_VOUCHERS_MAX) {
+            report.submitted =
+                report.submitted.saturating_add(some.len().try_into().unwrap_or(u64::MAX));
+            // An error is no verdict: the transaction may be on its way all the same.
+            if let Err(error) = self.chain.submit(some.to_vec()).await {
+                report.problems.push(error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// The voucher with a signature of `paying`: one that is there, or one that is added. Nothing
+    /// but the signature differs, so it does not matter which of them lands.
+    async fn as_signed_by(
+        &self,
+        open: &OpenVoucher,
+        paying: Address,
+    ) -> Result<Option<SignedVoucher>, SettleError> {
+        if let Some(signed) = open.signed_by(&paying) {
+            return Ok(Some(signed));
+        }
+        if paying != self.signer.address() {
+            return Ok(None);
+        }
+        let signed = open.voucher.sign(&self.chain.domain(), &*self.signer)?;
+        let decided = self.store.apply(Command::Countersign(Box::new(signed))).await?;
+        Ok(decided.ok().map(|_| signed))
+    }
+
+    /// Whether vouchers of another key than this sidecar's wait, and the contract would still pay
+    /// them: they have to land before the service names another signer.
+    ///
+    /// # Errors
+    /// As [`Self::pass`].
+    pub async fn waits_for_old_signer(&self) -> Result<Vec<(UserId, Neuron)>, SettleError> {
+        let check = self_check(&*self.chain, self.signer.address()).await;
+        let Some(paying) = check.paying_signer() else { return Ok(Vec::new()) };
+        if paying == self.signer.address() {
+            return Ok(Vec::new());
+        }
+        let open = self.open()?.into_iter().filter(|open| open.signed_by(&paying).is_some());
+        Ok(open.map(|open| (open.voucher.user, open.voucher.total)).collect())
+    }
+}

@@ -1,0 +1,204 @@
+//! The one actor that collects fees: a thread of its own, so that a slow node holds nobody up.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use broker_core::settlement::{Obstacle, PassReport, SettleError, Settler, self_check};
+use broker_core::{Neuron, Timestamp, UserId};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::Gate;
+
+/// How often the chain is asked whether fees can be collected.
+const CHECK_EVERY: Duration = Duration::from_secs(15);
+/// How often the chain is asked what became of a voucher that was sent.
+const RESOLVE_EVERY: Duration = Duration::from_secs(3);
+/// A voucher that did not land in this time is sent again.
+const SUBMIT_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// What the actor did so far.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Passes that ran to their end.
+    pub passes: u64,
+    /// Passes that did not.
+    pub failures: u64,
+    /// What the last one found, in words.
+    pub problems: Vec<String>,
+    /// What stands in the way of settlement.
+    pub obstacles: Vec<Obstacle>,
+    /// Vouchers whose end is not known yet.
+    pub open: u64,
+    /// What the chain paid since the start, in neuron.
+    pub paid: Neuron,
+    /// What the wallet had at the last self-check, in neuron.
+    pub wallet: Neuron,
+    /// When the last pass ended.
+    pub last_pass: Option<Timestamp>,
+}
+
+/// Reaches the actor. It ends when the last handle is dropped, or when it is stopped.
+pub struct SettleHandle {
+    shared: Arc<Shared>,
+    stop: std::sync::Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+}
+
+struct Shared {
+    settler: Settler,
+    gate: Arc<Gate>,
+    every: Duration,
+    asked: Notify,
+    status: RwLock<Status>,
+}
+
+impl SettleHandle {
+    /// Starts the actor, which looks at once and then `every` so often.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(settler: Settler, gate: Arc<Gate>, every: Duration) -> std::io::Result<Self> {
+        let (asked, status) = (Notify::new(), RwLock::default());
+        let shared = Arc::new(Shared { settler, gate, every, asked, status });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let actor = shared.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("settler".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                // Cutting a pass off loses nothing: the next one goes on from the ledger.
+                tokio::select! {
+                    () = actor.run() => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(Self { shared, stop: std::sync::Mutex::new(Some((stop, thread))) })
+    }
+
+    /// Asks for a pass that collects from everyone who owes. Does not wait for it.
+    pub fn ask(&self) {
+        self.shared.asked.notify_one();
+    }
+
+    /// What the actor did so far.
+    pub fn status(&self) -> Status {
+        self.shared.status.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Vouchers of an earlier signer that the contract would still pay.
+    ///
+    /// # Errors
+    /// The chain gave no answer, or the ledger failed.
+    pub async fn waits_for_old_signer(&self) -> Result<Vec<(UserId, Neuron)>, SettleError> {
+        self.shared.settler.waits_for_old_signer().await
+    }
+
+    /// Looks again whether fees can be collected, and opens or closes the gate.
+    pub async fn check(&self) {
+        self.shared.check().await;
+    }
+
+    /// Ends the actor and waits for its thread. Blocks: call it from a thread that may.
+    pub fn stop(&self) {
+        let running = self.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((stop, thread)) = running else { return };
+        let _ = stop.send(());
+        if thread.join().is_err() {
+            tracing::error!("the settler panicked");
+        }
+    }
+}
+
+impl Shared {
+    async fn run(&self) {
+        let mut asked = false;
+        let mut next_check = Instant::now();
+        loop {
+            let next_pass = Instant::now() + self.pass(asked).await;
+            asked = false;
+            while Instant::now() < next_pass {
+                let open = self.read().open > 0;
+                let resolve = Instant::now() + RESOLVE_EVERY;
+                let wake = if open { resolve.min(next_check) } else { next_check };
+                tokio::select! {
+                    () = self.asked.notified() => {
+                        asked = true;
+                        break;
+                    }
+                    () = sleep_until(wake.min(next_pass)) => {}
+                }
+                if Instant::now() >= next_check {
+                    self.check().await;
+                    next_check = Instant::now() + CHECK_EVERY;
+                }
+                if open {
+                    let resolved = self.settler.resolve().await;
+                    self.note(resolved, false);
+                }
+            }
+        }
+    }
+
+    /// How long to wait for the next pass.
+    async fn pass(&self, asked: bool) -> Duration {
+        let outcome = self.settler.pass(asked).await;
+        let failed = outcome.is_err();
+        self.note(outcome, true);
+        self.check().await;
+        let waits = failed || self.read().open > 0;
+        if waits { SUBMIT_AGAIN_AFTER.min(self.every) } else { self.every }
+    }
+
+    fn note(&self, outcome: Result<PassReport, SettleError>, is_pass: bool) {
+        let now = self.settler.clock.now();
+        let mut status = self.status.write().unwrap_or_else(PoisonError::into_inner);
+        let report = match outcome {
+            Ok(report) => report,
+            Err(error) => {
+                tracing::warn!(%error, "a settlement pass ended early; the next one goes on");
+                status.failures = status.failures.saturating_add(1);
+                status.problems = vec![error.to_string()];
+                return;
+            }
+        };
+        for (user, paid) in &report.settled {
+            tracing::info!(%user, neuron = %paid, "settled");
+            status.paid = status.paid.checked_add(*paid).unwrap_or(status.paid);
+        }
+        for (user, reason, total) in &report.sealed {
+            tracing::info!(%user, neuron = %total, reason = reason.as_str(), "voucher sealed");
+        }
+        for problem in &report.problems {
+            tracing::warn!(problem, "settlement");
+        }
+        status.open = report.open;
+        if is_pass {
+            status.passes = status.passes.saturating_add(1);
+            status.problems = report.problems;
+            status.last_pass = Some(now);
+        }
+    }
+
+    async fn check(&self) {
+        let settler = &self.settler;
+        let check = self_check(&*settler.chain, settler.signer.address()).await;
+        let reasons: Vec<String> = check.obstacles.iter().map(ToString::to_string).collect();
+        if reasons != self.gate.reasons() {
+            for reason in &reasons {
+                tracing::warn!(reason, "fees cannot be collected: paid requests are refused");
+            }
+            if reasons.is_empty() {
+                tracing::info!("fees can be collected: paid requests are taken");
+            }
+            self.gate.set(reasons);
+        }
+        let mut status = self.status.write().unwrap_or_else(PoisonError::into_inner);
+        status.wallet = check.terms.wallet;
+        status.obstacles = check.obstacles;
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Status> {
+        self.status.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
