@@ -27,6 +27,8 @@ pub mod rules;
 pub mod settlement;
 pub mod signer;
 pub mod tariff;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod voucher;
 pub mod writer;
 

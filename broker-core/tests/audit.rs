@@ -9,15 +9,18 @@
 
 #[path = "shared/books.rs"]
 mod books;
+#[path = "shared/tamper.rs"]
+mod tamper;
 
 use std::path::{Path, PathBuf};
 
 use books::{NOW, capture, hold, key, neuron, receipt, release, user};
 use broker_core::{
-    Bucket, Command, Cover, Digest32, Entry, EntryKind, Fault, Ledger, Movement, Receipt,
-    ReleaseReason, SqliteLedger, SqliteReader, Usage,
+    Bucket, Command, Cover, Digest32, Entry, EntryKind, Ledger, Movement, Receipt, ReleaseReason,
+    SqliteLedger, SqliteReader, Usage,
 };
 use rusqlite::Connection;
+use tamper::{audit, change};
 
 /// SQL that changes the books, the table at fault, and how the row's name begins.
 type Tampering = (&'static str, &'static str, &'static str);
@@ -253,26 +256,4 @@ fn books(folder: &Path) -> PathBuf {
     let decisions = ledger.apply(&commands, NOW).unwrap();
     assert_eq!(decisions.iter().filter(|decision| decision.is_err()).count(), 1);
     path
-}
-
-/// Changes a ledger as somebody with the file and without scruples would.
-fn change(path: &Path, sql: &str) {
-    let raw = Connection::open(path).unwrap();
-    raw.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON").unwrap();
-    let mut triggers =
-        raw.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").unwrap();
-    let names: Vec<String> =
-        triggers.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-    for name in names {
-        raw.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
-    }
-    for statement in sql.split(';') {
-        let changed = raw.execute(statement, []);
-        let changed = changed.unwrap_or_else(|error| panic!("{statement}: {error}"));
-        assert!(changed > 0, "{statement} changes nothing");
-    }
-}
-
-fn audit(path: &Path) -> Option<Fault> {
-    SqliteReader::open(path).unwrap().audit().unwrap().fault
 }

@@ -5,11 +5,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use broker_core::settlement::{Obstacle, PassReport, SettleError, Settler, self_check};
-use broker_core::{Neuron, Timestamp, UserId};
+use broker_core::{Neuron, Timestamp};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::Gate;
+use super::{Condition, Gate, Settling};
 
 /// How often the chain is asked whether fees can be collected.
 const CHECK_EVERY: Duration = Duration::from_secs(15);
@@ -86,12 +86,33 @@ impl SettleHandle {
         self.shared.status.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Vouchers of an earlier signer that the contract would still pay.
-    ///
-    /// # Errors
-    /// The chain gave no answer, or the ledger failed.
-    pub async fn waits_for_old_signer(&self) -> Result<Vec<(UserId, Neuron)>, SettleError> {
-        self.shared.settler.waits_for_old_signer().await
+    async fn may_change_signer(&self) -> Result<(), String> {
+        let waiting = self.shared.settler.waits_for_old_signer().await;
+        let waiting = waiting.map_err(|error| error.to_string())?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        self.ask();
+        Err(format!(
+            "{} vouchers of the earlier signer are on their way to the chain, which would not pay \
+             them afterwards; they are sent now, so try again in a minute",
+            waiting.len()
+        ))
+    }
+
+    fn may_be_removed(&self) -> Result<(), String> {
+        let statements = self.shared.settler.store.reader().statements();
+        let statements = statements.map_err(|error| error.to_string())?;
+        let owing = statements.iter().filter(|known| {
+            known.books.nonce.is_some() && !known.account.owed().is_some_and(Neuron::is_zero)
+        });
+        match owing.count() {
+            0 => Ok(()),
+            users => Err(format!(
+                "{users} users owe fees, which could not be collected any more; settle first with \
+                 POST /v1/settle"
+            )),
+        }
     }
 
     /// Looks again whether fees can be collected, and opens or closes the gate.
@@ -107,6 +128,20 @@ impl SettleHandle {
         if thread.join().is_err() {
             tracing::error!("the settler panicked");
         }
+    }
+}
+
+impl Settling for SettleHandle {
+    fn ask(&self) {
+        Self::ask(self);
+    }
+
+    fn before_signer_change(&self) -> Condition<'_> {
+        Box::pin(self.may_change_signer())
+    }
+
+    fn before_removal(&self) -> Condition<'_> {
+        Box::pin(async { self.may_be_removed() })
     }
 }
 

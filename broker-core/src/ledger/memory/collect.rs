@@ -27,6 +27,8 @@ pub(super) struct Collections {
 struct Collection {
     books: Books,
     open: Option<OpenVoucher>,
+    /// The entry of the last voucher.
+    sealed: u64,
     settled: Neuron,
     /// Every receipt, with its entry.
     captured: Vec<(u64, ReceiptId)>,
@@ -36,9 +38,9 @@ struct Collection {
 
 impl Collections {
     pub(super) fn open_vouchers(&self) -> Vec<OpenVoucher> {
-        let mut open: Vec<_> = self.users.values().filter_map(|user| user.open.clone()).collect();
-        open.sort_by_key(|voucher| voucher.sealed_at);
-        open
+        let mut users: Vec<_> = self.users.values().collect();
+        users.sort_by_key(|user| user.sealed);
+        users.into_iter().filter_map(|user| user.open.clone()).collect()
     }
 
     pub(super) fn write(&mut self, effects: &Effects<'_>, seq: u64, now: Timestamp) {
@@ -55,6 +57,7 @@ impl Collections {
             Record::Receipt(_, receipt) => user.captured.push((seq, receipt.id)),
             Record::Seal(seal, _) => {
                 let signed = &seal.voucher;
+                user.sealed = seq;
                 user.vouchers.push((signed.voucher.nonce, seal.sealed_to));
                 user.open = Some(OpenVoucher {
                     voucher: signed.voucher,

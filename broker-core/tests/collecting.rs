@@ -1,0 +1,337 @@
+//! Vouchers in the ledger: every ledger gives the same answers, whatever is asked, in any order.
+#![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[path = "shared/books.rs"]
+mod books;
+
+use books::{NOW, capture, hold, neuron, user};
+use broker_core::chain::{Block, Payment};
+use broker_core::{
+    Address, Applied, Binding, Command, Decision, Digest32, Domain, Ledger, LedgerReader,
+    LocalSigner, MemoryLedger, Refusal, RequestQuery, Seal, Settle, SignedVoucher, Signer,
+    SqliteLedger, SqliteReader, UserId, Voucher,
+};
+use proptest::prelude::*;
+
+const DOMAIN: Domain = Domain { chain_id: 31_337, contract: Address([0xc0; 20]) };
+const PROVIDER: Address = Address([0xfe; 20]);
+
+/// Both ledgers, side by side.
+struct Rig {
+    model: MemoryLedger,
+    sqlite: SqliteLedger,
+    reader: SqliteReader,
+    _folder: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let sqlite = SqliteLedger::open(&path).unwrap();
+        let reader = SqliteReader::open(&path).unwrap();
+        let mut rig = Self { model: MemoryLedger::new(), sqlite, reader, _folder: folder };
+        let binding = Binding { domain: DOMAIN, provider: PROVIDER };
+        assert_eq!(rig.one(&Command::Bind(binding)), Ok(Applied::Bound));
+        rig
+    }
+
+    /// Carries out one command in both, which have to agree on it.
+    fn one(&mut self, command: &Command) -> Decision {
+        let batch = std::slice::from_ref(command);
+        let expected = Ledger::apply(&mut self.model, batch, NOW).unwrap();
+        assert_eq!(self.sqlite.apply(batch, NOW).unwrap(), expected, "{command:?}");
+        *expected.first().unwrap()
+    }
+
+    fn escrow(&mut self, user: UserId, cover: u128, nonce: u64) -> Decision {
+        self.one(&Command::Escrow { user, cover: neuron(cover), nonce })
+    }
+
+    fn charge(&mut self, n: u8, user: UserId, fee: u128) {
+        let held = hold(n, user, fee + 1);
+        assert_eq!(self.one(&Command::Reserve(held.clone())), Ok(Applied::Held));
+        assert_eq!(self.one(&capture(&held, fee)), Ok(Applied::Captured { fee: neuron(fee) }));
+    }
+
+    /// The voucher that the receipts come to.
+    fn seal(&self, user: UserId) -> Seal {
+        let unsealed = self.reader.unsealed(&user).unwrap().unwrap();
+        let voucher = Voucher {
+            user,
+            provider: PROVIDER,
+            total: unsealed.collected.total(),
+            requests_hash: unsealed.collected.root(),
+            nonce: unsealed.books.nonce.unwrap_or_default() + 1,
+        };
+        Seal { voucher: signed(voucher, 0x11), sealed_to: unsealed.sealed_to, since: 7 }
+    }
+
+    /// Everything that both tell about collecting, and that it is sound.
+    fn assert_alike(&self) {
+        let report = self.sqlite.audit().unwrap();
+        assert_eq!(report.fault, None);
+        assert_eq!(report, Ledger::audit(&self.model).unwrap());
+        assert_eq!(self.reader.statements().unwrap(), self.model.statements().unwrap());
+        assert_eq!(self.reader.open_vouchers().unwrap(), self.model.open_vouchers().unwrap());
+        for processed in [None, Some(true), Some(false)] {
+            let query = RequestQuery { processed, user: None, limit: 5, offset: 1 };
+            let expected = self.model.requests(&query).unwrap();
+            assert_eq!(self.reader.requests(&query).unwrap(), expected);
+        }
+    }
+
+    fn owed(&self, user: UserId) -> [u128; 3] {
+        let account = self.sqlite.account(&user).unwrap();
+        [account.cover.get(), account.earned.get(), account.vouchered.get()]
+    }
+}
+
+fn signed(voucher: Voucher, key: u8) -> SignedVoucher {
+    voucher.sign(&DOMAIN, &LocalSigner::from_secret(&[key; 32]).unwrap()).unwrap()
+}
+
+fn settle(user: UserId, nonce: u64, paid: u128, cover: u128) -> Command {
+    let payment = Payment {
+        paid: neuron(paid),
+        cover: neuron(cover),
+        block: Block { number: 9, hash: Digest32([9; 32]) },
+        transaction: Digest32([8; 32]),
+    };
+    Command::Settle(Box::new(Settle { user, nonce, payment }))
+}
+
+#[test]
+fn fees_go_under_a_voucher_and_from_there_to_the_chain() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.escrow(user(1), 100, 41), Ok(Applied::Mirrored));
+    rig.charge(1, user(1), 10);
+    rig.charge(2, user(1), 0);
+    rig.charge(3, user(1), 5);
+    let seal = rig.seal(user(1));
+    assert_eq!((seal.voucher.voucher.total, seal.voucher.voucher.nonce), (neuron(15), 42));
+    assert_eq!(rig.one(&Command::Seal(Box::new(seal))), Ok(Applied::Sealed));
+    assert_eq!(rig.owed(user(1)), [100, 0, 15]);
+    // What comes after waits for the next voucher.
+    rig.charge(4, user(1), 7);
+    assert_eq!(rig.owed(user(1)), [100, 7, 15]);
+    rig.assert_alike();
+    assert_eq!(rig.one(&settle(user(1), 42, 15, 85)), Ok(Applied::Settled { rest: neuron(0) }));
+    assert_eq!(rig.owed(user(1)), [85, 7, 0]);
+    assert_eq!(rig.seal(user(1)).voucher.voucher.nonce, 43);
+    rig.assert_alike();
+}
+
+#[test]
+fn what_a_voucher_left_unpaid_is_carried_to_the_next_one_to_the_neuron() {
+    let mut rig = Rig::new();
+    rig.escrow(user(1), 100, 0).unwrap();
+    rig.charge(1, user(1), 90);
+    let seal = rig.seal(user(1));
+    rig.one(&Command::Seal(Box::new(seal))).unwrap();
+    assert_eq!(rig.one(&settle(user(1), 1, 60, 0)), Ok(Applied::Settled { rest: neuron(30) }));
+    assert_eq!(rig.owed(user(1)), [0, 30, 0]);
+    rig.assert_alike();
+    assert_eq!(rig.escrow(user(1), 1_000, 1), Ok(Applied::Mirrored));
+    rig.charge(2, user(1), 4);
+    let seal = rig.seal(user(1));
+    assert_eq!((seal.voucher.voucher.total, seal.voucher.voucher.nonce), (neuron(34), 2));
+    rig.one(&Command::Seal(Box::new(seal))).unwrap();
+    assert_eq!(rig.one(&settle(user(1), 2, 34, 966)), Ok(Applied::Settled { rest: neuron(0) }));
+    assert_eq!(rig.owed(user(1)), [966, 0, 0]);
+    rig.assert_alike();
+}
+
+#[test]
+fn an_escrow_that_paid_more_than_was_known_of_it_is_no_contradiction() {
+    // The deposit and the payment are in one block: the cover was never seen.
+    let mut rig = Rig::new();
+    rig.escrow(user(1), 20, 0).unwrap();
+    rig.charge(1, user(1), 15);
+    let seal = rig.seal(user(1));
+    rig.one(&Command::Seal(Box::new(seal))).unwrap();
+    // A refund takes the cover away before the voucher lands, and the voucher is paid from it.
+    assert_eq!(rig.escrow(user(1), 0, 0), Ok(Applied::Mirrored));
+    assert_eq!(rig.one(&settle(user(1), 1, 15, 3)), Ok(Applied::Settled { rest: neuron(0) }));
+    assert_eq!(rig.owed(user(1)), [3, 0, 0]);
+    rig.assert_alike();
+}
+
+#[test]
+fn a_voucher_has_to_follow_from_the_receipts_and_from_the_one_before() {
+    let mut rig = Rig::new();
+    rig.escrow(user(1), 100, 5).unwrap();
+    rig.charge(1, user(1), 10);
+    rig.charge(2, user(1), 3);
+    let right = rig.seal(user(1));
+    let with = |change: fn(&mut Voucher)| {
+        let mut voucher = right.voucher.voucher;
+        change(&mut voucher);
+        Command::Seal(Box::new(Seal { voucher: signed(voucher, 0x11), ..right }))
+    };
+    let wrong = Refusal::WrongVoucher { due: neuron(13) };
+    for (command, refusal) in [
+        (with(|voucher| voucher.total = neuron(14)), wrong),
+        (with(|voucher| voucher.total = neuron(12)), wrong),
+        (with(|voucher| voucher.requests_hash = Digest32([1; 32])), wrong),
+        (with(|voucher| voucher.nonce = 5), Refusal::WrongNonce { expected: 6 }),
+        (with(|voucher| voucher.nonce = 7), Refusal::WrongNonce { expected: 6 }),
+        (with(|voucher| voucher.provider = Address([1; 20])), Refusal::BoundElsewhere(PROVIDER)),
+        (with(|voucher| voucher.user = user(2)), Refusal::NoEscrow),
+        (
+            Command::Seal(Box::new(Seal { sealed_to: right.sealed_to + 1, ..right })),
+            Refusal::NothingEarned,
+        ),
+        (settle(user(1), 6, 1, 1), Refusal::NoOpenVoucher),
+    ] {
+        assert_eq!(rig.one(&command), Err(refusal));
+    }
+    rig.one(&Command::Seal(Box::new(right))).unwrap();
+    rig.charge(3, user(1), 1);
+    let next = rig.seal(user(1));
+    let open = Refusal::VoucherOpen { nonce: 6 };
+    assert_eq!(rig.one(&Command::Seal(Box::new(next))), Err(open));
+    assert_eq!(rig.one(&settle(user(1), 7, 1, 1)), Err(Refusal::NoOpenVoucher));
+    let overpaid = Refusal::Overpaid { total: neuron(13) };
+    assert_eq!(rig.one(&settle(user(1), 6, 14, 1)), Err(overpaid));
+    rig.assert_alike();
+}
+
+#[test]
+fn a_new_signer_signs_the_same_voucher_again_and_no_other() {
+    let mut rig = Rig::new();
+    rig.escrow(user(1), 100, 0).unwrap();
+    rig.charge(1, user(1), 10);
+    let seal = rig.seal(user(1));
+    rig.one(&Command::Seal(Box::new(seal))).unwrap();
+    let again = |voucher, key| Command::Countersign(Box::new(signed(voucher, key)));
+    let voucher = seal.voucher.voucher;
+    assert_eq!(rig.one(&again(voucher, 0x22)), Ok(Applied::Countersigned));
+    assert_eq!(rig.one(&again(voucher, 0x22)), Err(Refusal::VoucherOpen { nonce: 1 }));
+    let dearer = Voucher { total: neuron(11), ..voucher };
+    assert_eq!(rig.one(&again(dearer, 0x33)), Err(Refusal::NoOpenVoucher));
+    let open = rig.reader.open_vouchers().unwrap();
+    let keys: Vec<_> = open.iter().flat_map(|open| open.signatures.iter()).collect();
+    assert_eq!(keys.len(), 2);
+    let second = LocalSigner::from_secret(&[0x22; 32]).unwrap().address();
+    let open = open.first().unwrap();
+    assert_eq!(open.signed_by(&second), Some(signed(voucher, 0x22)));
+    rig.assert_alike();
+}
+
+#[test]
+fn a_chain_that_is_ahead_freezes_and_one_that_lags_is_not_believed() {
+    let mut rig = Rig::new();
+    rig.escrow(user(1), 100, 5).unwrap();
+    rig.charge(1, user(1), 10);
+    assert_eq!(rig.escrow(user(1), 90, 6), Err(Refusal::ChainAhead { known: 5, seen: 6 }));
+    assert_eq!(rig.escrow(user(1), 90, 4), Err(Refusal::ChainBehind { known: 5, seen: 4 }));
+    let seal = rig.seal(user(1));
+    rig.one(&Command::Seal(Box::new(seal))).unwrap();
+    // The voucher has landed: its end comes first, so that no money is counted twice.
+    assert_eq!(rig.escrow(user(1), 90, 6), Err(Refusal::VoucherOpen { nonce: 6 }));
+    assert_eq!(rig.escrow(user(1), 90, 7), Err(Refusal::ChainAhead { known: 6, seen: 7 }));
+    assert_eq!(rig.escrow(user(1), 110, 5), Ok(Applied::Mirrored));
+    assert_eq!(rig.one(&Command::Freeze { user: user(1), nonce: 7 }), Ok(Applied::Frozen));
+    assert_eq!(rig.one(&Command::Freeze { user: user(1), nonce: 8 }), Err(Refusal::Frozen));
+    assert_eq!(rig.one(&Command::Reserve(hold(2, user(1), 1))), Err(Refusal::Frozen));
+    // An open voucher can still end.
+    assert!(rig.one(&settle(user(1), 6, 10, 100)).is_ok());
+    rig.assert_alike();
+}
+
+#[test]
+fn a_ledger_belongs_to_one_provider() {
+    let mut rig = Rig::new();
+    let other = Binding { domain: DOMAIN, provider: Address([1; 20]) };
+    assert_eq!(rig.one(&Command::Bind(other)), Err(Refusal::BoundElsewhere(PROVIDER)));
+    let bound = Binding { domain: DOMAIN, provider: PROVIDER };
+    assert_eq!(rig.reader.binding().unwrap(), Some(bound));
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Escrow(u8, u128, u64),
+    Charge(u8, u128),
+    Seal(u8),
+    Countersign(u8, u8),
+    Settle(u8, u8),
+    Freeze(u8),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let user = || 1..4_u8;
+    let op = prop_oneof![
+        3 => (user(), 0..500_u128, 0..3_u64).prop_map(|(u, c, n)| Op::Escrow(u, c, n)),
+        8 => (user(), 0..40_u128).prop_map(|(u, fee)| Op::Charge(u, fee)),
+        4 => user().prop_map(Op::Seal),
+        1 => (user(), 0x20..0x23_u8).prop_map(|(u, k)| Op::Countersign(u, k)),
+        4 => (user(), 0..=100_u8).prop_map(|(u, percent)| Op::Settle(u, percent)),
+        1 => user().prop_map(Op::Freeze),
+    ];
+    proptest::collection::vec(op, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sqlite_and_the_model_never_differ_in_collecting(ops in ops()) {
+        let mut rig = Rig::new();
+        let (mut charged, mut paid) = ([0_u128; 4], [0_u128; 4]);
+        for (n, op) in (0..=u8::MAX).zip(ops) {
+            play(&mut rig, n, op, &mut charged, &mut paid);
+            for n in 1..4 {
+                let [_, earned, vouchered] = rig.owed(user(n));
+                let n = usize::from(n);
+                prop_assert_eq!(charged[n], paid[n] + earned + vouchered);
+            }
+        }
+        rig.assert_alike();
+    }
+}
+
+fn play(rig: &mut Rig, n: u8, op: Op, charged: &mut [u128; 4], paid: &mut [u128; 4]) {
+    let open = |rig: &Rig, who| {
+        let open = rig.reader.open_vouchers().unwrap();
+        open.into_iter().find(|open| open.voucher.user == user(who))
+    };
+    match op {
+        Op::Escrow(who, cover, nonce) => {
+            let known = rig.reader.statement(&user(who)).unwrap();
+            let known = known.and_then(|known| known.books.nonce).unwrap_or_default();
+            let _ = rig.escrow(user(who), cover, (known + nonce).saturating_sub(1));
+        }
+        Op::Charge(who, fee) => {
+            let held = hold(n, user(who), fee + 1);
+            if rig.one(&Command::Reserve(held.clone())).is_ok() {
+                rig.one(&capture(&held, fee)).unwrap();
+                charged[usize::from(who)] += fee;
+            }
+        }
+        Op::Seal(who) => {
+            if rig.reader.unsealed(&user(who)).unwrap().is_some() {
+                let seal = rig.seal(user(who));
+                let _ = rig.one(&Command::Seal(Box::new(seal)));
+            }
+        }
+        Op::Countersign(who, key) => {
+            if let Some(open) = open(rig, who) {
+                let _ = rig.one(&Command::Countersign(Box::new(signed(open.voucher, key))));
+            }
+        }
+        Op::Settle(who, percent) => {
+            if let Some(open) = open(rig, who) {
+                let part = open.voucher.total.get() * u128::from(percent) / 100;
+                rig.one(&settle(user(who), open.voucher.nonce, part, 50)).unwrap();
+                paid[usize::from(who)] += part;
+            }
+        }
+        Op::Freeze(who) => {
+            if n.is_multiple_of(5) {
+                let _ = rig.one(&Command::Freeze { user: user(who), nonce: 99 });
+            }
+        }
+    }
+}

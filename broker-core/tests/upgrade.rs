@@ -1,0 +1,57 @@
+//! A ledger of an earlier release is brought up to date in place, and nothing in it changes.
+#![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "shared/books.rs"]
+mod books;
+
+use std::path::{Path, PathBuf};
+
+use books::{NOW, capture, hold, neuron, user};
+use broker_core::{Command, Ledger, LedgerError, LedgerReader, SqliteLedger, SqliteReader};
+use rusqlite::Connection;
+
+/// What the release that wrote it said of it.
+const HEAD: &str = "039114c51f6bc54caac28a2beb11960efe50d89563ee34b4a388446a151e9cb4";
+
+fn version_1(folder: &Path) -> PathBuf {
+    let sql = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/ledger/version-1.sql");
+    let path = folder.join("ledger.db");
+    let raw = Connection::open(&path).unwrap();
+    raw.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    raw.execute_batch(&std::fs::read_to_string(sql).unwrap()).unwrap();
+    raw.pragma_update(None, "application_id", 0x3047_464c).unwrap();
+    raw.pragma_update(None, "user_version", 1).unwrap();
+    path
+}
+
+#[test]
+fn a_ledger_of_version_1_keeps_every_entry_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = version_1(folder.path());
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    let report = ledger.audit().unwrap();
+    assert_eq!((report.entries, report.receipts, report.transfers), (13, 4, 13));
+    assert_eq!((report.head.to_string().as_str(), report.fault), (HEAD, None));
+    // The open hold can still end, and what was earned before can be collected.
+    ledger.apply(&[capture(&hold(4, user(1), 7), 3)], NOW).unwrap().remove(0).unwrap();
+    let escrow = Command::Escrow { user: user(1), cover: neuron(100), nonce: 0 };
+    ledger.apply(&[escrow], NOW).unwrap().remove(0).unwrap();
+    let reader = SqliteReader::open(&path).unwrap();
+    let unsealed = reader.unsealed(&user(1)).unwrap().unwrap();
+    assert_eq!((unsealed.collected.total(), unsealed.collected.receipts()), (neuron(28), 3));
+    assert_eq!(ledger.audit().unwrap().fault, None);
+    drop(ledger);
+    assert_eq!(SqliteLedger::open(&path).unwrap().audit().unwrap().fault, None);
+}
+
+#[test]
+fn a_reader_changes_no_ledger_and_says_how_it_gets_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = version_1(folder.path());
+    let before = std::fs::read(&path).unwrap();
+    let error = SqliteReader::open(&path).err().unwrap();
+    assert!(matches!(error, LedgerError::Foreign { .. }), "{error}");
+    assert!(error.to_string().contains("start the sidecar on it once"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
