@@ -1,5 +1,7 @@
 //! The 0G network: who pays from which escrow, whether fees can be collected, and their collection.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,6 +19,22 @@ pub mod settler;
 pub use gate::Gate;
 pub use service::Services;
 pub use settler::SettleHandle;
+
+/// What a condition of the settlement engine returns.
+pub type Condition<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// What the operator's routes ask of the settlement engine.
+pub trait Settling: Send + Sync {
+    /// Collects what is owed as soon as possible; does not wait for it.
+    fn ask(&self);
+
+    /// Passes when another signer may be registered: no voucher of the old one can still land.
+    /// The error says what is open.
+    fn before_signer_change(&self) -> Condition<'_>;
+
+    /// Passes when the service may be removed: nothing is owed under it. The error says what is.
+    fn before_removal(&self) -> Condition<'_>;
+}
 
 /// What the parts of a sidecar on the 0G network share.
 pub struct Network {

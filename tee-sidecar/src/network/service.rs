@@ -9,13 +9,12 @@ use std::sync::{Arc, Mutex as Cell, PoisonError};
 use std::time::Duration;
 
 use broker_core::chain::{Service, ServiceParams};
-use broker_core::ledger::statement::Statement;
-use broker_core::{Address, Chain, ChainError, Clock, LedgerReader, Neuron, Tariff};
+use broker_core::{Address, Chain, ChainError, Clock, Tariff};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::book::{Book, Page, Registered};
-use super::{Gate, Network, info};
+use super::{Gate, Network, Settling, info};
 use crate::config::Settings;
 use crate::exchange::Shared;
 use crate::upstream::{Target, UpstreamError, Vllm};
@@ -197,7 +196,8 @@ impl Services {
             Some(service) => {
                 let old = &service.params;
                 if old.tee_signer != params.tee_signer {
-                    no_voucher_waits(network).await?;
+                    let settling: &dyn Settling = &network.settler;
+                    settling.before_signer_change().await.map_err(ServiceError::Fees)?;
                 }
                 if params.resets_acknowledgement(old) {
                     tracing::warn!(
@@ -272,7 +272,8 @@ impl Services {
     }
 
     async fn remove_from_chain(&self, name: &str, network: &Network) -> Result<(), ServiceError> {
-        nothing_is_owed(&*network.store.reader)?;
+        let settling: &dyn Settling = &network.settler;
+        settling.before_removal().await.map_err(ServiceError::Fees)?;
         if self.chain.service().await?.is_some() {
             let transaction = self.chain.remove_service().await?;
             tracing::warn!(%transaction, name, "the service is removed; the stake is returned");
@@ -317,43 +318,6 @@ impl Services {
             self.shared.prices.set(tariff);
         }
     }
-}
-
-/// The contract pays an old signer's vouchers only while the service names that signer.
-async fn no_voucher_waits(network: &Network) -> Result<(), ServiceError> {
-    let waiting = network.settler.waits_for_old_signer().await;
-    let waiting = waiting.map_err(|error| ServiceError::Fees(error.to_string()))?;
-    if waiting.is_empty() {
-        return Ok(());
-    }
-    let sum = waiting.iter().try_fold(Neuron::ZERO, |sum, (_, fee)| sum.checked_add(*fee));
-    network.settler.ask();
-    Err(ServiceError::Fees(format!(
-        "this sidecar has a new signer, and {} vouchers of the old one over {} neuron can still be \
-         paid: they are sent now; register again when GET /metrics shows no open voucher",
-        waiting.len(),
-        sum.unwrap_or_default()
-    )))
-}
-
-fn nothing_is_owed(reader: &dyn LedgerReader) -> Result<(), ServiceError> {
-    let statements = reader.statements().map_err(|error| ServiceError::Fees(error.to_string()))?;
-    // Accounts without an escrow never settle on the chain, nor do frozen ones.
-    let on_chain = |known: &&Statement| known.books.nonce.is_some() && !known.account.frozen;
-    let owed = statements.iter().filter(on_chain).filter_map(|known| known.account.committed());
-    let (users, sum) = owed
-        .filter(|owed| !owed.is_zero())
-        .try_fold((0_u64, Neuron::ZERO), |(users, sum), owed| {
-            Some((users + 1, sum.checked_add(owed)?))
-        })
-        .unwrap_or((u64::MAX, Neuron::new(u128::MAX)));
-    if users == 0 {
-        return Ok(());
-    }
-    Err(ServiceError::Fees(format!(
-        "{users} users owe {sum} neuron, requests in flight included, and without a service the \
-         contract settles nothing: POST /v1/settle first, and remove the service afterwards"
-    )))
 }
 
 /// How often the chain is compared with the book.
