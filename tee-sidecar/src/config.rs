@@ -21,8 +21,8 @@ pub use env::environment;
 pub use error::{ConfigError, Problem};
 pub use secret::Secret;
 
-/// An engine's address as `upstream.url` takes it, without a slash or `/v1` at its end; `None` where
-/// the text is none.
+/// An engine's address as `upstream.url` takes it, without a slash or `/v1` at its end; `None`
+/// where the text is none.
 pub fn engine_address(text: &str) -> Option<String> {
     check::engine_address(text)
 }

@@ -153,8 +153,7 @@ fn is_loopback(address: SocketAddr) -> bool {
 fn upstream(check: &mut Check, raw: &RawUpstream) -> Upstream {
     let rule = "must be http:// or https:// with a host, and no credentials, query or fragment";
     let default = UPSTREAM_URL.to_owned();
-    let url =
-        check.parsed("upstream.url", raw.url.as_ref(), default, rule, |text| engine_address(text));
+    let url = check.parsed("upstream.url", raw.url.as_ref(), default, rule, engine_address);
     let model = check.name("upstream.model", raw.model.as_ref());
     let choices = [("abort", OnDisconnect::Abort), ("drain", OnDisconnect::Drain)];
     let given = raw.on_disconnect.as_ref();

@@ -208,6 +208,11 @@ impl Services {
             }
         }
         let transaction = self.chain.register(params.clone()).await?;
+        // The chain's own word counts, not that of the call.
+        let there = self.chain.service().await?;
+        if there.is_none_or(|service| service.params != *params) {
+            return Err(ChainError::Pending(transaction).into());
+        }
         tracing::info!(%transaction, "the chain has the service");
         Ok(())
     }
@@ -274,6 +279,10 @@ impl Services {
     async fn remove_from_chain(&self, name: &str, network: &Network) -> Result<(), ServiceError> {
         let settling: &dyn Settling = &network.settler;
         settling.before_removal().await.map_err(ServiceError::Fees)?;
+        if self.shared.admission.in_flight() > 0 {
+            let why = "requests are in flight, whose fees could not be collected; try again";
+            return Err(ServiceError::Fees(why.to_owned()));
+        }
         if self.chain.service().await?.is_some() {
             let transaction = self.chain.remove_service().await?;
             tracing::warn!(%transaction, name, "the service is removed; the stake is returned");

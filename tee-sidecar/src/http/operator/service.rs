@@ -40,7 +40,7 @@ pub(super) async fn change(
     let context = "update service";
     let body = json_body(&request, payload, context).await?;
     let network = network(&state, context)?;
-    if !services(&network, context)?.current().is_some_and(|current| current.name == *name) {
+    if services(&network, context)?.current().is_none_or(|current| current.name != *name) {
         return Err(Refused::service(context, &ServiceError::Unknown));
     }
     let wanted = wanted(&body, Some(&name)).map_err(|why| Refused::bad(context, why))?;
