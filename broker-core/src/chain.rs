@@ -13,6 +13,9 @@ use crate::money::Neuron;
 use crate::signer::Address;
 use crate::voucher::{Domain, SignedVoucher};
 
+#[cfg(feature = "evm")]
+pub mod evm;
+
 /// What a call to the chain returns.
 pub type ChainFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ChainError>> + Send + 'a>>;
 

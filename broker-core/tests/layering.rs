@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Names that no source of this crate mentions.
-const FOREIGN: [&str; 5] = ["actix", "tdx_quote", "dcap_qvl", "reqwest", "std::env"];
+const FOREIGN: [&str; 4] = ["actix", "tdx_quote", "dcap_qvl", "std::env"];
+
+/// Names that only the chain's client mentions, which is built only with the feature `evm`.
+const EVM_ONLY: [&str; 2] = ["reqwest", "alloy_"];
+
+/// Packages that come with the feature `evm` alone.
+const EVM_PACKAGES: [&str; 6] =
+    ["alloy-primitives", "alloy-rlp", "alloy-sol-types", "hex", "reqwest", "serde_json"];
 
 /// Packages that this crate does not reach, not even through others.
-const FOREIGN_PACKAGES: [&str; 7] = [
-    "actix-web",
-    "dcap-qvl",
-    "nvml-wrapper",
-    "reqwest",
-    "tdx-quote",
-    "tee-evidence",
-    "tee-sidecar",
-];
+const FOREIGN_PACKAGES: [&str; 6] =
+    ["actix-web", "dcap-qvl", "nvml-wrapper", "tdx-quote", "tee-evidence", "tee-sidecar"];
 
 /// Every lock file of the workspace, from its top.
 const LOCK_FILES: [&str; 2] = ["Cargo.lock", "tee-sidecar/fuzz/Cargo.lock"];
@@ -33,7 +33,7 @@ const SHELLS: [&str; 7] =
     ["crate::ledger", "crate::writer", "rusqlite", "tokio", "std::fs", "std::thread", "SystemTime"];
 
 #[test]
-fn the_crate_links_no_tee_no_http_and_reads_no_environment() {
+fn the_crate_links_no_tee_no_http_server_and_reads_no_environment() {
     let sources = sources(&source_folder());
     assert!(sources.len() > 10, "the sources were not found");
     for path in sources {
@@ -41,8 +41,9 @@ fn the_crate_links_no_tee_no_http_and_reads_no_environment() {
             if let Some(name) = FOREIGN.iter().find(|name| line.contains(**name)) {
                 panic!(
                     "{}:{number} mentions {name}.\nbroker-core is the part that others embed: it \
-                     links no TEE, no HTTP and reads no environment. Move this to tee-sidecar and \
-                     hand the result in, as a value or through a trait of broker-core.",
+                     links no TEE, no HTTP server and reads no environment. Move this to \
+                     tee-sidecar and hand the result in, as a value or through a trait of \
+                     broker-core.",
                     path.display()
                 );
             }
@@ -51,7 +52,52 @@ fn the_crate_links_no_tee_no_http_and_reads_no_environment() {
 }
 
 #[test]
-fn no_dependency_of_the_crate_leads_to_a_tee_or_to_http() {
+fn only_the_chain_s_client_knows_http_and_the_contracts_interface() {
+    let client = source_folder().join("chain/evm");
+    let inside = |path: &Path| path.starts_with(&client) || path == client.with_extension("rs");
+    let (inside, outside): (Vec<_>, Vec<_>) =
+        sources(&source_folder()).into_iter().partition(|path| inside(path));
+    for name in EVM_ONLY {
+        let mentions = |path: &PathBuf| {
+            let lines = code_lines(path);
+            let line = lines.iter().find(|(_, line)| line.contains(name))?;
+            Some(format!("{}:{}", path.display(), line.0))
+        };
+        assert!(inside.iter().any(|path| mentions(path).is_some()), "{name} is nowhere");
+        if let Some(place) = outside.iter().find_map(mentions) {
+            panic!(
+                "{place} mentions {name}.\nWhoever embeds broker-core without a chain builds no \
+                 HTTP client: keep it in `chain::evm`, behind the trait `Chain`."
+            );
+        }
+    }
+}
+
+#[test]
+fn what_the_chain_s_client_needs_is_built_only_for_it() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let text = std::fs::read_to_string(manifest).unwrap();
+    let section = |name: &str| {
+        let start = text.split_once(&format!("[{name}]\n")).unwrap().1;
+        start.split("\n[").next().unwrap().to_owned()
+    };
+    let (features, dependencies) = (section("features"), section("dependencies"));
+    assert!(features.contains("default = [\"sqlite\"]"), "the default features changed");
+    let (_, evm) = features.split_once("evm = [").unwrap();
+    let (evm, others) = evm.split_once(']').unwrap();
+    for package in EVM_PACKAGES {
+        let line = dependencies.lines().find(|line| {
+            line.strip_prefix(package).is_some_and(|rest| rest.starts_with([' ', '.']))
+        });
+        assert!(line.unwrap().contains("optional = true"), "{package} is always built");
+        let named = format!("\"dep:{package}\"");
+        assert!(evm.contains(&named), "{package} does not come with the feature evm");
+        assert!(!others.contains(&named), "{package} comes with another feature too");
+    }
+}
+
+#[test]
+fn no_dependency_of_the_crate_leads_to_a_tee_or_to_an_http_server() {
     let lock = lock_file("Cargo.lock");
     for package in FOREIGN_PACKAGES {
         assert!(dependencies(&lock).contains_key(package), "{package} is not in the workspace");

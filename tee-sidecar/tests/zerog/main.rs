@@ -11,5 +11,6 @@
     reason = "a test fails by panicking"
 )]
 
+mod chain;
 mod network;
 mod support;
