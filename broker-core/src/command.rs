@@ -107,6 +107,8 @@ impl Hold {
             .part(&self.tariff.output_price.to_be_bytes())
             .part(&self.expires.0.to_be_bytes())
             .part(&opened_at.0.to_be_bytes())
+            // Holds without a schedule hash as they did before there were any.
+            .part_if(self.tariff.schedule_bytes().as_deref())
             .finish()
     }
 }

@@ -62,6 +62,16 @@ impl Framed {
         self
     }
 
+    /// Adds a part where there is one. A hash stays what it was for values without it, so only the
+    /// last parts can be such.
+    #[must_use]
+    pub fn part_if(self, bytes: Option<&[u8]>) -> Self {
+        match bytes {
+            Some(bytes) => self.part(bytes),
+            None => self,
+        }
+    }
+
     /// The hash of all parts.
     pub fn finish(self) -> Digest32 {
         Digest32(self.0.finalize().into())

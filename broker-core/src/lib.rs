@@ -54,6 +54,8 @@ pub use signer::{
     Address, LocalSigner, SignError, Signature, Signer, eip191_digest, recover_signer,
     recover_text_signer,
 };
-pub use tariff::{CacheBilling, Fraction, Schedule, Tariff, Tier, TokenBound, Usage, UsageSource};
+pub use tariff::{
+    CacheBilling, Fraction, Schedule, ScheduleError, Tariff, Tier, TokenBound, Usage, UsageSource,
+};
 pub use voucher::{Domain, SignedVoucher, Voucher};
 pub use writer::{LedgerHandle, WriterLimits, recover, spawn_writer, spawn_writer_with};

@@ -142,6 +142,9 @@ impl Receipt {
     /// A hash over every field, which the ledger chains.
     pub fn digest(&self) -> Digest32 {
         let usage = &self.usage;
+        // Receipts without these hash as they did before there were any.
+        let writes = [usage.cache_write, usage.cache_write_1h];
+        let writes = (writes != [0, 0]).then(|| writes.map(u64::to_be_bytes).concat());
         Framed::new("broker-core.receipt.v1")
             .part(self.id.0.as_bytes())
             .part(self.user.as_bytes())
@@ -160,6 +163,7 @@ impl Receipt {
             .part(self.upstream_id.as_deref().unwrap_or_default().as_bytes())
             .part(&[u8::from(self.upstream_id.is_some())])
             .part(&self.served_at.0.to_be_bytes())
+            .part_if(writes.as_deref())
             .finish()
     }
 }

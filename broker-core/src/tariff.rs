@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::digest::{Digest32, Framed};
 use crate::money::Neuron;
+
+mod schedule;
+
+pub use schedule::{CacheBilling, Fraction, Schedule, ScheduleError, Tier};
 
 /// Tokens that an exchange used, and who says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -71,73 +76,74 @@ pub struct Tariff {
     pub schedule: Option<Arc<Schedule>>,
 }
 
-/// What changes a tariff's prices, as the 0G network documents it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Schedule {
-    /// The first tier whose `max_input_tokens` is 0 or reaches the prompt, else the last.
-    pub tiers: Vec<Tier>,
-    /// Cheaper and dearer prompt tokens.
-    pub cache: Option<CacheBilling>,
-}
-
-/// Prices for prompts up to a size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Tier {
-    /// Prompt tokens at most; 0 is no limit.
-    pub max_input_tokens: u64,
-    /// The input price is multiplied by this fraction, and rounded down.
-    pub input: Fraction,
-    /// The output price is multiplied by this fraction, and rounded down.
-    pub output: Fraction,
-}
-
-/// Prices of prompt tokens that the engine's cache had or took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CacheBilling {
-    /// Cached prompt tokens cost the input price divided by this; at least 1.
-    pub divisor: u64,
-    /// What tokens written into the cache cost of the input price; `None`: like any other.
-    pub write: Option<Fraction>,
-    /// The same for an hour's cache; `None`: as `write`.
-    pub write_1h: Option<Fraction>,
-}
-
-/// A fraction; its denominator is at least 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Fraction {
-    /// Above the line.
-    pub numerator: u64,
-    /// Below it.
-    pub denominator: u64,
-}
-
 impl Tariff {
     /// A tariff of so many neuron per prompt token and per generated token.
     pub const fn per_token(input_price: Neuron, output_price: Neuron) -> Self {
         Self { input_price, output_price, schedule: None }
     }
 
+    /// The tariff with these prices and the schedule that [`Self::schedule_bytes`] wrote; `None`
+    /// where the bytes are no schedule.
+    pub fn from_parts(input: Neuron, output: Neuron, schedule: Option<&[u8]>) -> Option<Self> {
+        let schedule = schedule.map(Schedule::from_bytes).transpose().ok()?.map(Arc::new);
+        Some(Self { schedule, ..Self::per_token(input, output) })
+    }
+
+    /// The schedule as bytes, see [`Schedule::to_bytes`]; `None` where there is none.
+    pub fn schedule_bytes(&self) -> Option<Vec<u8>> {
+        self.schedule.as_deref().map(Schedule::to_bytes)
+    }
+
+    /// A hash over the prices and the schedule.
+    pub fn digest(&self) -> Digest32 {
+        Framed::new("broker-core.tariff.v1")
+            .part(&self.input_price.to_be_bytes())
+            .part(&self.output_price.to_be_bytes())
+            .part_if(self.schedule_bytes().as_deref())
+            .finish()
+    }
+
     /// What a request can cost at most, in neuron; `None` where the sum leaves the range of money.
+    ///
+    /// No usage within the bound costs more, whatever its tier and however the engine's cache
+    /// was used.
     pub fn ceiling(&self, bound: TokenBound) -> Option<Neuron> {
-        self.sum(bound.input, bound.output)
+        let Some(schedule) = self.schedule.as_deref() else {
+            return self.sum(bound.input, bound.output);
+        };
+        let factor = schedule.dearest_input();
+        let mut most = Neuron::ZERO;
+        for (tier, input) in schedule.reachable(bound.input) {
+            let prices = self.at(tier)?;
+            let input = factor.of(prices.input_price.checked_mul(input)?)?;
+            let output = prices.output_price.checked_mul(bound.output)?;
+            most = most.max(input.checked_add(output)?);
+        }
+        Some(most)
     }
 
     /// What an exchange cost, in neuron; `None` where the sum leaves the range of money.
+    ///
+    /// The tier's prices are made first. Then the prompt is split into what the cache had, what was
+    /// written into it, what was written for an hour, and the rest, each at most what those before
+    /// it left; each part's price is rounded down.
     pub fn fee(&self, usage: &Usage) -> Option<Neuron> {
-        self.sum(usage.input, usage.output)
+        let Some(schedule) = self.schedule.as_deref() else {
+            return self.sum(usage.input, usage.output);
+        };
+        let prices = self.at(schedule.tier(usage.input))?;
+        let input = match &schedule.cache {
+            Some(cache) => cache.input_fee(prices.input_price, usage)?,
+            None => prices.input_price.checked_mul(usage.input)?,
+        };
+        input.checked_add(prices.output_price.checked_mul(usage.output)?)
     }
 
-    /// TEMPORARY until the schedule's own work lands.
-    pub fn schedule_bytes(&self) -> Option<Vec<u8>> {
-        None
-    }
-
-    /// TEMPORARY until the schedule's own work lands.
-    pub fn from_parts(input: Neuron, output: Neuron, schedule: Option<&[u8]>) -> Option<Self> {
-        schedule.is_none().then(|| Self::per_token(input, output))
+    /// The prices in a tier, without any schedule.
+    fn at(&self, tier: Option<&Tier>) -> Option<Self> {
+        let (input, output) = (self.input_price, self.output_price);
+        let Some(tier) = tier else { return Some(Self::per_token(input, output)) };
+        Some(Self::per_token(tier.input.of(input)?, tier.output.of(output)?))
     }
 
     fn sum(&self, input: u64, output: u64) -> Option<Neuron> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use actix_web::rt;
 use broker_core::settlement::LedgerStore;
 use broker_core::{
-    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, LedgerReader, Signer,
-    SqliteLedger, SqliteReader, SystemClock, UserId,
+    Address, Binding, Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle,
+    LedgerReader, Signer, SqliteLedger, SqliteReader, SystemClock, UserId,
 };
 use tokio::time::timeout;
 
@@ -60,6 +60,17 @@ pub enum StartError {
         account: String,
         /// What stands against it.
         why: broker_core::Refusal,
+    },
+    /// The ledger's vouchers are another provider's.
+    #[error(
+        "the ledger belongs to provider {bound} on another wallet, contract or chain than \
+         network.* names ({ours}): give each of them a ledger of its own"
+    )]
+    BoundElsewhere {
+        /// Whose it is.
+        bound: Address,
+        /// The configured one.
+        ours: Address,
     },
     /// The HTTP client for the engine cannot be built.
     #[error("the model server's client: {0}")]
@@ -138,6 +149,7 @@ impl Application {
         let reader: Arc<dyn LedgerReader> = Arc::new(SqliteReader::open(path)?);
         let network = match chain {
             Some(chain) => {
+                check_binding(&*reader, &*chain)?;
                 let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
                 let (signer, clock) = (signer.clone(), clock.clone());
                 let settlement = settings.settlement;
@@ -265,6 +277,17 @@ struct Parts {
     ledger: LedgerHandle,
     clock: Arc<dyn Clock>,
     network: Option<Arc<Network>>,
+}
+
+fn check_binding(reader: &dyn LedgerReader, chain: &dyn Chain) -> Result<(), StartError> {
+    let ours = Binding { domain: chain.domain(), provider: chain.provider() };
+    match reader.binding()? {
+        Some(bound) if bound != ours => {
+            let (bound, ours) = (bound.provider, ours.provider);
+            Err(StartError::BoundElsewhere { bound, ours })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn open_ledger(path: &Path, clock: &dyn Clock) -> Result<SqliteLedger, LedgerError> {

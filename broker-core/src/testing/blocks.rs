@@ -196,6 +196,11 @@ impl Blocks {
         let head = self.head().block.number;
         self.results.retain(|item| item.block.number <= head);
         for mut transaction in undone {
+            // Some nodes forget what they had mined. Whoever sent it has to send it again.
+            let is_lost = self.faults.reorg > 0 && self.rng.chance(LOST_PERMILLE);
+            if is_lost && matches!(transaction.work, Work::Settle(_)) {
+                continue;
+            }
             // The new branch has it where it likes, or later.
             transaction.not_before =
                 head.saturating_add(1).saturating_add(self.rng.below(depth.saturating_add(2)));
@@ -328,6 +333,8 @@ impl Blocks {
 
 /// Deepest reorganisation.
 const REORG_DEPTH_MAX: u64 = 12;
+/// How many of the vouchers in undone blocks are lost where the weather brings reorganisations.
+const LOST_PERMILLE: u32 = 250;
 const SPIKE_BLOCKS_MAX: u64 = 10;
 /// Blocks whose contents are kept.
 const RECENT_BLOCKS_MAX: usize = 64;

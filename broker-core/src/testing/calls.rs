@@ -15,7 +15,7 @@ use crate::chain::{
 use crate::digest::Digest32;
 use crate::money::Neuron;
 use crate::signer::Address;
-use crate::voucher::{Domain, SignedVoucher};
+use crate::voucher::{Domain, SignedVoucher, Voucher};
 
 impl Chain for SimChain {
     fn domain(&self) -> Domain {
@@ -280,32 +280,24 @@ impl Blocks {
             return Landing::Unknown { nonce };
         }
         let from = since.max(self.pruned_below);
-        let mut events = self.results.iter().filter(|item| {
+        let taken = self.results.iter().find(|item| {
+            let Voucher { user, nonce, .. } = item.voucher.voucher;
             item.status.is_taken()
-                && item.voucher.voucher.user == voucher.user
+                && (user, nonce) == (voucher.user, voucher.nonce)
                 && (from..=last).contains(&item.block.number)
-                && item.voucher.voucher.nonce >= voucher.nonce
         });
-        // Nonces only rise: the first at or above this one decides.
-        match events.next() {
-            Some(item) if is_same(&item.voucher, signed) => Landing::Paid(Payment {
+        match taken {
+            // The signature may differ: it pays the same.
+            Some(item) if item.voucher.voucher == *voucher => Landing::Paid(Payment {
                 paid: item.paid,
                 cover: self.view(&voucher.user).cover(),
                 block: item.block,
                 transaction: item.transaction,
             }),
-            // Where events are missing, ours may have been among them.
-            Some(item) if item.voucher.voucher.nonce == voucher.nonce || from == since => {
-                Landing::Other { nonce }
-            }
-            _ => Landing::Unknown { nonce },
+            Some(_) => Landing::Other { nonce },
+            None => Landing::Unknown { nonce },
         }
     }
-}
-
-/// Whether the contract is given the same bytes.
-fn is_same(one: &SignedVoucher, other: &SignedVoucher) -> bool {
-    (one.voucher, one.signature) == (other.voucher, other.signature)
 }
 
 fn node_error() -> ChainError {

@@ -37,6 +37,7 @@ const fn exit_of(error: &StartError) -> Exit {
             | AttestError::Gpu(GpuError::SelfCheck { .. } | GpuError::OtherNonce(_)),
         ) => Exit::Refuted,
         StartError::Attest(_) | StartError::Key(KeyError::Agent(_)) => Exit::Missing,
+        StartError::BoundElsewhere { .. } => Exit::Usage,
         _ => Exit::Failed,
     }
 }

@@ -21,6 +21,10 @@ pub struct EngineUsage {
     completion_tokens: Option<u64>,
     #[serde(default)]
     prompt_tokens_details: Option<PromptDetails>,
+    #[serde(default)]
+    cache_write_tokens: Option<u64>,
+    #[serde(default)]
+    cache_write_1h_tokens: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -50,6 +54,18 @@ impl EngineUsage {
     /// Whether generated tokens were counted, if only as zero.
     pub fn counts_output(&self) -> bool {
         self.completion_tokens.is_some()
+    }
+
+    /// Prompt tokens that the engine's cache had, took, and took for an hour: none of them more
+    /// than those before it left of the prompt.
+    fn cache_parts(&self, input: u64) -> [u64; 3] {
+        let cached = self.prompt_tokens_details.and_then(|details| details.cached_tokens);
+        let mut left = input;
+        [cached, self.cache_write_tokens, self.cache_write_1h_tokens].map(|count| {
+            let count = count.unwrap_or(0).min(left);
+            left = left.saturating_sub(count);
+            count
+        })
     }
 
     /// The same with another count of generated tokens.
@@ -95,14 +111,15 @@ impl Meter {
             0 => 0,
             bytes => estimate(bytes).min(bound.output.saturating_sub(engine.output())),
         };
-        let cached = engine.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0);
         let counted = told_input.is_some() && uncounted == 0;
+        let [cached_input, cache_write, cache_write_1h] = engine.cache_parts(input);
         Usage {
             input,
-            cached_input: cached.min(input),
+            cached_input,
+            cache_write,
+            cache_write_1h,
             output: engine.output().saturating_add(uncounted),
             source: if counted { UsageSource::Engine } else { UsageSource::Estimate },
-            ..Usage::default()
         }
     }
 }
@@ -165,6 +182,29 @@ mod tests {
         }
         let usage = meter.usage(None, 10, BOUND);
         assert_eq!((usage.input, usage.cached_input, usage.output), (13, 5, 3));
+    }
+
+    #[test]
+    fn what_the_cache_had_and_took_is_read_and_is_never_more_than_the_prompt() {
+        for (details, write, write_1h, parts) in [
+            ("{\"cached_tokens\":5}", "4", "3", [5, 4, 3]),
+            ("{\"cached_tokens\":11}", "4", "3", [11, 2, 0]),
+            ("{\"cached_tokens\":99}", "4", "3", [13, 0, 0]),
+            ("{\"cached_tokens\":null}", "0", "99", [0, 0, 13]),
+            ("null", "null", "null", [0, 0, 0]),
+            ("{}", "13", "1", [0, 13, 0]),
+        ] {
+            let text = format!(
+                "{{\"prompt_tokens\":13,\"completion_tokens\":1,\
+                 \"prompt_tokens_details\":{details},\
+                 \"cache_write_tokens\":{write},\"cache_write_1h_tokens\":{write_1h}}}"
+            );
+            let mut meter = Meter::default();
+            meter.take(EngineUsage::read(&text), 0);
+            let usage = meter.usage(None, 10, BOUND);
+            let read = [usage.cached_input, usage.cache_write, usage.cache_write_1h];
+            assert_eq!((read, usage.source), (parts, UsageSource::Engine), "{text}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A chain with the 0G contracts on it, and what the people of the tests do there.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -71,6 +72,10 @@ impl Network {
     /// The node's address.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.anvil.addr)
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.anvil.addr
     }
 
     /// Carries out a command of `driver.mjs`.
