@@ -121,6 +121,7 @@ async fn what_stays_in_the_mempool_is_pending_and_the_next_one_takes_its_number(
     let chain = node.chain();
     let pending = chain.submit(one()).await.unwrap_err();
     let last = node.state().world.arrived.last().cloned().unwrap();
+    let before = node.prices().len();
     assert_eq!(pending, ChainError::Pending(last.hash));
 
     node.rule("eth_sendRawTransaction", |world, params| {
@@ -131,6 +132,7 @@ async fn what_stays_in_the_mempool_is_pending_and_the_next_one_takes_its_number(
     let state = node.state();
     let next = state.world.arrived.last().unwrap();
     assert_eq!((next.number, mined), (last.number, vec![next.hash]));
+    assert_eq!(state.world.arrived.len(), before + 1, "dear enough at once");
     assert!(next.price.get() * 8 >= last.price.get() * 9);
 }
 
