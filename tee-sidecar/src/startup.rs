@@ -18,12 +18,18 @@ use crate::attest::report::ReportParts;
 use crate::attest::{self, AttestError, ReportService, Tee};
 use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
+use crate::exchange::funds::Funds;
 use crate::exchange::prices::Prices;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
+use crate::network::accounts::Accounts;
+use crate::network::book::Book;
+use crate::network::escrows::Escrows;
+use crate::network::service::{Route, Services};
+use crate::network::sessions::Sessions;
 use crate::network::{Network, NetworkParts};
 use crate::upstream::{Catalog, Target, UpstreamError, Vllm};
 
@@ -37,6 +43,10 @@ const DRAIN_TIME: Duration = Duration::from_secs(25);
 const CLOSING_TIME: Duration = Duration::from_secs(10);
 /// Bytes that a client does not take for so long beyond `clientIdleSecs` end its connection.
 const CLIENT_SILENCE: Duration = Duration::from_secs(60);
+/// The first look at the chain takes no longer before the ports are opened.
+const FIRST_LOOK_TIME: Duration = Duration::from_secs(5);
+/// What the operator registered, beside the ledger.
+const SERVICE_FILE: &str = "service.json";
 /// The simulation's secret, beside the ledger.
 const SECRET_FILE: &str = "simulated-tee.secret";
 
@@ -75,6 +85,9 @@ pub enum StartError {
     /// The HTTP client for the engine cannot be built.
     #[error("the model server's client: {0}")]
     Upstream(#[from] UpstreamError),
+    /// What the operator registered cannot be read.
+    #[error("the registration beside the ledger: {0}")]
+    Service(std::io::Error),
     /// A port cannot be used.
     #[error("{key} {addr}: {cause}")]
     Listen {
@@ -159,23 +172,42 @@ impl Application {
             None => None,
         };
         let parts = Parts { signer, catalog, reports, ledger, clock, network };
-        Self::bind(&settings, parts, reader)
+        let settings = Arc::new(settings);
+        let application = Self::bind(&settings, parts, reader)?;
+        application.first_look().await;
+        Ok(application)
+    }
+
+    /// Requests are charged what the chain says: it is asked before the first one can come.
+    async fn first_look(&self) {
+        let services = self.network.as_ref().and_then(|network| network.services.get());
+        let Some(services) = services else { return };
+        match timeout(FIRST_LOOK_TIME, services.reconcile()).await {
+            Ok(Ok(Some(_))) => {}
+            Ok(Ok(None)) => tracing::warn!(
+                "no service is registered on the chain: register one by POST /v1/service"
+            ),
+            Ok(Err(error)) => tracing::warn!(%error, "the chain does not tell the service"),
+            Err(_) => tracing::warn!("the chain does not tell the service in time"),
+        }
     }
 
     fn bind(
-        settings: &Settings,
+        settings: &Arc<Settings>,
         parts: Parts,
         reader: Arc<dyn LedgerReader>,
     ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
+        let clients = Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
             catalog: catalog.clone(),
             prices: Prices::new(settings.service.tariff.clone()),
             admission: admission.clone(),
+            funds: clients.funds,
             on_disconnect: settings.upstream.on_disconnect,
             client_idle: Duration::from_secs(settings.limits.client_idle_secs),
             clock: parts.clock,
@@ -186,13 +218,25 @@ impl Application {
         // This one shows at start that the next ones can be built.
         let target = Target::new(&settings.upstream.url);
         let engine = Arc::new(Vllm::new(target.clone(), &settings.limits)?);
+        if let Some(network) = &parts.network {
+            let LedgerUrl::Sqlite(path) = &settings.ledger;
+            let book = Book::at(beside(path, SERVICE_FILE));
+            let (shared, target) = (shared.clone(), target.clone());
+            let route = Route { shared, target, probe: engine.clone() };
+            let services = Services::open(network, settings.clone(), route, book);
+            let _ = network.services.set(Arc::new(services.map_err(StartError::Service)?));
+        }
         let state = AppState {
             exchange: Exchange { shared, engine: engine.clone() },
-            auth: Arc::new(Authenticator::new(&settings.auth)),
+            auth: Arc::new(Authenticator::new(&settings.auth, clients.sessions)),
             reader,
             reports: parts.reports,
             network: parts.network.clone(),
             request_bytes_max: settings.limits.request_bytes_max,
+            pace: Arc::default(),
+            service: Arc::new(settings.service.clone()),
+            allow_origins: settings.server.allow_origins.clone(),
+            admin_token: settings.admin_token.clone().map(Arc::new),
         };
         let of_thread = {
             let limits = settings.limits.clone();
@@ -233,6 +277,8 @@ impl Application {
         let mut public = rt::spawn(self.public.server);
         let mut admin = rt::spawn(self.admin.server);
         let watch = rt::spawn(async move { self.catalog.watch(&*self.engine).await });
+        let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
+        let compare = services.map(|services| rt::spawn(async move { services.watch().await }));
         let failed = tokio::select! {
             () = stop => Ok(()),
             ended = &mut public => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
@@ -243,6 +289,9 @@ impl Application {
             }
         };
         watch.abort();
+        if let Some(compare) = compare {
+            compare.abort();
+        }
         tracing::info!(in_flight = self.admission.in_flight(), "stopping");
         self.switch.drain();
         // What cannot be charged any more is not waited for.
@@ -287,6 +336,28 @@ fn check_binding(reader: &dyn LedgerReader, chain: &dyn Chain) -> Result<(), Sta
             Err(StartError::BoundElsewhere { bound, ours })
         }
         _ => Ok(()),
+    }
+}
+
+/// How clients of the 0G network are known, and what they may spend.
+#[derive(Default)]
+struct Clients {
+    sessions: Option<Arc<Sessions>>,
+    funds: Option<Arc<dyn Funds>>,
+}
+
+impl Clients {
+    fn of(settings: &Settings, network: Option<&Arc<Network>>, clock: &Arc<dyn Clock>) -> Self {
+        let (Some(network), Auth::SessionTokens) = (network, &settings.auth) else {
+            return Self::default();
+        };
+        let (chain, store) = (network.chain.clone(), network.store.clone());
+        let provider = chain.provider();
+        let accounts = Arc::new(Accounts::new(chain, store));
+        let reserve = settings.settlement.min_reserve;
+        let funds = Escrows::new(network.clone(), accounts.clone(), reserve);
+        let sessions = Sessions::new(provider, accounts, clock.clone());
+        Self { sessions: Some(Arc::new(sessions)), funds: Some(Arc::new(funds)) }
     }
 }
 
