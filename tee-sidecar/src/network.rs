@@ -11,6 +11,7 @@ use broker_core::{Chain, Clock, Signer};
 use crate::config::Settlement;
 
 pub mod book;
+pub mod connect;
 pub mod gate;
 pub mod info;
 pub mod service;

@@ -9,14 +9,14 @@ use std::time::Duration;
 use actix_web::rt;
 use broker_core::settlement::LedgerStore;
 use broker_core::{
-    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, LedgerReader, Signer,
-    SqliteLedger, SqliteReader, SystemClock, UserId,
+    Chain, ChainError, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, LedgerReader,
+    Signer, SqliteLedger, SqliteReader, SystemClock, UserId,
 };
 use tokio::time::timeout;
 
 use crate::attest::report::ReportParts;
 use crate::attest::{self, AttestError, ReportService, Tee};
-use crate::config::{Auth, LedgerUrl, Settings};
+use crate::config::{self, Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
 use crate::exchange::stop::StopSwitch;
@@ -25,6 +25,7 @@ use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
 use crate::network::book::Book;
+use crate::network::connect::connect;
 use crate::network::service::{Route, Services};
 use crate::network::{Network, NetworkParts};
 use crate::upstream::{Catalog, Target, UpstreamError, Vllm};
@@ -70,6 +71,9 @@ pub enum StartError {
     /// The HTTP client for the engine cannot be built.
     #[error("the model server's client: {0}")]
     Upstream(#[from] UpstreamError),
+    /// The node or the contract is another than the settings name, or cannot be asked at all.
+    #[error("network: {0}")]
+    Network(ChainError),
     /// What the operator registered cannot be read.
     #[error("the registration beside the ledger: {0}")]
     Service(std::io::Error),
@@ -145,6 +149,10 @@ impl Application {
             );
         }
         let reader: Arc<dyn LedgerReader> = Arc::new(SqliteReader::open(path)?);
+        let chain = match (chain, &settings.network) {
+            (None, Some(network)) => Some(reach(network).await?),
+            (chain, _) => chain,
+        };
         let network = match chain {
             Some(chain) => {
                 let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
@@ -305,6 +313,19 @@ struct Parts {
     ledger: LedgerHandle,
     clock: Arc<dyn Clock>,
     network: Option<Arc<Network>>,
+}
+
+/// A wrong chain ends the start. A node that is away does not: the gate stays closed until it is
+/// back, and says why.
+async fn reach(settings: &config::Network) -> Result<Arc<dyn Chain>, StartError> {
+    let chain = connect(settings).map_err(StartError::Network)?;
+    match timeout(FIRST_LOOK_TIME, chain.check()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error @ ChainError::WrongNetwork(_))) => return Err(StartError::Network(error)),
+        Ok(Err(error)) => tracing::warn!(%error, "the chain cannot be checked yet"),
+        Err(_) => tracing::warn!("the chain's node does not answer in time"),
+    }
+    Ok(Arc::new(chain))
 }
 
 fn open_ledger(path: &Path, clock: &dyn Clock) -> Result<SqliteLedger, LedgerError> {
