@@ -9,24 +9,28 @@ use std::time::Duration;
 use actix_web::rt;
 use broker_core::settlement::LedgerStore;
 use broker_core::{
-    Chain, ChainError, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, LedgerReader,
-    Signer, SqliteLedger, SqliteReader, SystemClock, UserId,
+    Address, Binding, Chain, ChainError, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle,
+    LedgerReader, Signer, SqliteLedger, SqliteReader, SystemClock, UserId,
 };
 use tokio::time::timeout;
 
 use crate::attest::report::ReportParts;
 use crate::attest::{self, AttestError, ReportService, Tee};
-use crate::config::{self, Auth, LedgerUrl, Settings};
+use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
+use crate::exchange::funds::Funds;
 use crate::exchange::prices::Prices;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
+use crate::network::accounts::Accounts;
 use crate::network::book::Book;
-use crate::network::connect::connect;
+use crate::network::connect::reach;
+use crate::network::escrows::Escrows;
 use crate::network::service::{Route, Services};
+use crate::network::sessions::Sessions;
 use crate::network::{Network, NetworkParts};
 use crate::upstream::{Catalog, Target, UpstreamError, Vllm};
 
@@ -67,6 +71,17 @@ pub enum StartError {
         account: String,
         /// What stands against it.
         why: broker_core::Refusal,
+    },
+    /// The ledger's vouchers are another provider's.
+    #[error(
+        "the ledger belongs to provider {bound} on another wallet, contract or chain than \
+         network.* names ({ours}): give each of them a ledger of its own"
+    )]
+    BoundElsewhere {
+        /// Whose it is.
+        bound: Address,
+        /// The configured one.
+        ours: Address,
     },
     /// The HTTP client for the engine cannot be built.
     #[error("the model server's client: {0}")]
@@ -150,11 +165,12 @@ impl Application {
         }
         let reader: Arc<dyn LedgerReader> = Arc::new(SqliteReader::open(path)?);
         let chain = match (chain, &settings.network) {
-            (None, Some(network)) => Some(reach(network).await?),
+            (None, Some(network)) => Some(reach(network).await.map_err(StartError::Network)?),
             (chain, _) => chain,
         };
         let network = match chain {
             Some(chain) => {
+                check_binding(&*reader, &*chain)?;
                 let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
                 let (signer, clock) = (signer.clone(), clock.clone());
                 let settlement = settings.settlement;
@@ -192,12 +208,14 @@ impl Application {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
+        let clients = Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
             catalog: catalog.clone(),
             prices: Prices::new(settings.service.tariff.clone()),
             admission: admission.clone(),
+            funds: clients.funds,
             on_disconnect: settings.upstream.on_disconnect,
             client_idle: Duration::from_secs(settings.limits.client_idle_secs),
             clock: parts.clock,
@@ -218,11 +236,14 @@ impl Application {
         }
         let state = AppState {
             exchange: Exchange { shared, engine: engine.clone() },
-            auth: Arc::new(Authenticator::new(&settings.auth)),
+            auth: Arc::new(Authenticator::new(&settings.auth, clients.sessions)),
             reader,
             reports: parts.reports,
             network: parts.network.clone(),
             request_bytes_max: settings.limits.request_bytes_max,
+            pace: Arc::default(),
+            service: Arc::new(settings.service.clone()),
+            allow_origins: settings.server.allow_origins.clone(),
             admin_token: settings.admin_token.clone().map(Arc::new),
         };
         let of_thread = {
@@ -315,17 +336,37 @@ struct Parts {
     network: Option<Arc<Network>>,
 }
 
-/// A wrong chain ends the start. A node that is away does not: the gate stays closed until it is
-/// back, and says why.
-async fn reach(settings: &config::Network) -> Result<Arc<dyn Chain>, StartError> {
-    let chain = connect(settings).map_err(StartError::Network)?;
-    match timeout(FIRST_LOOK_TIME, chain.check()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error @ ChainError::WrongNetwork(_))) => return Err(StartError::Network(error)),
-        Ok(Err(error)) => tracing::warn!(%error, "the chain cannot be checked yet"),
-        Err(_) => tracing::warn!("the chain's node does not answer in time"),
+fn check_binding(reader: &dyn LedgerReader, chain: &dyn Chain) -> Result<(), StartError> {
+    let ours = Binding { domain: chain.domain(), provider: chain.provider() };
+    match reader.binding()? {
+        Some(bound) if bound != ours => {
+            let (bound, ours) = (bound.provider, ours.provider);
+            Err(StartError::BoundElsewhere { bound, ours })
+        }
+        _ => Ok(()),
     }
-    Ok(Arc::new(chain))
+}
+
+/// How clients of the 0G network are known, and what they may spend.
+#[derive(Default)]
+struct Clients {
+    sessions: Option<Arc<Sessions>>,
+    funds: Option<Arc<dyn Funds>>,
+}
+
+impl Clients {
+    fn of(settings: &Settings, network: Option<&Arc<Network>>, clock: &Arc<dyn Clock>) -> Self {
+        let (Some(network), Auth::SessionTokens) = (network, &settings.auth) else {
+            return Self::default();
+        };
+        let (chain, store) = (network.chain.clone(), network.store.clone());
+        let provider = chain.provider();
+        let accounts = Arc::new(Accounts::new(chain, store));
+        let reserve = settings.settlement.min_reserve;
+        let funds = Escrows::new(network.clone(), accounts.clone(), reserve);
+        let sessions = Sessions::new(provider, accounts, clock.clone());
+        Self { sessions: Some(Arc::new(sessions)), funds: Some(Arc::new(funds)) }
+    }
 }
 
 fn open_ledger(path: &Path, clock: &dyn Clock) -> Result<SqliteLedger, LedgerError> {

@@ -40,6 +40,7 @@ const fn exit_of(error: &StartError) -> Exit {
         ) => Exit::Refuted,
         StartError::Network(ChainError::WrongNetwork(_)) => Exit::Usage,
         StartError::Attest(_) | StartError::Key(KeyError::Agent(_)) => Exit::Missing,
+        StartError::BoundElsewhere { .. } => Exit::Usage,
         _ => Exit::Failed,
     }
 }

@@ -15,6 +15,9 @@ use super::{Condition, Gate, Settling};
 const CHECK_EVERY: Duration = Duration::from_secs(15);
 /// How often the chain is asked what became of a voucher that was sent.
 const RESOLVE_EVERY: Duration = Duration::from_secs(3);
+/// Work is taken while the chain's node is silent, for so long: escrows cannot be emptied faster,
+/// and a node that restarts is no reason to turn clients away.
+const SILENCE_BORNE: Duration = Duration::from_secs(300);
 /// A voucher that did not land in this time is sent again.
 const SUBMIT_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -51,6 +54,17 @@ struct Shared {
     every: Duration,
     asked: Notify,
     status: RwLock<Status>,
+    /// When the chain last answered a self-check.
+    answered: RwLock<Option<Instant>>,
+}
+
+/// Closes the gate when the actor is gone, however it went.
+struct Leaving(Arc<Gate>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.set(vec!["the settler has stopped: see the log, and restart".to_owned()]);
+    }
 }
 
 impl SettleHandle {
@@ -59,12 +73,14 @@ impl SettleHandle {
     /// # Errors
     /// The system gives no thread.
     pub fn start(settler: Settler, gate: Arc<Gate>, every: Duration) -> std::io::Result<Self> {
-        let (asked, status) = (Notify::new(), RwLock::default());
-        let shared = Arc::new(Shared { settler, gate, every, asked, status });
+        let (asked, status, answered) = (Notify::new(), RwLock::default(), RwLock::default());
+        let leaving = Leaving(gate.clone());
+        let shared = Arc::new(Shared { settler, gate, every, asked, status, answered });
         let (stop, stopped) = oneshot::channel::<()>();
         let actor = shared.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("settler".to_owned()).spawn(move || {
+            let _leaving = leaving;
             runtime.block_on(async move {
                 // Cutting a pass off loses nothing: the next one goes on from the ledger.
                 tokio::select! {
@@ -218,6 +234,14 @@ impl Shared {
     async fn check(&self) {
         let settler = &self.settler;
         let check = self_check(&*settler.chain, settler.signer.address()).await;
+        let is_silent = matches!(check.obstacles.first(), Some(Obstacle::Chain(_)));
+        if is_silent && self.may_be_silent() {
+            tracing::debug!("the chain gives no answer");
+            return;
+        }
+        if !is_silent {
+            *self.answered.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         let reasons: Vec<String> = check.obstacles.iter().map(ToString::to_string).collect();
         if reasons != self.gate.reasons() {
             for reason in &reasons {
@@ -231,6 +255,11 @@ impl Shared {
         let mut status = self.status.write().unwrap_or_else(PoisonError::into_inner);
         status.wallet = check.terms.wallet;
         status.obstacles = check.obstacles;
+    }
+
+    fn may_be_silent(&self) -> bool {
+        let answered = *self.answered.read().unwrap_or_else(PoisonError::into_inner);
+        answered.is_some_and(|at| at.elapsed() < SILENCE_BORNE)
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Status> {

@@ -35,6 +35,8 @@ impl Provider {
 
     fn with(options: &Options) -> Option<Self> {
         let network = Network::with(options)?;
+        // Anvil cannot look behind the state that it was started from.
+        network.mine(CONFIRMATIONS);
         let chain = client(config(&network));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Some(Self { network, chain, runtime })

@@ -54,7 +54,9 @@ export async function sdk_chat(asked) {
       createHash('sha256').update(Buffer.from(body)).digest('hex'));
     return response;
   };
-  const openai = new OpenAI({ baseURL: endpoint, apiKey: '', maxRetries: 0, fetch: fetchAndKeep });
+  // The headers bring their own key.
+  const settings = { baseURL: endpoint, apiKey: 'unused', maxRetries: 0, fetch: fetchAndKeep };
+  const openai = new OpenAI(settings);
   const body = {
     model,
     messages: [{ role: 'user', content: asked.content ?? 'Who are you?' }],

@@ -53,7 +53,8 @@ export async function fund({ url, users, deposit = '0', transfer = '0', provider
   const one = async (user) => {
     const ledger = chain.ledger(user);
     if (BigInt(deposit) > 0n) {
-      const known = await ledger.getLedger(chain.wallet(user).address).then(() => true, () => false);
+      const found = ledger.getLedger(chain.wallet(user).address);
+      const known = await found.then(() => true, () => false);
       const value = BigInt(deposit);
       await mined(known ? ledger.depositFund({ value }) : ledger.addLedger('', { value }));
     }
@@ -112,7 +113,8 @@ export async function service({ url, provider = 1 }) {
   const chain = chainAt(url);
   const address = chain.providing(provider);
   const inference = chain.inference(provider);
-  return (await inference.serviceExists(address)) ? named(await inference.getService(address)) : null;
+  const known = await inference.serviceExists(address);
+  return known ? named(await inference.getService(address)) : null;
 }
 
 /** Each voucher of every settlement that was mined, with what became of it. */

@@ -13,4 +13,5 @@
 
 mod chain;
 mod network;
+mod sdk;
 mod support;

@@ -1,10 +1,13 @@
 //! That the network of the tests does what tests believe of it.
 
-use std::time::{Duration, Instant};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use serde_json::json;
 
-use crate::support::{Network, Options, PROVIDER, PROVIDER_KEY, ZG, neuron};
+use crate::support::{
+    Fault, FaultyNode, Network, Options, PROVIDER, PROVIDER_KEY, SOON, ZG, neuron, wait_until,
+};
 
 const SIGNER: &str = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A";
 
@@ -104,11 +107,7 @@ fn transactions_wait_are_dropped_and_are_forgotten_by_a_reorganisation() {
     network.set_interval(1);
     let by_clock = pay();
     let receipt = || network.rpc("eth_getTransactionReceipt", json!([by_clock]));
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while receipt().is_null() {
-        assert!(Instant::now() < deadline, "nothing is mined");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_until("a block", SOON, || !receipt().is_null());
     network.set_interval(0);
     assert_eq!(network.balance(receiver), 14);
     let block = network.block();
@@ -118,4 +117,35 @@ fn transactions_wait_are_dropped_and_are_forgotten_by_a_reorganisation() {
     network.set_balance(receiver, 3 * ZG);
     assert_eq!(network.balance(receiver), 3 * ZG);
     assert!(network.settlements().is_empty());
+}
+
+#[test]
+fn a_faulty_node_refuses_or_carries_out_what_it_does_not_answer() {
+    let Some(network) = Network::start() else { return };
+    let node = FaultyNode::before(&network);
+    let receiver = "0x00000000000000000000000000000000000000aa";
+    let sent = json!([{"from": PROVIDER, "to": receiver, "value": "0x1"}]);
+    // The node mines a moment after it has answered.
+    let has = |neuron| {
+        wait_until("the money", SOON, || network.balance(receiver) == neuron);
+    };
+    node.spoil("eth_sendTransaction", Fault::Refused, 1);
+    node.spoil("eth_sendTransaction", Fault::ErrsAfterwards, 1);
+    for received in [0, 1] {
+        assert!(node.call("eth_sendTransaction", &sent).is_err());
+        has(received);
+    }
+    node.spoil("eth_sendTransaction", Fault::Silent, 1);
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_sendTransaction", "params": sent});
+    let body = body.to_string();
+    let mut connection = TcpStream::connect(node.url().trim_start_matches("http://")).unwrap();
+    let head = format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n\r\n", body.len());
+    connection.write_all(&[head, body].concat().into_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "");
+    has(2);
+    assert!(node.is_through());
+    node.call("eth_sendTransaction", &sent).unwrap();
+    has(3);
 }

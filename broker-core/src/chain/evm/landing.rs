@@ -80,7 +80,7 @@ impl EvmChain {
                     end = begin.saturating_sub(1);
                 }
                 // Every provider has a limit of its own, and words of its own for it.
-                Err(RpcError::Refused(_)) if begin < end => {
+                Err(error) if begin < end && may_be_too_much(&error, width) => {
                     width = end.abs_diff(begin).saturating_add(1) / 2;
                 }
                 Err(error) => return Err(error.into()),
@@ -153,6 +153,11 @@ impl EvmChain {
     }
 }
 
+/// Whether fewer blocks may be answered. A node that says nothing is asked a few times only.
+fn may_be_too_much(error: &RpcError, width: u64) -> bool {
+    !matches!(error, RpcError::Unreachable(_)) || width > LOG_BLOCKS_SLOW
+}
+
 /// What the contract paid, where the item is this voucher. The signature may differ: it pays the
 /// same.
 fn paid(voucher: &Voucher, taken: &Taken) -> Result<Option<Neuron>, ChainError> {
@@ -175,5 +180,7 @@ const SUCCESS: u8 = 0;
 const PARTIAL: u8 = 1;
 /// Blocks whose logs are asked for at once.
 const LOG_BLOCKS_MAX: u64 = 5_000;
+/// A node that is too slow for so many is too slow.
+const LOG_BLOCKS_SLOW: u64 = 1_000;
 /// How often an event is looked for before it counts as not to be found.
 const LOOKS: u32 = 3;

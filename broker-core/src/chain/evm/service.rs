@@ -8,7 +8,7 @@ use crate::chain::evm::abi::{OfferedService, addOrUpdateServiceCall, removeServi
 use crate::chain::evm::node::Draft;
 use crate::chain::evm::revert::verdict;
 use crate::chain::evm::settle::with_margin;
-use crate::chain::evm::wallet::{Memory, Vacancy};
+use crate::chain::evm::wallet::{Memory, Mined, Vacancy};
 use crate::chain::{ChainError, ServiceParams};
 use crate::digest::Digest32;
 use crate::money::Neuron;
@@ -23,14 +23,19 @@ impl EvmChain {
             None => self.stake().await?,
         };
         let data = addOrUpdateServiceCall { params: offered(service) }.abi_encode();
-        self.call_contract(&mut memory, vacancy, value, data).await
+        let mined = self.call_contract(&mut memory, vacancy, value, data).await?;
+        // Others may send while this one waits to be final.
+        drop(memory);
+        self.finality(mined).await
     }
 
     pub(super) async fn withdraw(&self) -> Result<Digest32, ChainError> {
         let mut memory = self.wallet.turn.lock().await;
         let vacancy = self.vacancy().await?;
         let data = removeServiceCall {}.abi_encode();
-        self.call_contract(&mut memory, vacancy, Neuron::ZERO, data).await
+        let mined = self.call_contract(&mut memory, vacancy, Neuron::ZERO, data).await?;
+        drop(memory);
+        self.finality(mined).await
     }
 
     async fn call_contract(
@@ -39,7 +44,7 @@ impl EvmChain {
         vacancy: Vacancy,
         value: Neuron,
         data: Vec<u8>,
-    ) -> Result<Digest32, ChainError> {
+    ) -> Result<Mined, ChainError> {
         let (from, to) = (self.provider_address(), self.config.contract);
         let draft = Draft { from, to, value, data };
         // A node asked to estimate what the wallet cannot pay says no more than "no".
@@ -47,8 +52,7 @@ impl EvmChain {
         let gas = self.rpc.estimate(&draft).await.map_err(verdict)?;
         let limit = self.rpc.latest().await?.gas_limit;
         let gas = with_margin(gas).min(limit);
-        let mined = self.transact(memory, vacancy, &draft, gas).await?;
-        self.finality(mined).await
+        self.transact(memory, vacancy, &draft, gas).await
     }
 }
 

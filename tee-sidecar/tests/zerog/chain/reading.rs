@@ -54,6 +54,38 @@ fn a_refund_counts_from_the_moment_it_was_asked_for() {
 }
 
 #[test]
+fn the_oldest_refund_that_still_waits_counts_and_no_stale_entry_behind_them() {
+    let Some(provider) = Provider::serving(&[2]) else { return };
+    let network = &provider.network;
+    let latest = || {
+        let view = provider.wait(provider.chain.account(provider.user(2))).unwrap();
+        view.latest.unwrap()
+    };
+    network.retrieve(2);
+    let first = latest().refund_since.unwrap();
+    network.increase_time(100);
+    // Handing over again takes half of the refund back, and all of it is asked for anew.
+    network.fund(&[2], 0, ZG);
+    network.retrieve(2);
+    let raw = network.ask("account", serde_json::json!({"user": 2}));
+    assert_eq!(raw["validRefundsLength"], "2");
+    assert_eq!(latest().refund_since, Some(first));
+
+    // The first is paid out; the contract moves the second forward and leaves its copy behind.
+    network.increase_time(3510);
+    network.retrieve(2);
+    let raw = network.ask("account", serde_json::json!({"user": 2}));
+    assert_eq!(raw["validRefundsLength"], "1");
+    assert_eq!(raw["refunds"].as_array().unwrap().len(), 2);
+    let second = latest().refund_since.unwrap();
+    assert!((first + 100..first + 200).contains(&second), "{first} {second}");
+    assert_eq!(latest().pending_refund, Neuron::new(ZG));
+
+    provider.submit(&[provider.voucher(2, 1, ZG)]).unwrap();
+    assert_eq!((latest().refund_since, latest().pending_refund), (None, Neuron::ZERO));
+}
+
+#[test]
 fn revoked_tokens_are_seen() {
     let Some(provider) = Provider::serving(&[2]) else { return };
     provider.network.ask("revoke_tokens", serde_json::json!({"user": 2, "tokenIds": [1, 200]}));
@@ -79,13 +111,10 @@ fn the_network_is_recognised_and_others_are_named() {
     for (config, words) in [
         (EvmConfig { chain_id: 16661, ..base.clone() }, "is of chain 31337"),
         (EvmConfig { contract: address(SIGNER.1), ..base.clone() }, "no contract"),
-        (EvmConfig { contract: ledger, ..base.clone() }, "no InferenceServing contract"),
+        (EvmConfig { contract: ledger, ..base }, "no InferenceServing contract"),
     ] {
         let error = provider.wait(client(config).check()).unwrap_err();
         let ChainError::WrongNetwork(text) = error else { panic!("{error}") };
         assert!(text.contains(words), "{text}");
     }
-    let deep = client(EvmConfig { confirmations: 1_000_000, ..base });
-    let view = provider.wait(deep.account(provider.user(2))).unwrap();
-    assert_eq!((view.block.number, view.settled), (0, None));
 }

@@ -3,7 +3,7 @@
 use broker_core::chain::{Chain, ChainError, Landing};
 use broker_core::{Digest32, Neuron, SignedVoucher};
 
-use super::{PROVIDER, Provider, SIGNER, signed};
+use super::{Provider, SIGNER, signed};
 use crate::support::{Options, ZG};
 
 #[test]
@@ -117,14 +117,9 @@ fn sixty_users_are_paid_for_also_where_blocks_are_small() {
         let total = |user: u32| u128::from(user) * 1000;
         let vouchers: Vec<SignedVoucher> =
             users.iter().map(|user| provider.voucher(*user, 1, total(*user))).collect();
-        let before = provider.network.balance(PROVIDER);
         let sent = provider.submit(&vouchers).unwrap();
         assert!(transactions.contains(&sent.len()), "{} transactions", sent.len());
         assert_eq!(provider.statuses(), [0; 60]);
-        assert!(
-            provider.network.balance(PROVIDER)
-                < before + users.iter().copied().map(total).sum::<u128>()
-        );
         for voucher in vouchers {
             assert_eq!(provider.payment(voucher).paid, voucher.voucher.total);
         }

@@ -1,5 +1,6 @@
 //! A chain with the 0G contracts on it, and what the people of the tests do there.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -56,6 +57,10 @@ impl Network {
         let packages = install::packages()?;
         let network = Self::empty(packages, options);
         network.rpc("anvil_loadState", json!([deployed(packages)]));
+        // The state brings the limit along that it was made under.
+        if let Some(gas) = options.block_gas_limit {
+            network.rpc("evm_setBlockGasLimit", json!([format!("{gas:#x}")]));
+        }
         Some(network)
     }
 
@@ -67,6 +72,10 @@ impl Network {
     /// The node's address.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.anvil.addr)
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.anvil.addr
     }
 
     /// Carries out a command of `driver.mjs`.

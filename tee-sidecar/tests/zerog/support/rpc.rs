@@ -1,28 +1,94 @@
-//! JSON-RPC over a socket.
+//! JSON-RPC to a node, and a node whose answers get lost.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::{Engine, Network, Step, post, whole};
+
 /// The result of a call, or the node's error.
 pub(crate) fn call(addr: SocketAddr, method: &str, params: &Value) -> Result<Value, String> {
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-    let mut stream = TcpStream::connect(addr).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let request = format!(
-        "POST / HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    let mut answer: Value = serde_json::from_str(body).unwrap();
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let mut answer: Value = serde_json::from_slice(&pass_on(addr, body.to_string())).unwrap();
     match answer.get("error") {
         Some(error) => Err(error["message"].as_str().unwrap_or_default().to_owned()),
         None => Ok(answer["result"].take()),
     }
+}
+
+fn pass_on(addr: SocketAddr, body: impl AsRef<[u8]>) -> Vec<u8> {
+    post(addr, "/", &[("content-type", "application/json")], body).body
+}
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// The node never sees it, and the caller gets an error.
+    Refused,
+    /// The node carries it out, and the caller gets an error.
+    ErrsAfterwards,
+    /// The node carries it out, and the caller's connection breaks.
+    Silent,
+}
+
+/// Stands before the network's node and does to its calls what a test says.
+pub(crate) struct FaultyNode {
+    door: Engine,
+    faults: Faults,
+}
+
+/// The method, the fault, and how many more calls it meets.
+type Faults = Arc<Mutex<Vec<(String, Fault, u32)>>>;
+
+impl FaultyNode {
+    pub(crate) fn before(network: &Network) -> Self {
+        let (faults, node) = (Faults::default(), network.addr());
+        let known = faults.clone();
+        let door = Engine::start(move |seen| {
+            let asked: Value = serde_json::from_slice(&seen.body).unwrap();
+            let fault = next_fault(&known, asked["method"].as_str().unwrap_or_default());
+            if matches!(fault, Some(Fault::Refused)) {
+                return vec![Step::Raw(whole(200, error(&asked).as_bytes()))];
+            }
+            let answer = pass_on(node, &seen.body);
+            match fault {
+                None => vec![Step::Raw(whole(200, &answer))],
+                Some(Fault::Silent) => vec![Step::Close],
+                Some(_) => vec![Step::Raw(whole(200, error(&asked).as_bytes()))],
+            }
+        });
+        Self { door, faults }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.door.addr)
+    }
+
+    /// The next calls of a method meet this.
+    pub(crate) fn spoil(&self, method: &str, fault: Fault, times: u32) {
+        self.faults.lock().unwrap().push((method.to_owned(), fault, times));
+    }
+
+    /// Whether all that was to happen has happened.
+    pub(crate) fn is_through(&self) -> bool {
+        self.faults.lock().unwrap().iter().all(|(_, _, left)| *left == 0)
+    }
+
+    /// Calls the node through this one.
+    pub(crate) fn call(&self, method: &str, params: &Value) -> Result<Value, String> {
+        call(self.door.addr, method, params)
+    }
+}
+
+fn next_fault(faults: &Faults, method: &str) -> Option<Fault> {
+    let mut faults = faults.lock().unwrap();
+    let (_, fault, left) = faults.iter_mut().find(|(name, _, n)| name == method && *n > 0)?;
+    *left -= 1;
+    Some(*fault)
+}
+
+fn error(asked: &Value) -> String {
+    let error = json!({"code": -32000, "message": "the node is not well"});
+    json!({"jsonrpc": "2.0", "id": asked["id"], "error": error}).to_string()
 }
