@@ -31,7 +31,7 @@ fn a_service_is_registered_with_the_stake_changed_without_one_and_removed() {
     let paid = before - provider.network.balance(PROVIDER);
     assert!((100 * ZG..101 * ZG).contains(&paid), "{paid}");
     let registered = Service { params: params(), tee_signer_acknowledged: false };
-    assert_eq!(service(), Some(registered.clone()));
+    assert_eq!(service(), Some(registered));
 
     provider.network.owner_acknowledges();
     let dearer = ServiceParams { input_price: Neuron::new(300), ..params() };
@@ -70,7 +70,7 @@ fn the_contract_s_refusals_are_told_in_words() {
 fn a_registration_is_pending_until_enough_blocks_follow() {
     let Some(provider) = Provider::start() else { return };
     let chain = super::client(broker_core::chain::evm::EvmConfig {
-        patience: std::time::Duration::from_millis(500),
+        patience: std::time::Duration::from_secs(2),
         ..super::config(&provider.network)
     });
     let error = provider.wait(chain.register(params())).unwrap_err();
