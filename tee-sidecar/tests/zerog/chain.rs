@@ -12,6 +12,7 @@ use crate::support::{Network, Options, PROVIDER, PROVIDER_KEY, ZG};
 
 mod mempool;
 mod reading;
+mod scenarios;
 mod service;
 mod settling;
 

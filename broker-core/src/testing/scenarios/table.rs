@@ -1,4 +1,4 @@
-//! The table. Every line of it was observed on the contracts that 0G deployed.
+//! The table. The tests of the sidecar run every line of it on 0G's own contracts, too.
 
 use super::Status::{
     InvalidNonce, InvalidSignature, NoTeeSigner, Partial, ProviderMismatch, Success,
