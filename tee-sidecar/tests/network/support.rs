@@ -101,7 +101,6 @@ impl World {
             input_price: settings.service.tariff.input_price,
             output_price: settings.service.tariff.output_price,
             tee_signer: keys.ecdsa().unwrap().address(),
-            ..ServiceParams::default()
         };
         block_on(chain.register(service.clone())).unwrap();
         act(&chain);
