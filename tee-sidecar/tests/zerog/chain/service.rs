@@ -31,7 +31,7 @@ fn a_service_is_registered_with_the_stake_changed_without_one_and_removed() {
     let paid = before - provider.network.balance(PROVIDER);
     assert!((100 * ZG..101 * ZG).contains(&paid), "{paid}");
     let registered = Service { params: params(), tee_signer_acknowledged: false };
-    assert_eq!(service(), Some(registered.clone()));
+    assert_eq!(service(), Some(registered));
 
     provider.network.owner_acknowledges();
     let dearer = ServiceParams { input_price: Neuron::new(300), ..params() };
