@@ -153,22 +153,26 @@ impl fmt::Debug for LocalSigner {
     }
 }
 
-/// What `personal_sign` hashes: the text behind the prefix of EIP-191, version 0x45.
-pub fn eip191_digest(text: &str) -> Digest32 {
-    let prefixed = format!("\x19Ethereum Signed Message:\n{}{text}", text.len());
-    Digest32::keccak256(prefixed.as_bytes())
+/// What `personal_sign` hashes: the message behind the prefix of EIP-191, version 0x45.
+pub fn eip191_digest(message: impl AsRef<[u8]>) -> Digest32 {
+    let message = message.as_ref();
+    let prefix = format!("\x19Ethereum Signed Message:\n{}", message.len());
+    Digest32::keccak256(&[prefix.as_bytes(), message].concat())
 }
 
-/// The address whose key signed `text`, or why there is none.
-///
-/// Takes v as 0, 1, 27 or 28, and only the lower s: the other one is a second encoding that anyone
-/// can make from the first.
+/// The address whose key signed `text` as `personal_sign` does, or why there is none; see
+/// [`recover_signer`].
 pub fn recover_text_signer(text: &str, signature: &Signature) -> Result<Address, SignError> {
     recover_signer(&eip191_digest(text), signature)
 }
 
-/// The address whose key signed `digest`, or why there is none. Takes what
-/// [`recover_text_signer`] takes.
+/// The address whose key signed `digest`, or why there is none.
+///
+/// Takes v as 0, 1, 27 or 28, and only the lower s: the other one is a second encoding that anyone
+/// can make from the first.
+///
+/// # Errors
+/// The bytes are no such signature, or fit no key.
 pub fn recover_signer(digest: &Digest32, signature: &Signature) -> Result<Address, SignError> {
     let (rs, v) = signature.0.split_at(64);
     let recovery = match v {

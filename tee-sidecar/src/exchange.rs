@@ -13,20 +13,23 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use broker_core::{
-    Clock, Fingerprint, Hold, LedgerHandle, ReceiptId, RequestKey, Signer, TokenBound, UserId,
+    Clock, Fingerprint, Hold, LedgerHandle, Neuron, ReceiptId, RequestKey, Signer, Tariff,
+    TokenBound, UserId,
 };
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::config::OnDisconnect;
-use crate::fault::Fault;
+use crate::fault::{Envelope, Fault};
 use crate::upstream::{Catalog, Model, Upstream};
 
 pub mod admission;
 mod billing;
 mod buffered;
+pub mod estimate;
 pub mod event;
 mod finish;
+pub mod funds;
 pub mod handover;
 pub mod meter;
 pub mod prices;
@@ -38,6 +41,7 @@ pub mod stop;
 mod streamed;
 
 use admission::{Admission, Permit};
+use funds::Funds;
 use handover::Receiver;
 use prices::Prices;
 use request::ChatRequest;
@@ -62,6 +66,8 @@ pub struct Shared {
     pub prices: Prices,
     /// Who may have how much in flight.
     pub admission: Arc<Admission>,
+    /// Where users' money comes from; `None` where only the ledger knows.
+    pub funds: Option<Arc<dyn Funds>>,
     /// What happens to a request whose client has left.
     pub on_disconnect: OnDisconnect,
     /// How long a client may take to accept the next piece.
@@ -114,6 +120,8 @@ pub struct Ask {
     pub client_key: Option<Vec<u8>>,
     /// The id that goes through the logs.
     pub request_id: String,
+    /// The shape in which an error of ours leaves, which is signed too.
+    pub envelope: Envelope,
 }
 
 /// The head of an answer, and its body.
@@ -151,30 +159,37 @@ impl Exchange {
     /// # Errors
     /// What the client is to be told instead. May be dropped at any point.
     pub async fn chat(&self, ask: Ask) -> Result<Answer, Fault> {
-        let shared = &self.shared;
-        let request = ChatRequest::parse(ask.body.clone())?;
-        let model = shared.catalog.model(&*self.engine).await.map_err(|error| {
-            tracing::warn!(request_id = ask.request_id, %error, "engine not ready");
-            Fault::BadGateway("the model server cannot be reached; try again")
-        })?;
-        check_model(&request, &model, &shared.catalog)?;
+        let (request, model) = self.read(ask.body.clone(), &ask.request_id).await?;
         let bound = bound(&request, &model);
         let hold = self.hold(&ask, &request, bound)?;
+        if let Some(funds) = &self.shared.funds {
+            funds.admit(ask.user).await?;
+        }
         let (answer, head) = oneshot::channel();
         let pump = pump::Pump { exchange: self.clone(), ask, request, bound, answer };
         tokio::spawn(pump.run(hold));
         head.await.unwrap_or(Err(Fault::Internal))
     }
 
+    /// A request for the served model.
+    async fn read(
+        &self,
+        body: Bytes,
+        request_id: &str,
+    ) -> Result<(ChatRequest, Arc<Model>), Fault> {
+        let request = ChatRequest::parse(body)?;
+        let model = self.shared.catalog.model(&*self.engine).await.map_err(|error| {
+            tracing::warn!(request_id, %error, "engine not ready");
+            Fault::BadGateway("the model server cannot be reached; try again")
+        })?;
+        check_model(&request, &model, &self.shared.catalog)?;
+        Ok((request, model))
+    }
+
     fn hold(&self, ask: &Ask, request: &ChatRequest, bound: TokenBound) -> Result<Hold, Fault> {
         let shared = &self.shared;
         let tariff = shared.prices.now();
-        let Some(amount) = tariff.ceiling(bound) else {
-            return Err(Fault::BadParameter {
-                param: "max_tokens",
-                message: "what 'n' answers of 'max_tokens' can cost is beyond any account".into(),
-            });
-        };
+        let amount = ceiling(&tariff, bound)?;
         // A client's name and a name of ours can never be the same.
         let name = match &ask.client_key {
             Some(name) => [b"client:", name.as_slice()].concat(),
@@ -190,6 +205,13 @@ impl Exchange {
             expires: shared.clock.now().plus_millis(HOLD_EXPIRY_MILLIS),
         })
     }
+}
+
+fn ceiling(tariff: &Tariff, bound: TokenBound) -> Result<Neuron, Fault> {
+    tariff.ceiling(bound).ok_or_else(|| Fault::BadParameter {
+        param: "max_tokens",
+        message: "what 'n' answers of 'max_tokens' can cost is beyond any account".into(),
+    })
 }
 
 /// The engine's own name for the model, and the one that is advertised, are both good.

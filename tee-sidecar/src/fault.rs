@@ -9,6 +9,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
+mod flat;
+
+/// The shape of an answer that is an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Envelope {
+    /// OpenAI's object, with the status that fits.
+    #[default]
+    OpenAi,
+    /// 0G's: the text alone, and 400 for most of what a client does wrong.
+    Flat,
+}
+
 /// Why a request is not answered as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -39,6 +51,12 @@ pub enum Fault {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// No signature is found under an id.
+    #[error("{0}")]
+    NoSignature(Cow<'static, str>),
+    /// There is no such route behind the proxy's.
+    #[error("endpoint not supported")]
+    NoEndpoint,
     /// No model of this name is served here.
     #[error("the model '{asked}' is not served here; ask for '{served}'")]
     UnknownModel {
@@ -111,7 +129,10 @@ impl Fault {
             Self::Unauthorized(_) => 401,
             Self::InsufficientCredits(_) => 402,
             Self::Forbidden(_) => 403,
-            Self::NotFound(_) | Self::UnknownModel { .. } => 404,
+            Self::NotFound(_)
+            | Self::NoSignature(_)
+            | Self::NoEndpoint
+            | Self::UnknownModel { .. } => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::RequestTimeout => 408,
             Self::Conflict { .. } => 409,
@@ -148,6 +169,7 @@ impl Fault {
     pub const fn code(&self) -> Option<&'static str> {
         Some(match self {
             Self::UnknownModel { .. } => "model_not_found",
+            Self::NoSignature(_) => "chat_id_not_found",
             Self::Unauthorized(_) => "invalid_api_key",
             Self::Conflict { in_flight: true, .. } => "request_in_flight",
             Self::Conflict { in_flight: false, .. } => "request_already_answered",
@@ -167,6 +189,22 @@ impl Fault {
             }
             Self::Conflict { in_flight: true, .. } => Some(1),
             _ => None,
+        }
+    }
+
+    /// The HTTP status of an answer in this shape.
+    pub const fn status_in(&self, envelope: Envelope) -> u16 {
+        match envelope {
+            Envelope::OpenAi => self.status(),
+            Envelope::Flat => self.flat_status(),
+        }
+    }
+
+    /// The body of an answer in this shape.
+    pub fn body(&self, envelope: Envelope) -> Bytes {
+        match envelope {
+            Envelope::OpenAi => self.openai_body(),
+            Envelope::Flat => self.flat_body(),
         }
     }
 

@@ -20,10 +20,19 @@ mod attestation;
 pub mod auth;
 mod body;
 mod chat;
+mod cors;
 pub mod error;
+mod estimate;
 mod health;
 mod models;
+mod pace;
+mod path;
+mod proxy;
 mod signature;
+mod user;
+
+pub use cors::cors;
+pub use pace::Pace;
 
 use auth::Authenticator;
 use error::{ApiError, Ids};
@@ -43,35 +52,40 @@ pub struct AppState {
     pub network: Option<Arc<Network>>,
     /// The longest request body.
     pub request_bytes_max: usize,
+    /// How often one client may ask for what costs nothing.
+    pub pace: Arc<Pace>,
+    /// The service as it is advertised.
+    pub service: Arc<crate::config::Service>,
+    /// The origins of web pages that may call the public routes.
+    pub allow_origins: Vec<String>,
 }
 
-/// The routes that everyone may reach, on every listener.
+/// The routes that everyone may reach, on every listener. A route is taken by its one spelling;
+/// behind `/v1/proxy` by any that means the same.
 pub fn routes(config: &mut web::ServiceConfig) {
-    for base in ["/v1", "/v1/proxy", "/v1/proxy/v1"] {
-        let chat = web::resource(format!("{base}/chat/completions"));
-        config.service(chat.route(web::post().to(chat::completions)).default_service(web::to(
-            |request: HttpRequest| async move {
-                let fault = Fault::MethodNotAllowed { allowed: "POST" };
-                Err::<String, _>(ApiError::new(Ids::of_exchange(&request), fault))
-            },
-        )));
-    }
-    for base in ["", "/v1", "/v1/proxy", "/v1/proxy/v1"] {
+    let chat = web::resource("/v1/chat/completions").route(web::post().to(chat::completions));
+    config.service(chat.default_service(web::to(|request: HttpRequest| async move {
+        let fault = Fault::MethodNotAllowed { allowed: "POST" };
+        Err::<String, _>(ApiError::new(Ids::of_exchange(&request), fault))
+    })));
+    let estimate = web::resource("/v1/estimate").route(web::post().to(estimate::upper_bound));
+    config.service(only(estimate, "POST"));
+    for base in ["", "/v1"] {
         let report = web::resource(format!("{base}/attestation/report"));
         config.service(only(report.route(web::get().to(attestation::report)), "GET"));
         let signature = web::resource(format!("{base}/signature/{{id}}"));
         config.service(only(signature.route(web::get().to(signature::by_id)), "GET"));
     }
-    let quote = web::resource("/v1/quote");
-    config.service(only(quote.route(web::get().to(attestation::quote)), "GET"));
-    let models = web::resource("/v1/models");
-    config.service(only(models.route(web::get().to(models::list)), "GET"));
-    config.service(only(web::resource("/healthz").route(web::get().to(health::live)), "GET"));
-    config.service(only(web::resource("/readyz").route(web::get().to(health::ready)), "GET"));
-    config.default_service(web::to(|request: HttpRequest| async move {
-        let fault = Fault::NotFound("there is no such route".into());
-        Err::<String, _>(ApiError::of(&request, fault))
-    }));
+    for (path, route) in [
+        ("/v1/quote", web::get().to(attestation::quote)),
+        ("/v1/models", web::get().to(models::list)),
+        ("/v1/user/{address}/unsettledfee", web::get().to(user::unsettled_fee)),
+        ("/healthz", web::get().to(health::live)),
+        ("/readyz", web::get().to(health::ready)),
+    ] {
+        config.service(only(web::resource(path).route(route), "GET"));
+    }
+    config.default_service(web::to(proxy::serve));
 }
 
 fn only(resource: actix_web::Resource, allowed: &'static str) -> actix_web::Resource {

@@ -11,6 +11,7 @@ pub mod http;
 pub mod keys;
 pub mod net;
 pub mod network;
+mod rate;
 pub mod startup;
 pub mod telemetry;
 pub mod upstream;

@@ -2,19 +2,23 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use broker_core::settlement::{LedgerStore, Settler};
-use broker_core::{Chain, Clock, Signer};
+use broker_core::{Chain, Clock, Neuron, Signer};
 
 use crate::config::Settlement;
 
+pub mod accounts;
 pub mod book;
+pub mod escrows;
 pub mod gate;
 pub mod info;
 pub mod service;
+pub mod sessions;
 pub mod settler;
+pub mod token;
 
 pub use gate::Gate;
 pub use service::Services;
@@ -46,6 +50,8 @@ pub struct Network {
     pub settler: SettleHandle,
     /// The ledger.
     pub store: LedgerStore,
+    /// What is served, and at which prices; set once there is a route.
+    pub services: OnceLock<Arc<Services>>,
 }
 
 /// What a sidecar on the 0G network is made of.
@@ -78,6 +84,44 @@ impl Network {
         };
         let every = Duration::from_secs(parts.settlement.every_secs);
         let settler = SettleHandle::start(settler, gate.clone(), every)?;
-        Ok(Self { chain: parts.chain, gate, settler, store: parts.store })
+        let (chain, store, services) = (parts.chain, parts.store, OnceLock::new());
+        Ok(Self { chain, gate, settler, store, services })
+    }
+
+    /// Whether the service is registered under this name, which early clients put into their paths.
+    pub fn is_alias(&self, name: &str) -> bool {
+        let current = self.services.get().and_then(|services| services.current());
+        current.is_some_and(|service| service.name == name)
+    }
+}
+
+/// An amount in 0G: decimal and exact, without zeros at the end. One 0G is 10^18 neuron.
+pub fn in_0g(amount: Neuron) -> String {
+    let whole = amount.get() / ONE_0G;
+    let rest = format!("{:018}", amount.get() % ONE_0G);
+    match rest.trim_end_matches('0') {
+        "" => whole.to_string(),
+        digits => format!("{whole}.{digits}"),
+    }
+}
+
+const ONE_0G: u128 = 1_000_000_000_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_in_0g_is_exact() {
+        for (neuron, text) in [
+            (0, "0"),
+            (1, "0.000000000000000001"),
+            (ONE_0G, "1"),
+            (ONE_0G + ONE_0G / 2, "1.5"),
+            (12 * ONE_0G + 34_000, "12.000000000000034"),
+            (u128::MAX, "340282366920938463463.374607431768211455"),
+        ] {
+            assert_eq!(in_0g(Neuron::new(neuron)), text);
+        }
     }
 }

@@ -18,12 +18,16 @@ use crate::attest::report::ReportParts;
 use crate::attest::{self, AttestError, ReportService, Tee};
 use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
+use crate::exchange::funds::Funds;
 use crate::exchange::prices::Prices;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
+use crate::network::accounts::Accounts;
+use crate::network::escrows::Escrows;
+use crate::network::sessions::Sessions;
 use crate::network::{Network, NetworkParts};
 use crate::upstream::{Catalog, Target, UpstreamError, Vllm};
 
@@ -170,12 +174,14 @@ impl Application {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
+        let clients = Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
             catalog: catalog.clone(),
             prices: Prices::new(settings.service.tariff.clone()),
             admission: admission.clone(),
+            funds: clients.funds,
             on_disconnect: settings.upstream.on_disconnect,
             client_idle: Duration::from_secs(settings.limits.client_idle_secs),
             clock: parts.clock,
@@ -188,11 +194,14 @@ impl Application {
         let engine = Arc::new(Vllm::new(target.clone(), &settings.limits)?);
         let state = AppState {
             exchange: Exchange { shared, engine: engine.clone() },
-            auth: Arc::new(Authenticator::new(&settings.auth)),
+            auth: Arc::new(Authenticator::new(&settings.auth, clients.sessions)),
             reader,
             reports: parts.reports,
             network: parts.network.clone(),
             request_bytes_max: settings.limits.request_bytes_max,
+            pace: Arc::default(),
+            service: Arc::new(settings.service.clone()),
+            allow_origins: settings.server.allow_origins.clone(),
         };
         let of_thread = {
             let limits = settings.limits.clone();
@@ -287,6 +296,28 @@ fn check_binding(reader: &dyn LedgerReader, chain: &dyn Chain) -> Result<(), Sta
             Err(StartError::BoundElsewhere { bound, ours })
         }
         _ => Ok(()),
+    }
+}
+
+/// How clients of the 0G network are known, and what they may spend.
+#[derive(Default)]
+struct Clients {
+    sessions: Option<Arc<Sessions>>,
+    funds: Option<Arc<dyn Funds>>,
+}
+
+impl Clients {
+    fn of(settings: &Settings, network: Option<&Arc<Network>>, clock: &Arc<dyn Clock>) -> Self {
+        let (Some(network), Auth::SessionTokens) = (network, &settings.auth) else {
+            return Self::default();
+        };
+        let (chain, store) = (network.chain.clone(), network.store.clone());
+        let provider = chain.provider();
+        let accounts = Arc::new(Accounts::new(chain, store));
+        let reserve = settings.settlement.min_reserve;
+        let funds = Escrows::new(network.clone(), accounts.clone(), reserve);
+        let sessions = Sessions::new(provider, accounts, clock.clone());
+        Self { sessions: Some(Arc::new(sessions)), funds: Some(Arc::new(funds)) }
     }
 }
 

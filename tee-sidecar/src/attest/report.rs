@@ -14,20 +14,20 @@ use tokio::sync::Semaphore;
 
 use super::{AttestError, Attester, GpuAttester, random_nonce};
 use crate::evidence::{BadNonce, Nonce32};
+use crate::rate::{Rate, Rule};
 
 mod body;
 mod evidence;
 mod form;
 mod public;
 mod query;
-mod rate;
 mod self_check;
 mod shelf;
 mod slots;
 
 use form::Form;
 pub use query::ReportQuery;
-use rate::{Rate, Rule};
+
 use shelf::Shelf;
 use slots::{Line, Slot, Slots};
 

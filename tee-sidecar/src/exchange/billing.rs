@@ -1,11 +1,12 @@
 //! The money of one exchange: a hold that is open, and the one way to close it.
 
 use broker_core::{
-    Applied, Command, Decision, Digest32, LedgerError, LedgerHandle, Neuron, Outcome, Receipt,
-    ReceiptId, Refusal, ReleaseReason, RequestKey, Usage, UserId,
+    Applied, Command, Decision, Digest32, Hold, LedgerError, LedgerHandle, Neuron, Outcome,
+    Receipt, ReceiptId, Refusal, ReleaseReason, RequestKey, Usage, UserId,
 };
 
 use super::Shared;
+use super::funds::FROZEN;
 use super::handover::Mark;
 use crate::fault::Fault;
 
@@ -76,11 +77,28 @@ pub(super) enum Unbilled {
 }
 
 impl OpenHold {
-    /// Sets the money aside, durably.
-    pub(super) async fn reserve(
+    /// Sets the money aside, durably. Where the ledger has too little, whoever knows where it comes
+    /// from looks once more.
+    pub(super) async fn reserve(shared: &Shared, hold: Hold) -> Result<Self, Fault> {
+        let short = match Self::try_reserve(&shared.ledger, hold.clone()).await? {
+            Ok(open) => return Ok(open),
+            Err(refusal @ Refusal::InsufficientFunds { .. }) => refusal,
+            Err(other) => return Err(refused(other)),
+        };
+        let Some(funds) = &shared.funds else { return Err(refused(short)) };
+        let (user, needed) = (hold.user, hold.amount);
+        funds.look_again(user).await?;
+        match Self::try_reserve(&shared.ledger, hold).await? {
+            Ok(open) => Ok(open),
+            Err(Refusal::InsufficientFunds { .. }) => Err(funds.too_little(user, needed).await),
+            Err(other) => Err(refused(other)),
+        }
+    }
+
+    async fn try_reserve(
         ledger: &LedgerHandle,
-        hold: broker_core::Hold,
-    ) -> Result<Self, Fault> {
+        hold: Hold,
+    ) -> Result<Result<Self, Refusal>, Fault> {
         let mut open = Self {
             ledger: ledger.clone(),
             key: hold.key,
@@ -92,14 +110,10 @@ impl OpenHold {
             // Until the ledger has said so the hold under this key may be another exchange's.
             open: false,
         };
-        match ledger.apply(Command::Reserve(hold)).await {
-            Ok(Ok(_)) => {
-                open.open = true;
-                Ok(open)
-            }
-            Ok(Err(refusal)) => Err(refused(refusal)),
-            Err(error) => Err(unavailable(&error)),
-        }
+        let decided = ledger.apply(Command::Reserve(hold)).await;
+        let decided = decided.map_err(|error| unavailable(&error))?;
+        open.open = decided.is_ok();
+        Ok(decided.map(|_| open))
     }
 
     /// Signs and charges in one transaction. When this returns, both are durable.
@@ -168,6 +182,7 @@ fn refused(refusal: Refusal) -> Fault {
             in_flight: false,
         },
         Refusal::KeyReused => Fault::KeyReused,
+        Refusal::Frozen => Fault::Forbidden(FROZEN),
         other => {
             tracing::error!(%other, "unexpected refusal of a hold");
             Fault::Internal

@@ -39,7 +39,7 @@ pub(super) type Head = oneshot::Sender<Result<Answer, Fault>>;
 impl Pump {
     pub(super) async fn run(self, hold: Hold) {
         let Self { exchange, ask, request, bound, mut answer } = self;
-        let hold = match OpenHold::reserve(&exchange.shared.ledger, hold).await {
+        let hold = match OpenHold::reserve(&exchange.shared, hold).await {
             Ok(hold) => hold,
             Err(fault) => return drop(answer.send(Err(fault))),
         };
@@ -104,8 +104,9 @@ impl Held {
 
     /// Ends with an answer of ours instead of the engine's; nothing is charged.
     pub(super) async fn fail(self, fault: Fault, outcome: Outcome, answer: Head) {
-        let body = fault.openai_body();
-        let ending = Ending::with_body(&body, outcome, fault.status());
+        let envelope = self.ask.envelope;
+        let body = fault.body(envelope);
+        let ending = Ending::with_body(&body, outcome, fault.status_in(envelope));
         let told = self.close(ending).await.map_or(Err(unbilled()), |()| Err(fault));
         let _ = answer.send(told);
     }

@@ -37,6 +37,9 @@ pub(super) async fn report(request: HttpRequest, state: web::Data<AppState>) -> 
 /// 0G's quote of the signing key, whose body is signed to the byte.
 pub(super) async fn quote(request: HttpRequest, state: web::Data<AppState>) -> HttpResponse {
     let ids = Ids::of(&request);
+    if let Err(fault) = state.pace.step(&request) {
+        return bad(ids, fault);
+    }
     let asked = web::Query::<QuoteQuery>::from_query(request.query_string());
     let quote = match asked.map(|asked| asked.into_inner().legacy) {
         Ok(None) => state.reports.legacy_quote().await.map_err(fault),
@@ -156,7 +159,7 @@ mod tests {
 
     #[test]
     fn no_cache_keeps_an_answer_or_an_error() {
-        let ids = Ids { request: "1".to_owned(), receipt: None };
+        let ids = Ids { request: "1".to_owned(), ..Ids::default() };
         for response in [good(&ids).finish(), bad(ids, fault(ReportError::Busy))] {
             assert_eq!(response.headers().get(CACHE_CONTROL).unwrap(), "no-store");
         }

@@ -1,5 +1,7 @@
 //! Who asks: from the `Authorization` header to the account that pays.
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 use broker_core::{Digest32, UserId};
@@ -7,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::config::{ApiKey, Auth};
 use crate::fault::Fault;
+use crate::network::sessions::Sessions;
 
 /// The account that `open` charges.
 pub const OPEN_ACCOUNT: &str = "open";
@@ -17,15 +20,19 @@ pub enum Authenticator {
     Open(UserId),
     /// By the SHA-256 of the key, so that a comparison tells nothing about a key.
     ApiKeys(Vec<(Digest32, UserId)>),
+    /// By what the user signed.
+    SessionTokens(Arc<Sessions>),
 }
 
 impl Authenticator {
-    /// From the settings.
-    pub fn new(auth: &Auth) -> Self {
+    /// From the settings. Session tokens need `sessions`; without them nobody is known.
+    pub fn new(auth: &Auth, sessions: Option<Arc<Sessions>>) -> Self {
         match auth {
             Auth::Open => Self::Open(UserId::named(OPEN_ACCOUNT)),
             Auth::ApiKeys(keys) => Self::ApiKeys(keys.iter().map(Self::entry).collect()),
-            Auth::SessionTokens => Self::ApiKeys(Vec::new()),
+            Auth::SessionTokens => {
+                sessions.map_or_else(|| Self::ApiKeys(Vec::new()), Self::SessionTokens)
+            }
         }
     }
 
@@ -36,11 +43,16 @@ impl Authenticator {
     /// The account of a request.
     ///
     /// # Errors
-    /// There is no key, or none we know.
-    pub fn account(&self, request: &HttpRequest) -> Result<UserId, Fault> {
+    /// There is no key or token, or none we know; or the chain cannot be asked about a token.
+    pub async fn account(&self, request: &HttpRequest) -> Result<UserId, Fault> {
         let keys = match self {
             Self::Open(user) => return Ok(*user),
             Self::ApiKeys(keys) => keys,
+            Self::SessionTokens(sessions) => {
+                let token = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+                let peer = request.peer_addr().map(|peer| peer.ip());
+                return sessions.user(token, peer).await;
+            }
         };
         let presented = bearer(request).ok_or(Fault::Unauthorized(
             "an API key is needed: send the header 'Authorization: Bearer <key>'",
@@ -57,11 +69,11 @@ impl Authenticator {
     }
 
     /// The account of a request to a route that needs none: `None` without credentials.
-    pub fn optional_account(&self, request: &HttpRequest) -> Result<Option<UserId>, Fault> {
+    pub async fn optional_account(&self, request: &HttpRequest) -> Result<Option<UserId>, Fault> {
         match self {
             Self::Open(_) => Ok(None),
-            Self::ApiKeys(_) if !request.headers().contains_key(AUTHORIZATION) => Ok(None),
-            Self::ApiKeys(_) => self.account(request).map(Some),
+            _ if !request.headers().contains_key(AUTHORIZATION) => Ok(None),
+            _ => self.account(request).await.map(Some),
         }
     }
 }

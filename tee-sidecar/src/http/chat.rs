@@ -29,13 +29,14 @@ async fn answer(
     state: &AppState,
     ids: &Ids,
 ) -> Result<Answer, Fault> {
-    let user = state.auth.account(request)?;
+    let user = state.auth.account(request).await?;
     let client_key = client_key(request)?;
     // Before the body is read: what is in memory is bounded by the places.
     let permit = state.exchange.enter(user)?;
     let body = body::read(request, payload, state.request_bytes_max).await?;
     let id = ids.receipt.ok_or(Fault::Internal)?;
-    let ask = Ask { id, user, body, permit, client_key, request_id: ids.request.clone() };
+    let (request_id, envelope) = (ids.request.clone(), ids.envelope);
+    let ask = Ask { id, user, body, permit, client_key, request_id, envelope };
     state.exchange.chat(ask).await
 }
 

@@ -4,34 +4,43 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
-use broker_core::ReceiptId;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError, web};
+use broker_core::{Address, ReceiptId};
 use uuid::Uuid;
 
-use crate::fault::Fault;
+use super::{AppState, path};
+use crate::fault::{Envelope, Fault};
 
 /// The longest request id of a client's that is taken over.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// The ids that an answer carries.
-#[derive(Clone, Debug)]
+/// The ids that an answer carries, and the shape it has if it is an error.
+#[derive(Clone, Debug, Default)]
 pub struct Ids {
     /// Through the logs: the client's own, or one of ours.
     pub request: String,
     /// Of the exchange; `None` off the inference routes.
     pub receipt: Option<ReceiptId>,
+    /// The provider's chain address, on the 0G network.
+    pub provider: Option<Address>,
+    /// The shape of an error.
+    pub envelope: Envelope,
 }
 
 impl Ids {
     /// The ids of a request that is no exchange.
     pub fn of(request: &HttpRequest) -> Self {
+        let state = request.app_data::<web::Data<AppState>>();
+        let provider = state.and_then(|state| Some(state.network.as_ref()?.chain.provider()));
+        let flat = provider.is_some() && path::is_network_s(request.path());
+        let envelope = if flat { Envelope::Flat } else { Envelope::OpenAi };
         let given = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
         let usable = given.filter(|id| {
             (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
                 && id.bytes().all(|byte| byte.is_ascii_graphic())
         });
         let request = usable.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
-        Self { request, receipt: None }
+        Self { request, receipt: None, provider, envelope }
     }
 
     /// The ids of a request that is one.
@@ -46,6 +55,11 @@ impl Ids {
             let receipt = receipt.to_string();
             response.insert_header(("x-receipt-id", receipt.as_str()));
             response.insert_header(("ZG-Res-Key", receipt.as_str()));
+            if let Some(provider) = self.provider {
+                response.insert_header(("provider", provider.to_string()));
+                // Proxies in front of us pass each event on at once.
+                response.insert_header(("x-accel-buffering", "no"));
+            }
         }
     }
 }
@@ -77,7 +91,8 @@ impl fmt::Display for ApiError {
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        let status = self.fault.status_in(self.ids.envelope);
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {
@@ -88,7 +103,7 @@ impl ResponseError for ApiError {
             response.insert_header((RETRY_AFTER, secs));
         }
         match &self.fault {
-            Fault::Unauthorized(_) => {
+            Fault::Unauthorized(_) if self.status_code() == StatusCode::UNAUTHORIZED => {
                 response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
             }
             Fault::MethodNotAllowed { allowed } => {
@@ -100,6 +115,6 @@ impl ResponseError for ApiError {
             }
             _ => {}
         }
-        response.body(self.fault.openai_body())
+        response.body(self.fault.body(self.ids.envelope))
     }
 }

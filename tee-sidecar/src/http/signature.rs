@@ -44,8 +44,17 @@ pub(super) async fn by_id(
     id: web::Path<String>,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
+    answer(request, id.into_inner(), state).await
+}
+
+/// The signature of the answer with this id.
+pub(super) async fn answer(
+    request: HttpRequest,
+    id: String,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
     let ids = Ids::of(&request);
-    let found = find(&request, id.into_inner(), &state).await;
+    let found = find(&request, id, &state).await;
     let receipt = found.map_err(|fault| ApiError::new(ids.clone(), fault))?;
     let body = SignatureBody {
         text: receipt.text(),
@@ -71,7 +80,7 @@ pub(super) async fn by_id(
 async fn find(request: &HttpRequest, id: String, state: &AppState) -> Result<Receipt, Fault> {
     algorithm(request)?;
     // Whoever knows our id may have the hashes; only an engine's id needs to be told apart.
-    let owner = state.auth.optional_account(request);
+    let owner = state.auth.optional_account(request).await;
     let reader = state.reader.clone();
     let found = web::block(move || look_up(&*reader, &id, owner)).await;
     match found {
@@ -114,7 +123,7 @@ fn look_up(
         match reader.hold_state(&ours)? {
             Some(HoldState::Open) => {
                 let text = "the answer is not finished; ask for its signature afterwards";
-                return Ok(Err(Fault::NotFound(text.into())));
+                return Ok(Err(Fault::NoSignature(text.into())));
             }
             Some(HoldState::Released(why)) => {
                 let how = match why {
@@ -123,7 +132,7 @@ fn look_up(
                     ReleaseReason::NotForwarded => "it was not forwarded",
                 };
                 let text = format!("the exchange has no signature: {how}, and nothing was charged");
-                return Ok(Err(Fault::NotFound(text)));
+                return Ok(Err(Fault::NoSignature(text.into())));
             }
             _ => {}
         }
@@ -133,5 +142,5 @@ fn look_up(
         Err(fault) => return Ok(Err(fault)),
     };
     let by_engine = reader.receipt_by_upstream_id(id, owner.as_ref())?;
-    Ok(by_engine.ok_or_else(|| Fault::NotFound("no signature has this id".into())))
+    Ok(by_engine.ok_or_else(|| Fault::NoSignature("no signature has this id".into())))
 }

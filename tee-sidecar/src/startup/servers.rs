@@ -5,12 +5,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, rt, web};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::StartError;
-use crate::http::{AppState, no_browsers, routes};
+use crate::http::{AppState, cors, no_browsers, routes};
 
 /// Connections still open this long after everything has ended are cut.
 const SERVER_STOP_SECS: u64 = 2;
@@ -62,7 +62,12 @@ impl<S: Fn() -> AppState + Clone + Send + 'static> Servers<S> {
     ) -> Result<Listening, StartError> {
         let (listener, addr) = bind(key, addr)?;
         let state = self.state.clone();
-        let app = move || App::new().app_data(web::Data::new(state())).configure(routes);
+        let app = move || {
+            let state = state();
+            let origins = state.allow_origins.clone();
+            let cors = Condition::new(!origins.is_empty(), cors(origins));
+            App::new().app_data(web::Data::new(state)).configure(routes).wrap(cors)
+        };
         let server = server!(app, self.silence).listen(listener).map_err(StartError::Server)?;
         Ok(Listening { server: server.run(), addr })
     }

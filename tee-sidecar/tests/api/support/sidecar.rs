@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker_core::{Cover, LedgerReader, Neuron, Receipt, Signature, SqliteReader, Tariff};
+use broker_core::{Chain, Cover, LedgerReader, Neuron, Receipt, Signature, SqliteReader, Tariff};
 use serde_json::Value;
 use tee_sidecar::config::{
     ApiKey, Auth, GpuProvider, LedgerUrl, Limits, Log, LogFormat, OnDisconnect, Secret, Server,
@@ -42,12 +43,17 @@ impl Sidecar {
     }
 
     pub(crate) fn run(settings: Settings) -> Self {
+        Self::run_on(settings, None)
+    }
+
+    /// On a chain of the test's own.
+    pub(crate) fn run_on(settings: Settings, chain: Option<Arc<dyn Chain>>) -> Self {
         let LedgerUrl::Sqlite(ledger) = settings.ledger.clone();
         let (ready, told) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let application = Application::build(settings).await.unwrap();
+                let application = Application::build_on(settings, chain).await.unwrap();
                 ready.send((application.public_addr(), application.admin_addr())).unwrap();
                 let stopped = async {
                     let _ = stopped.await;
@@ -137,7 +143,7 @@ pub(crate) fn api_key(account: &str, key: &str, credit: Option<u128>) -> ApiKey 
     }
 }
 
-fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
+pub(crate) fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     Settings {
         network: None,

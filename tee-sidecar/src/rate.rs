@@ -1,4 +1,4 @@
-//! How many reports may be begun over time: by all together, and by one peer.
+//! How often something may be begun over time: by all together, and by one peer.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::time::{Duration, Instant};
 
 /// Permissions that refill at a steady rate.
-pub(super) struct Rate {
+pub(crate) struct Rate {
     all: Rule,
     each: Rule,
     state: Mutex<State>,
@@ -15,14 +15,14 @@ pub(super) struct Rate {
 
 /// How many may come at once, and how many for each second after that.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rule {
-    pub(super) burst: u32,
-    pub(super) per_sec: u32,
+pub(crate) struct Rule {
+    pub(crate) burst: u32,
+    pub(crate) per_sec: u32,
 }
 
 /// There is none left.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Empty;
+pub(crate) struct Empty;
 
 struct State {
     all: Bucket,
@@ -39,14 +39,14 @@ struct Bucket {
 
 impl Rate {
     /// `all` for everybody together, `each` for one peer.
-    pub(super) fn new(all: Rule, each: Rule) -> Self {
+    pub(crate) fn new(all: Rule, each: Rule) -> Self {
         let state = State { all: Bucket::full(all, Instant::now()), peers: HashMap::new() };
         Self { all, each, state: Mutex::new(state) }
     }
 
     /// Takes one permission. Loopback peers, and those that nobody knows, are held to the common
     /// limit only. A refusal takes nothing, neither from the peer nor from the others.
-    pub(super) fn take(&self, peer: Option<IpAddr>) -> Result<(), Empty> {
+    pub(crate) fn take(&self, peer: Option<IpAddr>) -> Result<(), Empty> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.all.fill(self.all, now);

@@ -1,0 +1,45 @@
+//! `POST /v1/estimate`
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+
+use super::error::{ApiError, Ids};
+use super::{AppState, body};
+use crate::exchange::estimate::Estimate;
+use crate::fault::Fault;
+
+#[derive(Serialize)]
+struct EstimateBody {
+    object: &'static str,
+    #[serde(flatten)]
+    estimate: Estimate,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    simulated: bool,
+}
+
+/// What the chat request in the body would cost at most. It counts as a request of the account's.
+pub(super) async fn upper_bound(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let ids = Ids::of(&request);
+    let estimate = estimate(&request, payload, &state, &ids).await;
+    let estimate = estimate.map_err(|fault| ApiError::new(ids.clone(), fault))?;
+    let simulated = state.reports.is_simulated();
+    let mut response = HttpResponse::Ok();
+    ids.write(&mut response);
+    Ok(response.json(EstimateBody { object: "estimate", estimate, simulated }))
+}
+
+async fn estimate(
+    request: &HttpRequest,
+    payload: web::Payload,
+    state: &AppState,
+    ids: &Ids,
+) -> Result<Estimate, Fault> {
+    let user = state.auth.account(request).await?;
+    let _permit = state.exchange.enter(user)?;
+    let body = body::read(request, payload, state.request_bytes_max).await?;
+    state.exchange.estimate(body, &ids.request).await
+}
