@@ -21,6 +21,12 @@ pub use env::environment;
 pub use error::{ConfigError, Problem};
 pub use secret::Secret;
 
+/// An engine's address as `upstream.url` takes it, without a slash or `/v1` at its end; `None`
+/// where the text is none.
+pub fn engine_address(text: &str) -> Option<String> {
+    check::engine_address(text)
+}
+
 /// Settings that have been checked: the rest of the program holds values that cannot be wrong.
 #[derive(Clone, Debug)]
 pub struct Settings {

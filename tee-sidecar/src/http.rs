@@ -12,6 +12,7 @@ use actix_web::{HttpRequest, web};
 use broker_core::LedgerReader;
 
 use crate::attest::report::ReportService;
+use crate::config::Secret;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::network::Network;
@@ -25,6 +26,7 @@ pub mod error;
 mod estimate;
 mod health;
 mod models;
+mod operator;
 mod pace;
 mod path;
 mod proxy;
@@ -36,6 +38,8 @@ pub use pace::Pace;
 
 use auth::Authenticator;
 use error::{ApiError, Ids};
+
+pub use operator::routes as operator_routes;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -58,6 +62,8 @@ pub struct AppState {
     pub service: Arc<crate::config::Service>,
     /// The origins of web pages that may call the public routes.
     pub allow_origins: Vec<String>,
+    /// What the operator's routes ask for where they are not on loopback.
+    pub admin_token: Option<Arc<Secret<String>>>,
 }
 
 /// The routes that everyone may reach, on every listener. A route is taken by its one spelling;

@@ -26,7 +26,9 @@ use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
 use crate::network::accounts::Accounts;
+use crate::network::book::Book;
 use crate::network::escrows::Escrows;
+use crate::network::service::{Route, Services};
 use crate::network::sessions::Sessions;
 use crate::network::{Network, NetworkParts};
 use crate::upstream::{Catalog, Target, UpstreamError, Vllm};
@@ -41,6 +43,10 @@ const DRAIN_TIME: Duration = Duration::from_secs(25);
 const CLOSING_TIME: Duration = Duration::from_secs(10);
 /// Bytes that a client does not take for so long beyond `clientIdleSecs` end its connection.
 const CLIENT_SILENCE: Duration = Duration::from_secs(60);
+/// The first look at the chain takes no longer before the ports are opened.
+const FIRST_LOOK_TIME: Duration = Duration::from_secs(5);
+/// What the operator registered, beside the ledger.
+const SERVICE_FILE: &str = "service.json";
 /// The simulation's secret, beside the ledger.
 const SECRET_FILE: &str = "simulated-tee.secret";
 
@@ -79,6 +85,9 @@ pub enum StartError {
     /// The HTTP client for the engine cannot be built.
     #[error("the model server's client: {0}")]
     Upstream(#[from] UpstreamError),
+    /// What the operator registered cannot be read.
+    #[error("the registration beside the ledger: {0}")]
+    Service(std::io::Error),
     /// A port cannot be used.
     #[error("{key} {addr}: {cause}")]
     Listen {
@@ -163,11 +172,28 @@ impl Application {
             None => None,
         };
         let parts = Parts { signer, catalog, reports, ledger, clock, network };
-        Self::bind(&settings, parts, reader)
+        let settings = Arc::new(settings);
+        let application = Self::bind(&settings, parts, reader)?;
+        application.first_look().await;
+        Ok(application)
+    }
+
+    /// Requests are charged what the chain says: it is asked before the first one can come.
+    async fn first_look(&self) {
+        let services = self.network.as_ref().and_then(|network| network.services.get());
+        let Some(services) = services else { return };
+        match timeout(FIRST_LOOK_TIME, services.reconcile()).await {
+            Ok(Ok(Some(_))) => {}
+            Ok(Ok(None)) => tracing::warn!(
+                "no service is registered on the chain: register one by POST /v1/service"
+            ),
+            Ok(Err(error)) => tracing::warn!(%error, "the chain does not tell the service"),
+            Err(_) => tracing::warn!("the chain does not tell the service in time"),
+        }
     }
 
     fn bind(
-        settings: &Settings,
+        settings: &Arc<Settings>,
         parts: Parts,
         reader: Arc<dyn LedgerReader>,
     ) -> Result<Self, StartError> {
@@ -192,6 +218,14 @@ impl Application {
         // This one shows at start that the next ones can be built.
         let target = Target::new(&settings.upstream.url);
         let engine = Arc::new(Vllm::new(target.clone(), &settings.limits)?);
+        if let Some(network) = &parts.network {
+            let LedgerUrl::Sqlite(path) = &settings.ledger;
+            let book = Book::at(beside(path, SERVICE_FILE));
+            let (shared, target) = (shared.clone(), target.clone());
+            let route = Route { shared, target, probe: engine.clone() };
+            let services = Services::open(network, settings.clone(), route, book);
+            let _ = network.services.set(Arc::new(services.map_err(StartError::Service)?));
+        }
         let state = AppState {
             exchange: Exchange { shared, engine: engine.clone() },
             auth: Arc::new(Authenticator::new(&settings.auth, clients.sessions)),
@@ -202,6 +236,7 @@ impl Application {
             pace: Arc::default(),
             service: Arc::new(settings.service.clone()),
             allow_origins: settings.server.allow_origins.clone(),
+            admin_token: settings.admin_token.clone().map(Arc::new),
         };
         let of_thread = {
             let limits = settings.limits.clone();
@@ -242,6 +277,8 @@ impl Application {
         let mut public = rt::spawn(self.public.server);
         let mut admin = rt::spawn(self.admin.server);
         let watch = rt::spawn(async move { self.catalog.watch(&*self.engine).await });
+        let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
+        let compare = services.map(|services| rt::spawn(async move { services.watch().await }));
         let failed = tokio::select! {
             () = stop => Ok(()),
             ended = &mut public => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
@@ -252,6 +289,9 @@ impl Application {
             }
         };
         watch.abort();
+        if let Some(compare) = compare {
+            compare.abort();
+        }
         tracing::info!(in_flight = self.admission.in_flight(), "stopping");
         self.switch.drain();
         // What cannot be charged any more is not waited for.

@@ -15,7 +15,7 @@ use tee_sidecar::exchange::admission::Admission;
 use tee_sidecar::exchange::prices::Prices;
 use tee_sidecar::exchange::stop::StopSwitch;
 use tee_sidecar::exchange::{Ask, Exchange, Fingerprints, Shared};
-use tee_sidecar::fault::Fault;
+use tee_sidecar::fault::{Envelope, Fault};
 use tee_sidecar::upstream::{Catalog, Reply, Upstream, UpstreamError, UpstreamFuture};
 
 /// Counts what it is asked.
@@ -61,6 +61,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         clock,
         stop: switch.watch(),
         fingerprint: Fingerprints::default(),
+        funds: None,
     };
     let exchange = Exchange { shared: Arc::new(shared), engine: engine.clone() };
     let user = UserId::named("open");
@@ -71,6 +72,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         permit: exchange.enter(user).unwrap(),
         client_key: None,
         request_id: "r".into(),
+        envelope: Envelope::default(),
     };
     let fault = exchange.chat(ask).await.map(drop).unwrap_err();
     assert!(matches!(fault, Fault::Unavailable { .. }), "{fault:?}");

@@ -153,14 +153,17 @@ fn is_loopback(address: SocketAddr) -> bool {
 fn upstream(check: &mut Check, raw: &RawUpstream) -> Upstream {
     let rule = "must be http:// or https:// with a host, and no credentials, query or fragment";
     let default = UPSTREAM_URL.to_owned();
-    let url = check.parsed("upstream.url", raw.url.as_ref(), default, rule, |text| {
-        values::web_address(text).map(|_| engine_base(text).to_owned())
-    });
+    let url = check.parsed("upstream.url", raw.url.as_ref(), default, rule, engine_address);
     let model = check.name("upstream.model", raw.model.as_ref());
     let choices = [("abort", OnDisconnect::Abort), ("drain", OnDisconnect::Drain)];
     let given = raw.on_disconnect.as_ref();
     let on_disconnect = check.choice("upstream.onDisconnect", given, &choices, OnDisconnect::Abort);
     Upstream { url, model, on_disconnect }
+}
+
+/// An engine's address without a slash or `/v1` at its end; `None` where it is none.
+pub(super) fn engine_address(text: &str) -> Option<String> {
+    values::web_address(text).map(|_| engine_base(text).to_owned())
 }
 
 /// Hosts copy the address from clients of the engine, which want the `/v1`; we add it ourselves.

@@ -78,7 +78,7 @@ impl Authenticator {
     }
 }
 
-fn bearer(request: &HttpRequest) -> Option<&[u8]> {
+pub(super) fn bearer(request: &HttpRequest) -> Option<&[u8]> {
     let value = request.headers().get(AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())

@@ -1,5 +1,7 @@
 //! `GET /healthz` and `/readyz`
 
+use std::borrow::Cow;
+
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
@@ -11,7 +13,7 @@ const NO_LEDGER: &str = "the ledger's writer has stopped: see the log, mend the 
 struct Health {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<&'static str>,
+    reasons: Vec<Cow<'static, str>>,
 }
 
 /// The process runs; a restart would not help.
@@ -19,21 +21,25 @@ pub(super) async fn live(state: web::Data<AppState>) -> HttpResponse {
     if state.exchange.shared.ledger.is_healthy() {
         return HttpResponse::Ok().json(Health { status: "ok", reasons: Vec::new() });
     }
-    HttpResponse::ServiceUnavailable().json(Health { status: "failed", reasons: vec![NO_LEDGER] })
+    HttpResponse::ServiceUnavailable()
+        .json(Health { status: "failed", reasons: vec![NO_LEDGER.into()] })
 }
 
 /// The process can answer; if not, why.
 pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
     let shared = &state.exchange.shared;
-    let mut reasons = Vec::new();
+    let mut reasons: Vec<Cow<'static, str>> = Vec::new();
     if !shared.stop.is_running() {
-        reasons.push("stopping");
+        reasons.push("stopping".into());
     }
     if !shared.ledger.is_healthy() {
-        reasons.push(NO_LEDGER);
+        reasons.push(NO_LEDGER.into());
     }
     if !shared.catalog.is_up(&*state.exchange.engine).await {
-        reasons.push("the model server does not say which model it serves");
+        reasons.push("the model server does not say which model it serves".into());
+    }
+    if let Some(network) = &state.network {
+        reasons.extend(network.gate.waits_for().into_iter().map(Cow::from));
     }
     if reasons.is_empty() {
         return HttpResponse::Ok().json(Health { status: "ready", reasons });

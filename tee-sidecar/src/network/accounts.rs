@@ -166,3 +166,6 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 /// Users that are remembered: more than strangers can become in the time that one is.
 const ACCOUNTS_MAX: usize = 20_000;
 const STRANGERS_PER_SEC: u32 = 100;
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,15 @@
 //! between.
 
 use std::sync::{Arc, Mutex as Cell, PoisonError};
+use std::time::Duration;
 
 use broker_core::chain::{Service, ServiceParams};
 use broker_core::{Address, Chain, ChainError, Clock, Tariff};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 use super::book::{Book, Page, Registered};
-use super::{Settling, info};
+use super::{Gate, Network, Settling, info};
 use crate::config::Settings;
 use crate::exchange::Shared;
 use crate::upstream::{Target, UpstreamError, Vllm};
@@ -56,6 +58,7 @@ pub enum ServiceError {
 /// What a sidecar on the network serves, and at which prices.
 pub struct Services {
     chain: Arc<dyn Chain>,
+    gate: Arc<Gate>,
     signer: Address,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
@@ -85,15 +88,17 @@ impl Services {
     /// # Errors
     /// The book cannot be read.
     pub fn open(
-        chain: Arc<dyn Chain>,
+        network: &Network,
         settings: Arc<Settings>,
         route: Route,
         book: Book,
     ) -> std::io::Result<Self> {
         let page = book.read()?;
         let Route { shared, target, probe } = route;
+        network.gate.await_prices(true);
         let services = Self {
-            chain,
+            chain: network.chain.clone(),
+            gate: network.gate.clone(),
             signer: shared.signer.address(),
             clock: shared.clock.clone(),
             settings,
@@ -134,7 +139,7 @@ impl Services {
     pub async fn register(
         &self,
         wanted: Registered,
-        settling: &dyn Settling,
+        network: &Network,
     ) -> Result<(), ServiceError> {
         match wanted.kind.as_str() {
             "chatbot" => {}
@@ -157,7 +162,7 @@ impl Services {
         let is_there = existing.as_ref().is_some_and(|service| service.params == params);
         if !is_there {
             self.turn(Page { current: current.clone(), pending: Some(wanted.clone()) })?;
-            if let Err(error) = self.send(existing.as_ref(), &params, settling).await {
+            if let Err(error) = self.send(existing.as_ref(), &params, network).await {
                 if is_certain(&error) {
                     self.turn(Page { current, pending: None })?;
                 }
@@ -174,7 +179,7 @@ impl Services {
         &self,
         existing: Option<&Service>,
         params: &ServiceParams,
-        settling: &dyn Settling,
+        network: &Network,
     ) -> Result<(), ServiceError> {
         match existing {
             None => {
@@ -191,6 +196,7 @@ impl Services {
             Some(service) => {
                 let old = &service.params;
                 if old.tee_signer != params.tee_signer {
+                    let settling: &dyn Settling = &network.settler;
                     settling.before_signer_change().await.map_err(ServiceError::Fees)?;
                 }
                 if params.resets_acknowledgement(old) {
@@ -202,6 +208,11 @@ impl Services {
             }
         }
         let transaction = self.chain.register(params.clone()).await?;
+        // The chain's own word counts, not that of the call.
+        let there = self.chain.service().await?;
+        if there.is_none_or(|service| service.params != *params) {
+            return Err(ChainError::Pending(transaction).into());
+        }
         tracing::info!(%transaction, "the chain has the service");
         Ok(())
     }
@@ -217,7 +228,11 @@ impl Services {
     }
 
     async fn compare(&self) -> Result<Option<Service>, ServiceError> {
-        let Some(service) = self.chain.service().await? else { return Ok(None) };
+        let service = self.chain.service().await?;
+        let Some(service) = service else {
+            self.gate.await_prices(false);
+            return Ok(None);
+        };
         let page = self.page();
         let landed = page.pending.filter(|pending| pending.is_on_chain(&service.params));
         if let Some(pending) = &landed {
@@ -225,26 +240,54 @@ impl Services {
             self.turn(Page { current: Some(pending.clone()), pending: None })?;
         }
         self.steer(landed.or(page.current).as_ref(), &service.params);
+        self.gate.await_prices(false);
         Ok(Some(service))
+    }
+
+    /// Compares again and again, for ever: other software may change the service, and what was
+    /// pending may land late.
+    pub async fn watch(&self) {
+        loop {
+            sleep(COMPARED_EVERY).await;
+            if let Err(error) = self.reconcile().await {
+                tracing::warn!(%error, "the service on the chain cannot be compared");
+            }
+        }
     }
 
     /// Removes the service, which returns the stake, once nothing is owed under it.
     ///
     /// # Errors
     /// What stands against it.
-    pub async fn remove(&self, name: &str, settling: &dyn Settling) -> Result<(), ServiceError> {
+    pub async fn remove(&self, name: &str, network: &Network) -> Result<(), ServiceError> {
         let _writing = self.writing.lock().await;
         let page = self.page();
         if page.current.as_ref().is_none_or(|current| current.name != name) {
             return Err(ServiceError::Unknown);
         }
-        // Without a service the contract settles nothing.
+        // Nothing new begins while we look at what is owed.
+        self.gate.await_prices(true);
+        let removed = self.remove_from_chain(name, network).await;
+        if removed.is_ok() {
+            network.settler.check().await;
+        }
+        self.gate.await_prices(false);
+        removed?;
+        self.turn(Page::default())
+    }
+
+    async fn remove_from_chain(&self, name: &str, network: &Network) -> Result<(), ServiceError> {
+        let settling: &dyn Settling = &network.settler;
         settling.before_removal().await.map_err(ServiceError::Fees)?;
+        if self.shared.admission.in_flight() > 0 {
+            let why = "requests are in flight, whose fees could not be collected; try again";
+            return Err(ServiceError::Fees(why.to_owned()));
+        }
         if self.chain.service().await?.is_some() {
             let transaction = self.chain.remove_service().await?;
             tracing::warn!(%transaction, name, "the service is removed; the stake is returned");
         }
-        self.turn(Page::default())
+        Ok(())
     }
 
     fn params(&self, registered: &Registered, url: String) -> ServiceParams {
@@ -285,6 +328,9 @@ impl Services {
         }
     }
 }
+
+/// How often the chain is compared with the book.
+const COMPARED_EVERY: Duration = Duration::from_secs(15);
 
 /// Before anything was sent every failure is certain.
 fn unsent(error: ChainError) -> ServiceError {

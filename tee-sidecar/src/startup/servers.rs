@@ -10,7 +10,7 @@ use actix_web::{App, HttpServer, rt, web};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::StartError;
-use crate::http::{AppState, cors, no_browsers, routes};
+use crate::http::{AppState, cors, no_browsers, operator_routes, routes};
 
 /// Connections still open this long after everything has ended are cut.
 const SERVER_STOP_SECS: u64 = 2;
@@ -81,8 +81,8 @@ impl<S: Fn() -> AppState + Clone + Send + 'static> Servers<S> {
         let (listener, addr) = bind(key, addr)?;
         let state = self.state.clone();
         let app = move || {
-            let app = App::new().app_data(web::Data::new(state())).configure(routes);
-            app.wrap(from_fn(no_browsers))
+            let app = App::new().app_data(web::Data::new(state()));
+            app.configure(operator_routes).configure(routes).wrap(from_fn(no_browsers))
         };
         let server = server!(app, self.silence).workers(1);
         let server = server.listen(listener).map_err(StartError::Server)?;

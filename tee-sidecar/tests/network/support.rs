@@ -71,19 +71,18 @@ impl World {
         chain: SimChain,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        let world = Self::unacknowledged(engine, chain, |settings, chain| {
-            chain.owner_acknowledges(true).unwrap();
-            change(settings);
-        });
+        let acknowledge = |chain: &SimChain| chain.owner_acknowledges(true).unwrap();
+        let world = Self::unacknowledged(engine, chain, change, acknowledge);
         world.wait_for_the_gate();
         world
     }
 
-    /// Whose signer nobody has acknowledged yet, unless `change` does.
+    /// Whose signer nobody has acknowledged yet, unless `act` does.
     pub(crate) fn unacknowledged(
         engine: Engine,
         chain: SimChain,
-        change: impl FnOnce(&mut Settings, &SimChain),
+        change: impl FnOnce(&mut Settings),
+        act: impl FnOnce(&SimChain),
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = sidecar::settings(engine.addr, folder.path().join("ledger.db"));
@@ -91,17 +90,21 @@ impl World {
         settings.settlement.min_reserve = Neuron::ZERO;
         settings.service.tariff = Tariff::per_token(Neuron::new(1), Neuron::new(2));
         let keys = SigningKeys::simulated(&folder.path().join("simulated-tee.secret")).unwrap();
+        change(&mut settings);
         let service = ServiceParams {
             kind: "chatbot".into(),
             url: "http://127.0.0.1".into(),
             model: MODEL.into(),
             verifiability: "TeeML".into(),
             additional_info: "{}".into(),
+            // What the chain says is what is charged.
+            input_price: settings.service.tariff.input_price,
+            output_price: settings.service.tariff.output_price,
             tee_signer: keys.ecdsa().unwrap().address(),
             ..ServiceParams::default()
         };
         block_on(chain.register(service.clone())).unwrap();
-        change(&mut settings, &chain);
+        act(&chain);
         let sidecar = Sidecar::run_on(settings, Some(Arc::new(chain.clone())));
         Self { chain, engine, sidecar, service, _folder: folder }
     }

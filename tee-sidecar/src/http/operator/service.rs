@@ -1,0 +1,195 @@
+//! `/v1/service`: what this provider serves, on the chain first and then on the route.
+
+use std::sync::Arc;
+
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{HttpRequest, HttpResponse, web};
+use broker_core::chain::{Service, ServiceParams};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::super::{AppState, body};
+use super::refused::Refused;
+use super::wanted::wanted;
+use super::{network, rfc3339, services};
+use crate::fault::Fault;
+use crate::network::book::Registered;
+use crate::network::service::ServiceError;
+use crate::network::{Network, Services};
+
+/// `POST /v1/service`: 204.
+pub(super) async fn register(
+    request: HttpRequest,
+    state: web::Data<AppState>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Refused> {
+    let context = "register service";
+    let body = json_body(&request, payload, context).await?;
+    let wanted = wanted(&body, None).map_err(|why| Refused::bad(context, why))?;
+    put(&state, wanted, context).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `PUT /v1/service/{name}`: 202.
+pub(super) async fn change(
+    request: HttpRequest,
+    name: web::Path<String>,
+    state: web::Data<AppState>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Refused> {
+    let context = "update service";
+    let body = json_body(&request, payload, context).await?;
+    let network = network(&state, context)?;
+    if services(&network, context)?.current().is_none_or(|current| current.name != *name) {
+        return Err(Refused::service(context, &ServiceError::Unknown));
+    }
+    let wanted = wanted(&body, Some(&name)).map_err(|why| Refused::bad(context, why))?;
+    put(&state, wanted, context).await?;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+/// `DELETE /v1/service/{name}`: 202.
+pub(super) async fn remove(
+    name: web::Path<String>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, Refused> {
+    let context = "delete service";
+    let network = network(&state, context)?;
+    let services = services(&network, context)?;
+    // Whoever asked may leave; what has begun on the chain is seen to its end.
+    let removing = tokio::spawn(async move { services.remove(&name, &network).await });
+    let removed = removing.await.unwrap_or(Err(ServiceError::Internal));
+    removed.map_err(|error| Refused::service(context, &error))?;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+async fn put(state: &AppState, wanted: Registered, context: &'static str) -> Result<(), Refused> {
+    let network = network(state, context)?;
+    let services = services(&network, context)?;
+    let registering = tokio::spawn(async move {
+        services.register(wanted, &network).await?;
+        // The gate opens as soon as there is nothing in the way any more.
+        network.settler.check().await;
+        Ok(())
+    });
+    let registered = registering.await.unwrap_or(Err(ServiceError::Internal));
+    registered.map_err(|error| {
+        tracing::warn!(%error, "the service is not registered; the route is what it was");
+        Refused::service(context, &error)
+    })
+}
+
+/// `GET /v1/service`
+pub(super) async fn list(state: web::Data<AppState>) -> Result<HttpResponse, Refused> {
+    let context = "list service";
+    let network = network(&state, context)?;
+    let current = services(&network, context)?.current();
+    let items: Vec<Value> = current.iter().map(shown).collect();
+    Ok(page(&items))
+}
+
+/// `GET /v1/service/{name}`
+pub(super) async fn by_name(
+    name: web::Path<String>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, Refused> {
+    let context = "get service";
+    let network = network(&state, context)?;
+    let current = services(&network, context)?.current();
+    let current = current.filter(|current| current.name == *name);
+    let current = current.ok_or_else(|| Refused::service(context, &ServiceError::Unknown))?;
+    Ok(HttpResponse::Ok().json(shown(&current)))
+}
+
+/// `GET /v1/contract-service`: what the chain has of this provider.
+pub(super) async fn on_contract(state: web::Data<AppState>) -> Result<HttpResponse, Refused> {
+    let context = "list service in contract";
+    let (network, services) = parts(&state, context)?;
+    let service = network.chain.service().await;
+    let service = service.map_err(|error| Refused::bad(context, error.to_string()))?;
+    let name = services.current().map(|current| current.name);
+    let items: Vec<Value> =
+        service.iter().map(|service| on_chain(&network, name.as_deref(), service)).collect();
+    Ok(page(&items))
+}
+
+/// `POST /v1/sync-service`: 202, with the chain's prices in force.
+pub(super) async fn sync(state: web::Data<AppState>) -> Result<HttpResponse, Refused> {
+    let context = "sync service";
+    let (network, services) = parts(&state, context)?;
+    let compared = services.reconcile().await;
+    compared.map_err(|error| Refused::service(context, &error))?;
+    network.settler.check().await;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+fn parts(
+    state: &AppState,
+    context: &'static str,
+) -> Result<(Arc<Network>, Arc<Services>), Refused> {
+    let network = network(state, context)?;
+    let services = services(&network, context)?;
+    Ok((network, services))
+}
+
+/// A page on a web site cannot send this type without asking first.
+async fn json_body(
+    request: &HttpRequest,
+    payload: web::Payload,
+    context: &'static str,
+) -> Result<Bytes, Refused> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(Refused::bad(context, "send the header 'Content-Type: application/json'"));
+    }
+    let read = body::read(request, payload, BODY_BYTES_MAX).await;
+    read.map_err(|fault: Fault| Refused::new(context, fault))
+}
+
+fn page(items: &[Value]) -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "metadata": { "total": items.len() }, "items": items }))
+}
+
+fn shown(service: &Registered) -> Value {
+    json!({
+        "name": service.name,
+        "type": service.kind,
+        "url": service.url,
+        "model": service.model,
+        "verifiability": service.verifiability,
+        "inputPrice": service.input_price,
+        "outputPrice": service.output_price,
+        "createdAt": rfc3339(service.created_at),
+        "updatedAt": rfc3339(service.updated_at),
+    })
+}
+
+fn on_chain(network: &Network, name: Option<&str>, service: &Service) -> Value {
+    let ServiceParams {
+        kind,
+        url,
+        model,
+        verifiability,
+        input_price,
+        output_price,
+        additional_info,
+        tee_signer,
+    } = &service.params;
+    json!({
+        "provider": network.chain.provider(),
+        "name": name,
+        "type": kind,
+        "url": url,
+        "model": model,
+        "verifiability": verifiability,
+        "inputPrice": input_price,
+        "outputPrice": output_price,
+        "additionalInfo": additional_info,
+        "teeSignerAddress": tee_signer,
+        "teeSignerAcknowledged": service.tee_signer_acknowledged,
+    })
+}
+
+/// A registration is far shorter.
+const BODY_BYTES_MAX: usize = 64 * 1024;
