@@ -23,6 +23,8 @@ fn provider_at(node: &str, network: &Network, engine: &Engine, prices: (u128, u1
     assert_eq!(service["teeSignerAddress"].as_str().unwrap(), sidecar.signer());
     assert_eq!(service["model"], "tiny");
     network.owner_acknowledges();
+    // It looks by itself too, but not at once.
+    sidecar.settle();
     sidecar.wait_until_ready();
     sidecar
 }
@@ -80,7 +82,7 @@ fn a_key_of_the_sdk_that_lasts_is_served_until_it_is_revoked() {
         .map(|id| network.ask("sdk_api_key", json!({"user": 2, "options": {"tokenId": id}})))
         .collect();
     let ask = |key: &Value| {
-        let bearer = format!("Bearer {}", key["apiKey"].as_str().unwrap());
+        let bearer = format!("Bearer {}", key["rawToken"].as_str().unwrap());
         let headers = json!({"Authorization": bearer});
         network.try_ask("sdk_chat", json!({"user": 2, "maxTokens": 5, "headers": headers}))
     };
@@ -176,4 +178,53 @@ fn a_node_that_loses_its_answers_changes_nothing_of_what_is_paid() {
         wait_until("the ledger", SETTLED, || owed(&network, &sidecar) == 0);
     }
     assert_eq!(5 * ZG - network.account(2).unwrap().balance, 3 * fee);
+}
+
+#[test]
+fn what_is_owed_outlives_the_loss_of_the_acknowledgement() {
+    let Some(network) = Network::start() else { return };
+    let engine = engine();
+    let sidecar = provider(&network, &engine, (100_000, 200_000));
+    network.fund(&[2], 10 * ZG, 5 * ZG);
+    let fee = 13 * 100_000 + 5 * 200_000;
+    chat(&network, &sidecar, false);
+    network.owner_revokes();
+    sidecar.settle();
+    wait_until("a sidecar that takes nothing", SETTLED, || {
+        get(sidecar.admin, "/readyz", &[]).status == 503
+    });
+    let asked = json!({"user": 2, "maxTokens": 5});
+    let refused = network.try_ask("sdk_chat", asked).unwrap_err();
+    assert!(refused.starts_with("503") || refused.starts_with("400"), "{refused}");
+    assert_eq!((engine.requests(), paid(&network)), (1, 0));
+    network.owner_acknowledges();
+    // By itself, and what was owed is paid with what comes.
+    sidecar.wait_until_ready();
+    sidecar.settle();
+    wait_until("the money", SETTLED, || paid(&network) == fee);
+    chat(&network, &sidecar, true);
+    sidecar.settle();
+    wait_until("the rest", SETTLED, || paid(&network) == 2 * fee);
+}
+
+#[test]
+fn who_takes_the_money_back_pays_first() {
+    let Some(network) = Network::start() else { return };
+    let engine = engine();
+    let sidecar = provider(&network, &engine, (1, ZG / 10));
+    network.fund(&[2], 10 * ZG, 3 * ZG);
+    let fee = 13 + ZG / 2;
+    chat(&network, &sidecar, false);
+    // Pending, and still there for what is owed.
+    network.retrieve(2);
+    assert_eq!(network.account(2).unwrap().pending_refund, 3 * ZG);
+    sidecar.settle();
+    wait_until("the money", SETTLED, || paid(&network) == fee);
+    let account = network.account(2).unwrap();
+    assert_eq!((account.balance, account.pending_refund), (3 * ZG - fee, 3 * ZG - fee));
+    network.increase_time(3601);
+    network.retrieve(2);
+    assert_eq!(network.account(2).unwrap().balance, 0);
+    let ledger = network.ask("ledger", json!({"user": 2}));
+    assert_eq!(neuron(&ledger["totalBalance"]), 10 * ZG - fee);
 }
