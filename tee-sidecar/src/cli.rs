@@ -11,6 +11,7 @@ use crate::config::{Settings, environment};
 pub mod check_config;
 pub mod ledger;
 pub mod serve;
+pub mod settle;
 pub mod verify;
 
 /// Signs, meters and attests the answers of a model server in a confidential VM.
@@ -50,6 +51,12 @@ enum LedgerCommand {
     Status,
     /// Recompute the ledger from its entries and name the first wrong row; changes nothing.
     Audit,
+    /// Ask the running sidecar to collect what is owed, now.
+    Settle {
+        /// Print who is due and why, the gas and what is left of it; change and send nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 impl Cli {
@@ -86,6 +93,12 @@ impl Cli {
             Some(Command::CheckConfig) => check_config::run(&settings),
             Some(Command::Ledger(LedgerCommand::Status)) => ledger::status(&settings),
             Some(Command::Ledger(LedgerCommand::Audit)) => ledger::audit(&settings),
+            Some(Command::Ledger(LedgerCommand::Settle { dry_run: false })) => {
+                settle::ask(&settings)
+            }
+            Some(Command::Ledger(LedgerCommand::Settle { dry_run: true })) => {
+                settle::dry_run(&settings)
+            }
             Some(Command::Verify(args)) => verify::run(args),
         }
     }
@@ -137,6 +150,11 @@ mod tests {
                 Some("a"),
             ),
             (vec!["tee-sidecar", "ledger", "status"], Command::Ledger(LedgerCommand::Status), None),
+            (
+                vec!["tee-sidecar", "ledger", "settle", "--dry-run"],
+                Command::Ledger(LedgerCommand::Settle { dry_run: true }),
+                None,
+            ),
         ] {
             let cli = parsed(&args);
             assert_eq!(cli.command.clone().unwrap_or_default(), command, "{args:?}");

@@ -12,6 +12,7 @@ use crate::config::Settlement;
 
 pub mod accounts;
 pub mod book;
+pub mod connect;
 pub mod escrows;
 pub mod gate;
 pub mod info;

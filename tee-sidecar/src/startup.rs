@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_web::rt;
 use broker_core::settlement::LedgerStore;
 use broker_core::{
-    Address, Binding, Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle,
+    Address, Binding, Chain, ChainError, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle,
     LedgerReader, Signer, SqliteLedger, SqliteReader, SystemClock, UserId,
 };
 use tokio::time::timeout;
@@ -27,6 +27,7 @@ use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys::{self, KeyError};
 use crate::network::accounts::Accounts;
 use crate::network::book::Book;
+use crate::network::connect::reach;
 use crate::network::escrows::Escrows;
 use crate::network::service::{Route, Services};
 use crate::network::sessions::Sessions;
@@ -85,6 +86,9 @@ pub enum StartError {
     /// The HTTP client for the engine cannot be built.
     #[error("the model server's client: {0}")]
     Upstream(#[from] UpstreamError),
+    /// The node or the contract is another than the settings name, or cannot be asked at all.
+    #[error("network: {0}")]
+    Network(ChainError),
     /// What the operator registered cannot be read.
     #[error("the registration beside the ledger: {0}")]
     Service(std::io::Error),
@@ -160,6 +164,10 @@ impl Application {
             );
         }
         let reader: Arc<dyn LedgerReader> = Arc::new(SqliteReader::open(path)?);
+        let chain = match (chain, &settings.network) {
+            (None, Some(network)) => Some(reach(network).await.map_err(StartError::Network)?),
+            (chain, _) => chain,
+        };
         let network = match chain {
             Some(chain) => {
                 check_binding(&*reader, &*chain)?;

@@ -85,7 +85,15 @@ impl Settler {
         for open in self.open()? {
             let Some((key, _)) = open.signatures.first() else { continue };
             let Some(signed) = open.signed_by(key) else { continue };
-            match self.chain.landing(signed, open.since).await? {
+            let landing = match self.chain.landing(signed, open.since).await {
+                Ok(landing) => landing,
+                // The next pass asks again; the others are not held up.
+                Err(error) => {
+                    report.problems.push(format!("{}: {error}", open.voucher.user));
+                    continue;
+                }
+            };
+            match landing {
                 Landing::NotYet => {}
                 Landing::Paid(payment) => {
                     let Voucher { user, nonce, .. } = open.voucher;

@@ -10,6 +10,7 @@
 mod landing;
 mod node;
 mod reading;
+mod registering;
 mod sending;
 mod splitting;
 mod world;

@@ -60,6 +60,11 @@ async fn only_the_contract_s_own_word_means_that_there_is_no_account() {
         answer(reply);
         node.chain().account(USER).await.unwrap_err();
     }
+    // No contract at all is no answer either.
+    answer(Reply::Result(json!("0x")));
+    node.rule("eth_getCode", |_, _| Some(Reply::Result(json!("0x"))));
+    let error = node.chain().account(USER).await.unwrap_err();
+    assert!(matches!(error, ChainError::WrongNetwork(_)), "{error}");
 }
 
 #[tokio::test]
@@ -108,8 +113,9 @@ async fn terms_are_what_contract_and_network_ask_for() {
 #[tokio::test]
 async fn an_answer_that_is_none_is_an_error_in_time_and_without_the_address() {
     let huge = || {
-        let text = "x".repeat(9 << 20);
-        Reply::Result(json!(text))
+        let head = json!({"number": "0x3e8", "hash": crate::world::word(1), "gasLimit": "0x1"});
+        let answer = json!({"jsonrpc": "2.0", "id": 1, "result": head}).to_string();
+        Reply::Body(200, [answer.as_bytes(), &b" ".repeat(9 << 20)].concat())
     };
     let deep = || Reply::Body(200, [b"[".repeat(200_000), b"]".repeat(200_000)].concat());
     let echo = || Reply::Error(-32000, format!("bad key {API_KEY}"), json!(null));
@@ -127,12 +133,14 @@ async fn an_answer_that_is_none_is_an_error_in_time_and_without_the_address() {
         || Reply::HangUp,
     ] {
         let node = FakeNode::start().await;
+        node.state().world.views.insert("fd590847", account(1, 900));
         node.rule("eth_getBlockByNumber", move |_, _| Some(reply()));
         let begun = Instant::now();
         let error = node.chain().account(USER).await.unwrap_err();
         assert!(begun.elapsed() < PATIENCE * 3, "{error}");
         let (shown, told) = (format!("{error:?}"), error.to_string());
         assert!(!shown.contains(API_KEY) && !told.contains(API_KEY), "{told}");
+        assert!(!told.contains("/v2/"), "{told}");
         assert!(told.contains("http://127.0.0.1"), "{told}");
     }
 }

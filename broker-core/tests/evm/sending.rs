@@ -1,11 +1,11 @@
 //! Transactions, with a node that says one thing and does another.
 
-use broker_core::chain::{Chain, ChainError, ServiceParams};
+use broker_core::chain::{Chain, ChainError};
 use broker_core::{Digest32, Neuron, SignedVoucher};
 use serde_json::json;
 
 use crate::landing::voucher;
-use crate::node::{FakeNode, Reply};
+use crate::node::{FakeNode, PATIENCE, Reply};
 
 fn one() -> Vec<SignedVoucher> {
     vec![voucher(5, 100)]
@@ -71,12 +71,57 @@ async fn a_first_attempt_that_is_mined_late_is_recognised_after_it_was_replaced(
 }
 
 #[tokio::test]
+async fn two_callers_at_once_never_share_a_number() {
+    let node = FakeNode::start().await;
+    let chain = node.chain();
+    let other = vec![voucher(6, 1)];
+    let (first, second) = tokio::join!(chain.submit(one()), chain.submit(other));
+    assert_ne!(first.unwrap(), second.unwrap());
+    let numbers: Vec<_> = node.state().world.arrived.iter().map(|tx| tx.number).collect();
+    assert_eq!(numbers, [7, 8]);
+}
+
+#[tokio::test]
+async fn what_a_caller_left_behind_in_the_mempool_is_waited_for() {
+    let node = FakeNode::start().await;
+    node.state().world.mines = false;
+    let chain = node.chain();
+    let left = tokio::time::timeout(PATIENCE / 8, chain.submit(one())).await;
+    assert!(left.is_err() && node.state().world.waiting.len() == 1);
+    let mut counts = 0;
+    node.rule("eth_getTransactionCount", move |world, _| {
+        counts += 1;
+        if counts == 6 {
+            world.mines = true;
+            world.mine(world.arrived[0].clone());
+        }
+        None
+    });
+    chain.submit(vec![voucher(6, 1)]).await.unwrap();
+    let numbers: Vec<_> = node.state().world.arrived.iter().map(|tx| tx.number).collect();
+    assert_eq!(numbers, [7, 8]);
+}
+
+#[tokio::test]
+async fn a_receipt_that_comes_later_than_the_count_is_waited_for() {
+    let node = FakeNode::start().await;
+    let mut reads = 0;
+    node.rule("eth_getTransactionReceipt", move |_, _| {
+        reads += 1;
+        (reads < 3).then(|| Reply::Result(json!(null)))
+    });
+    let mined = node.chain().submit(one()).await.unwrap();
+    assert_eq!(mined, [node.state().world.arrived[0].hash]);
+}
+
+#[tokio::test]
 async fn what_stays_in_the_mempool_is_pending_and_the_next_one_takes_its_number() {
     let node = FakeNode::start().await;
     node.state().world.mines = false;
     let chain = node.chain();
     let pending = chain.submit(one()).await.unwrap_err();
     let last = node.state().world.arrived.last().cloned().unwrap();
+    let before = node.prices().len();
     assert_eq!(pending, ChainError::Pending(last.hash));
 
     node.rule("eth_sendRawTransaction", |world, params| {
@@ -87,6 +132,7 @@ async fn what_stays_in_the_mempool_is_pending_and_the_next_one_takes_its_number(
     let state = node.state();
     let next = state.world.arrived.last().unwrap();
     assert_eq!((next.number, mined), (last.number, vec![next.hash]));
+    assert_eq!(state.world.arrived.len(), before + 1, "dear enough at once");
     assert!(next.price.get() * 8 >= last.price.get() * 9);
 }
 
@@ -181,25 +227,4 @@ async fn a_wallet_that_cannot_pay_is_told_what_is_missing_and_sends_nothing() {
     let missing = Neuron::new(100_000_000_000_000);
     assert_eq!(error, ChainError::TooPoor { has, needs, missing });
     assert!(node.prices().is_empty());
-}
-
-#[tokio::test]
-async fn the_first_registration_sends_the_stake_and_is_final_when_enough_blocks_follow() {
-    let node = FakeNode::start().await;
-    let missing = format!("0x098eda7e{}", &crate::world::word(0x22)[2..]);
-    let reply = Reply::Error(3, "execution reverted".into(), json!(missing));
-    node.state().world.views.insert("15a52302", reply);
-    let chain = node.chain();
-    assert_eq!(chain.service().await.unwrap(), None);
-    let error = chain.register(ServiceParams::default()).await.unwrap_err();
-    let hash = node.state().world.arrived[0].hash;
-    assert_eq!(error, ChainError::Pending(hash));
-    assert_eq!(node.state().world.arrived[0].value, Neuron::new(100));
-
-    node.rule("eth_getBlockByNumber", |world, _| {
-        world.height += 1;
-        None
-    });
-    let registered = chain.register(ServiceParams::default()).await.unwrap();
-    assert_eq!(registered, node.state().world.arrived[1].hash);
 }

@@ -2,25 +2,44 @@
 
 use std::io::Write;
 
-use broker_core::{LedgerError, SqliteReader};
+use broker_core::ledger::statement::Statement;
+use broker_core::{Account, LedgerError, LedgerReader, Neuron, SqliteReader};
 
 use super::Exit;
 use crate::config::{LedgerUrl, Settings};
 
-/// Prints the sums over all accounts, one `name: value` a line; amounts in neuron.
+/// Prints the sums over all accounts, one `name: value` a line, and then a line for each account;
+/// amounts in neuron.
 pub fn status(settings: &Settings) -> Exit {
-    let totals = match open(settings).and_then(|reader| reader.totals()) {
-        Ok(totals) => totals,
+    let read = open(settings).and_then(|reader| Ok((reader.totals()?, reader.statements()?)));
+    let (totals, statements) = match read {
+        Ok(read) => read,
         Err(error) => return explain(&error),
     };
-    print(&[
-        ("held_neuron", totals.held.to_string()),
-        ("earned_neuron", totals.earned.to_string()),
-        ("vouchered_neuron", totals.vouchered.to_string()),
-        ("accounts", totals.accounts.to_string()),
-        ("receipts", totals.receipts.to_string()),
-        ("open_holds", totals.open_holds.to_string()),
-    ])
+    let settled = statements.iter().try_fold(Neuron::ZERO, |sum, s| sum.checked_add(s.settled));
+    let frozen = statements.iter().filter(|known| known.account.frozen).count();
+    let mut lines = vec![
+        ("held_neuron".to_owned(), totals.held.to_string()),
+        ("earned_neuron".to_owned(), totals.earned.to_string()),
+        ("vouchered_neuron".to_owned(), totals.vouchered.to_string()),
+        ("settled_neuron".to_owned(), settled.unwrap_or_default().to_string()),
+        ("accounts".to_owned(), totals.accounts.to_string()),
+        ("frozen_accounts".to_owned(), frozen.to_string()),
+        ("receipts".to_owned(), totals.receipts.to_string()),
+        ("open_holds".to_owned(), totals.open_holds.to_string()),
+    ];
+    lines.extend(statements.iter().map(|known| (format!("user {}", known.user), line(known))));
+    print(&lines)
+}
+
+fn line(known: &Statement) -> String {
+    let Account { cover, held, vouchered, unlimited, frozen, .. } = known.account;
+    let cover = if unlimited { "unlimited".to_owned() } else { cover.to_string() };
+    format!(
+        "owed={} vouchered={vouchered} settled={} cover={cover} held={held} frozen={frozen}",
+        known.account.owed().unwrap_or_default(),
+        known.settled,
+    )
 }
 
 /// Re-adds every movement and compares every balance, hold and receipt with it.
@@ -34,22 +53,22 @@ pub fn audit(settings: &Settings) -> Exit {
         return Exit::Refuted;
     }
     print(&[
-        ("audit", "clean".to_owned()),
-        ("entries", report.entries.to_string()),
-        ("transfers", report.transfers.to_string()),
-        ("accounts", report.accounts.to_string()),
-        ("receipts", report.receipts.to_string()),
-        ("open_holds", report.open_holds.to_string()),
-        ("head", report.head.to_string()),
+        ("audit".to_owned(), "clean".to_owned()),
+        ("entries".to_owned(), report.entries.to_string()),
+        ("transfers".to_owned(), report.transfers.to_string()),
+        ("accounts".to_owned(), report.accounts.to_string()),
+        ("receipts".to_owned(), report.receipts.to_string()),
+        ("open_holds".to_owned(), report.open_holds.to_string()),
+        ("head".to_owned(), report.head.to_string()),
     ])
 }
 
-fn open(settings: &Settings) -> Result<SqliteReader, LedgerError> {
+pub(super) fn open(settings: &Settings) -> Result<SqliteReader, LedgerError> {
     let LedgerUrl::Sqlite(path) = &settings.ledger;
     SqliteReader::open_for_operator(path)
 }
 
-fn print(lines: &[(&str, String)]) -> Exit {
+pub(super) fn print(lines: &[(String, String)]) -> Exit {
     let text: String = lines.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
     // Not `print!`, which panics when nobody reads the other end.
     match std::io::stdout().write_all(text.as_bytes()) {
@@ -61,7 +80,7 @@ fn print(lines: &[(&str, String)]) -> Exit {
     }
 }
 
-fn explain(error: &LedgerError) -> Exit {
+pub(super) fn explain(error: &LedgerError) -> Exit {
     eprintln!("tee-sidecar: {error}");
     match error {
         LedgerError::Missing { .. } => Exit::Missing,

@@ -1,6 +1,7 @@
 //! `serve`: run the sidecar.
 
 use actix_web::rt::System;
+use broker_core::ChainError;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
@@ -29,6 +30,7 @@ pub fn run(settings: Settings) -> Exit {
     }
 }
 
+/// A chain that is not the configured one is a wrong configuration.
 /// Evidence that does not verify is wrong; evidence or a TEE's key that does not come is missing.
 const fn exit_of(error: &StartError) -> Exit {
     match error {
@@ -36,6 +38,7 @@ const fn exit_of(error: &StartError) -> Exit {
             AttestError::SelfCheck(_)
             | AttestError::Gpu(GpuError::SelfCheck { .. } | GpuError::OtherNonce(_)),
         ) => Exit::Refuted,
+        StartError::Network(ChainError::WrongNetwork(_)) => Exit::Usage,
         StartError::Attest(_) | StartError::Key(KeyError::Agent(_)) => Exit::Missing,
         StartError::BoundElsewhere { .. } => Exit::Usage,
         _ => Exit::Failed,
@@ -79,6 +82,8 @@ mod tests {
             (gpu(GpuError::Hangs(10)), Exit::Missing),
             (StartError::Key(KeyError::Agent(AttestError::NoQuote(why()))), Exit::Missing),
             (StartError::Key(KeyError::Random(why())), Exit::Failed),
+            (StartError::Network(ChainError::WrongNetwork(why())), Exit::Usage),
+            (StartError::Network(ChainError::Unreachable(why())), Exit::Failed),
             (StartError::Server(std::io::Error::other("why")), Exit::Failed),
         ];
         for (error, exit) in cases {

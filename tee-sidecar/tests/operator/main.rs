@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod cli;
 mod reads;
 mod register;
 mod restart;

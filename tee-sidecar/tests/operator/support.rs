@@ -209,7 +209,7 @@ pub(crate) fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
     }
 }
 
-fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
+pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let key =
         ApiKey { account: "alice".into(), key: Secret::new(KEY.into()), cover: Cover::Unlimited };

@@ -103,9 +103,7 @@ impl EvmChain {
         let (mut taken, mut raises) = (false, 0..RAISES_MAX);
         loop {
             let signed = self.sign(draft, number, price, gas)?;
-            if !hashes.contains(&signed.hash) {
-                hashes.push(signed.hash);
-            }
+            let is_new = !hashes.contains(&signed.hash);
             *memory = Memory { number, price };
             let mut doubt = None;
             match self.hand_over(&signed).await {
@@ -117,6 +115,9 @@ impl EvmChain {
                     continue;
                 }
                 Reception::Underpriced(error) | Reception::Doubtful(error) => doubt = Some(error),
+            }
+            if is_new {
+                hashes.push(signed.hash);
             }
             match self.observe(&hashes, number, deadline).await {
                 Seen::Mined(mined) => return Ok(mined),

@@ -61,7 +61,7 @@ fn what_is_mined_after_we_gave_up_is_found_and_not_paid_twice() {
     let Some(provider) = Provider::serving(&[2]) else { return };
     let voucher = provider.voucher(2, 1, 1000);
     provider.network.set_automine(false);
-    let patience = Duration::from_secs(1);
+    let patience = Duration::from_secs(3);
     let hasty = client(EvmConfig { patience, ..config(&provider.network) });
     let error = provider.wait(hasty.submit(vec![voucher])).unwrap_err();
     let ChainError::Pending(hash) = error else { panic!("{error}") };
@@ -82,7 +82,7 @@ fn a_stuck_transaction_of_an_earlier_process_gives_way() {
     network.set_automine(false);
     let sent = json!([{"from": PROVIDER, "to": PROVIDER, "gasPrice": "0x12a05f200"}]);
     let stuck = network.rpc("eth_sendTransaction", sent).as_str().unwrap().to_owned();
-    let patience = Duration::from_secs(2);
+    let patience = Duration::from_secs(3);
     let hasty = client(EvmConfig { patience, ..config(network) });
     std::thread::scope(|scope| {
         scope.spawn(|| {

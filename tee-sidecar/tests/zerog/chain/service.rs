@@ -70,7 +70,7 @@ fn the_contract_s_refusals_are_told_in_words() {
 fn a_registration_is_pending_until_enough_blocks_follow() {
     let Some(provider) = Provider::start() else { return };
     let chain = super::client(broker_core::chain::evm::EvmConfig {
-        patience: std::time::Duration::from_millis(500),
+        patience: std::time::Duration::from_secs(2),
         ..super::config(&provider.network)
     });
     let error = provider.wait(chain.register(params())).unwrap_err();
