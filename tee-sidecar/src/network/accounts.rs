@@ -13,6 +13,8 @@ use std::time::Duration;
 use broker_core::chain::AccountView;
 use broker_core::settlement::{LedgerStore, mirror};
 use broker_core::{Chain, ChainError, UserId};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use crate::fault::Fault;
@@ -103,10 +105,21 @@ impl Accounts {
             slot.state().failed = Some(Instant::now());
             unknown()
         })?;
-        // What it refuses waits for the settler, or froze the account: the next hold will say so.
-        mirror(&self.store, user, &view).await.map_err(|error| no_ledger(&error))?;
+        self.tell_ledger(user, view).await?;
         slot.state().known = Some((Instant::now(), view));
         Ok(view)
+    }
+
+    /// What the ledger refuses waits for the settler, or froze the account: the next hold will say
+    /// so. Reads the database, which is not for a thread that serves streams.
+    async fn tell_ledger(&self, user: UserId, view: AccountView) -> Result<(), Fault> {
+        let (store, runtime) = (self.store.clone(), Handle::current());
+        let told = spawn_blocking(move || runtime.block_on(mirror(&store, user, &view))).await;
+        match told {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(no_ledger(&error)),
+            Err(_cancelled) => Err(Fault::Internal),
+        }
     }
 
     fn slot(&self, user: UserId, peer: Option<IpAddr>) -> Result<Arc<Slot>, Fault> {

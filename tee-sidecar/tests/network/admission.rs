@@ -40,7 +40,7 @@ fn without_an_account_or_an_acknowledgement_nothing_is_served() {
 fn without_the_owner_s_acknowledgement_of_the_signer_nothing_is_served() {
     let engine = Engine::start(|_| Vec::new());
     let chain = SimChain::new(SimOptions::default());
-    let world = World::unacknowledged(engine, chain, |_| {}, |_| {});
+    let world = World::unacknowledged(engine, chain);
     let user = world.user(1, ONE);
     assert_eq!(refusal(&world, &user.bearer()), "service not acknowledge the tee signer");
     let answer = world.chat("/v1/chat/completions", &user.bearer());

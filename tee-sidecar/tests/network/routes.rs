@@ -1,8 +1,10 @@
 //! Which spelling of a path reaches what.
 
-use broker_core::testing::ONE;
+use broker_core::testing::{ONE, SimChain, SimOptions};
 
-use crate::support::{CHAT, Conn, PREFIX, World, ask, flat, get, post};
+use crate::support::{CHAT, Conn, MODEL, PREFIX, SOON, World, ask, flat, get, post, wait_until};
+
+const NO_ENDPOINT: &str = "endpoint not supported";
 
 /// Spellings of the chat, and paths that are near one.
 const SPELLINGS: [&str; 44] = [
@@ -82,7 +84,7 @@ fn with_a_token_a_spelling_is_charged_or_refused() {
             served += 1;
             assert_eq!(world.sidecar.receipt(&answer.receipt()).fee.get(), 40);
         } else if path.starts_with("/v1/proxy") {
-            assert_eq!((answer.status, flat(&answer).as_str()), (400, "endpoint not supported"));
+            assert_eq!((answer.status, flat(&answer).as_str()), (400, NO_ENDPOINT));
         } else {
             assert!(matches!(answer.status, 400 | 404), "{path}: {}", answer.status);
         }
@@ -167,4 +169,27 @@ fn an_error_of_the_engine_s_is_signed_in_the_shape_it_has() {
         assert!(body.is_none_or(|body| answer.text() == body));
         world.sidecar.signature(&answer.receipt(), ask().as_bytes(), &answer.body);
     }
+}
+
+// Early clients put the service's name into their paths.
+#[test]
+fn the_registered_name_may_stand_in_front_of_a_route_and_no_other_may() {
+    let world = World::with(SimChain::new(SimOptions::default()), |settings| {
+        settings.service.serving_url = Some("http://127.0.0.1".into());
+    });
+    let registration = serde_json::json!({
+        "URL": format!("http://{}", world.engine.addr), "Type": "chatbot", "Name": "llama-tee",
+        "Model": MODEL, "inputPrice": 1, "outputPrice": 2,
+    });
+    let named = "/v1/proxy/llama-tee/chat/completions";
+    let user = world.user(1, ONE);
+    assert_eq!(world.chat(named, &user.bearer()).status, 400, "it has no name yet");
+    let json = [("content-type", "application/json")];
+    let registered = post(world.sidecar.admin, "/v1/service", &json, registration.to_string());
+    assert_eq!(registered.status, 204, "{}", registered.text());
+    world.chain.owner_acknowledges(true).unwrap();
+    wait_until("the name counts", SOON, || world.chat(named, &user.bearer()).status == 200);
+    assert_eq!(flat(&world.chat("/v1/proxy/other/chat/completions", &user.bearer())), NO_ENDPOINT);
+    assert_eq!(post(world.sidecar.addr, named, &[], ask()).status, 400);
+    assert_eq!(world.engine.seen().len(), 1);
 }

@@ -71,40 +71,43 @@ impl World {
         chain: SimChain,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        let acknowledge = |chain: &SimChain| chain.owner_acknowledges(true).unwrap();
-        let world = Self::unacknowledged(engine, chain, change, acknowledge);
+        let world = Self::build(engine, chain, true, change);
         world.wait_for_the_gate();
         world
     }
 
-    /// Whose signer nobody has acknowledged yet, unless `act` does.
-    pub(crate) fn unacknowledged(
+    /// Whose signer nobody has acknowledged yet.
+    pub(crate) fn unacknowledged(engine: Engine, chain: SimChain) -> Self {
+        Self::build(engine, chain, false, |_| {})
+    }
+
+    fn build(
         engine: Engine,
         chain: SimChain,
+        acknowledged: bool,
         change: impl FnOnce(&mut Settings),
-        act: impl FnOnce(&SimChain),
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = sidecar::settings(engine.addr, folder.path().join("ledger.db"));
         settings.auth = Auth::SessionTokens;
         settings.settlement.min_reserve = Neuron::ZERO;
         settings.service.tariff = Tariff::per_token(Neuron::new(1), Neuron::new(2));
-        let keys = SigningKeys::simulated(&folder.path().join("simulated-tee.secret")).unwrap();
         change(&mut settings);
+        let keys = SigningKeys::simulated(&folder.path().join("simulated-tee.secret")).unwrap();
+        // What the chain says of prices is what counts.
+        let Tariff { input_price, output_price, .. } = settings.service.tariff;
         let service = ServiceParams {
             kind: "chatbot".into(),
             url: "http://127.0.0.1".into(),
             model: MODEL.into(),
             verifiability: "TeeML".into(),
+            input_price,
+            output_price,
             additional_info: "{}".into(),
-            // What the chain says is what is charged.
-            input_price: settings.service.tariff.input_price,
-            output_price: settings.service.tariff.output_price,
             tee_signer: keys.ecdsa().unwrap().address(),
-            ..ServiceParams::default()
         };
         block_on(chain.register(service.clone())).unwrap();
-        act(&chain);
+        chain.owner_acknowledges(acknowledged).unwrap();
         let sidecar = Sidecar::run_on(settings, Some(Arc::new(chain.clone())));
         Self { chain, engine, sidecar, service, _folder: folder }
     }

@@ -13,5 +13,6 @@
 
 mod chain;
 mod network;
+mod provider;
 mod sdk;
 mod support;

@@ -12,6 +12,7 @@ mod driver;
 mod engine;
 mod install;
 mod network;
+mod provider;
 mod rpc;
 mod sidecar;
 
