@@ -201,8 +201,8 @@ pub enum Landing {
     NotYet,
     /// The contract took it, and paid.
     Paid(Payment),
-    /// Its nonce is taken, and not by these bytes: by another voucher of the same signer, or of
-    /// this one's from before a ledger was rolled back.
+    /// Its nonce is taken, and not by this voucher, whoever signed it: by another one of the same
+    /// signer, or by one from before a ledger was rolled back.
     Other {
         /// The nonce that the contract took last.
         nonce: u64,
