@@ -194,8 +194,10 @@ pub struct Terms {
     pub stake: Neuron,
     /// What the wallet has, in neuron.
     pub wallet: Neuron,
-    /// What a unit of gas costs, in neuron, at most the configured cap.
+    /// What a unit of gas costs, in neuron, whatever the configured cap is.
     pub gas_price: Neuron,
+    /// What the wallet pays for it at most, in neuron: above it nothing is sent.
+    pub gas_price_max: Option<Neuron>,
 }
 
 /// What the contract makes of a voucher.

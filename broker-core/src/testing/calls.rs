@@ -160,7 +160,8 @@ impl Blocks {
             lock_time_secs: options.lock_time_secs,
             stake: options.stake,
             wallet: Neuron::new(self.head().contracts.wallet),
-            gas_price: self.gas_price().min(options.gas_price_max),
+            gas_price: self.gas_price(),
+            gas_price_max: Some(options.gas_price_max),
         }
     }
 
