@@ -255,12 +255,13 @@ pub enum Landing {
     /// The contract took it, and paid.
     Paid(Payment),
     /// Its nonce is taken, and not by this voucher, whoever signed it: by another one of the same
-    /// signer, or by one from before a ledger was rolled back.
+    /// signer, or by one from before a ledger was rolled back. So it is too where a later nonce is
+    /// taken and no event tells of this voucher: it was jumped over, or the event is gone for good.
     Other {
         /// The nonce that the contract took last.
         nonce: u64,
     },
-    /// Its nonce is taken, and the event that tells how is not to be found.
+    /// Its nonce is the last that was taken, and the event that tells how is not to be found yet.
     Unknown {
         /// The nonce that the contract took last.
         nonce: u64,

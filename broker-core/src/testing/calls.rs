@@ -286,8 +286,13 @@ impl Blocks {
             return Landing::NotYet;
         }
         let pruned = self.faults.pruned;
+        let unseen = if nonce > voucher.nonce {
+            Landing::Other { nonce }
+        } else {
+            Landing::Unknown { nonce }
+        };
         if self.rng.chance(pruned) {
-            return Landing::Unknown { nonce };
+            return unseen;
         }
         let from = since.max(self.pruned_below);
         let taken = self.results.iter().find(|item| {
@@ -305,7 +310,7 @@ impl Blocks {
                 transaction: item.transaction,
             }),
             Some(_) => Landing::Other { nonce },
-            None => Landing::Unknown { nonce },
+            None => unseen,
         }
     }
 }
