@@ -194,8 +194,10 @@ pub struct Terms {
     pub stake: Neuron,
     /// What the wallet has, in neuron.
     pub wallet: Neuron,
-    /// What a unit of gas costs, in neuron, at most the configured cap.
+    /// What a unit of gas costs, in neuron, whatever the configured cap is.
     pub gas_price: Neuron,
+    /// What the wallet pays for it at most, in neuron: above it nothing is sent.
+    pub gas_price_max: Option<Neuron>,
 }
 
 /// What the contract makes of a voucher.
@@ -253,12 +255,13 @@ pub enum Landing {
     /// The contract took it, and paid.
     Paid(Payment),
     /// Its nonce is taken, and not by this voucher, whoever signed it: by another one of the same
-    /// signer, or by one from before a ledger was rolled back.
+    /// signer, or by one from before a ledger was rolled back. So it is too where a later nonce is
+    /// taken and no event tells of this voucher: it was jumped over, or the event is gone for good.
     Other {
         /// The nonce that the contract took last.
         nonce: u64,
     },
-    /// Its nonce is taken, and the event that tells how is not to be found.
+    /// Its nonce is the last that was taken, and the event that tells how is not to be found yet.
     Unknown {
         /// The nonce that the contract took last.
         nonce: u64,

@@ -161,10 +161,11 @@ impl Exchange {
     pub async fn chat(&self, ask: Ask) -> Result<Answer, Fault> {
         let (request, model) = self.read(ask.body.clone(), &ask.request_id).await?;
         let bound = bound(&request, &model);
-        let hold = self.hold(&ask, &request, bound)?;
         if let Some(funds) = &self.shared.funds {
             funds.admit(ask.user).await?;
         }
+        // After the gate, which waits for the chain's prices: they are what is charged.
+        let hold = self.hold(&ask, &request, bound)?;
         let (answer, head) = oneshot::channel();
         let pump = pump::Pump { exchange: self.clone(), ask, request, bound, answer };
         tokio::spawn(pump.run(hold));

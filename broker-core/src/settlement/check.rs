@@ -38,6 +38,17 @@ pub enum Obstacle {
         /// What it needs, in neuron.
         needs: Neuron,
     },
+    /// Nothing is sent at the network's price.
+    #[error(
+        "gas costs {price} neuron, above network.maxGasPrice {cap}: wait until it is cheaper, or \
+         raise the cap"
+    )]
+    GasTooDear {
+        /// What it costs, in neuron.
+        price: Neuron,
+        /// The cap, in neuron.
+        cap: Neuron,
+    },
 }
 
 /// What the self-check found.
@@ -79,7 +90,11 @@ pub async fn self_check(chain: &dyn Chain, signer: Address) -> SelfCheck {
             }
         }
     }
-    let needs = gas_cost(1, terms.gas_price);
+    let (price, cap) = (terms.gas_price, terms.gas_price_max.unwrap_or(terms.gas_price));
+    if price > cap {
+        obstacles.push(Obstacle::GasTooDear { price, cap });
+    }
+    let needs = gas_cost(1, price.min(cap));
     if terms.wallet < needs {
         obstacles.push(Obstacle::NoGas { wallet: chain.provider(), has: terms.wallet, needs });
     }
@@ -92,11 +107,37 @@ async fn read(chain: &dyn Chain) -> Result<(Option<Service>, Terms), ChainError>
 
 /// What settling so many users in one transaction costs at most, in neuron, before there are
 /// vouchers to ask the chain with. Measured on the contracts: 56,000 gas and 73,500 for each first
-/// voucher of a user.
+/// voucher of a user. The wallet must have a fifth more than that before anything is sent.
 pub(super) fn gas_cost(vouchers: u64, gas_price: Neuron) -> Neuron {
     let gas = vouchers.saturating_mul(GAS_OF_VOUCHER).saturating_add(GAS_OF_TRANSACTION);
     gas_price.checked_mul(gas).unwrap_or(Neuron::new(u128::MAX))
 }
 
-const GAS_OF_TRANSACTION: u64 = 60_000;
-const GAS_OF_VOUCHER: u64 = 80_000;
+const GAS_OF_TRANSACTION: u64 = 75_000;
+const GAS_OF_VOUCHER: u64 = 95_000;
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::testing::{Fault, SimChain, SimOptions};
+
+    #[tokio::test]
+    async fn gas_above_the_cap_stands_in_the_way() {
+        let chain = SimChain::new(SimOptions::default());
+        let check = async || self_check(&chain, Address([1; 20])).await.obstacles;
+        assert_eq!(check().await, [Obstacle::NoService]);
+        chain.inject(Fault::GasSpike(9));
+        let cap = chain.options().gas_price_max;
+        let price = Neuron::new(cap.get() + 1);
+        assert_eq!(check().await, [Obstacle::NoService, Obstacle::GasTooDear { price, cap }]);
+    }
+
+    #[test]
+    fn what_the_wallet_must_have_before_a_first_voucher_is_within_the_cost() {
+        for vouchers in 1..=50 {
+            let measured = 56_000 + 73_500 * vouchers;
+            let cost = gas_cost(vouchers, Neuron::new(1));
+            assert!(cost >= Neuron::new(u128::from(measured + measured / 5)), "{vouchers}");
+        }
+    }
+}

@@ -160,7 +160,8 @@ impl Blocks {
             lock_time_secs: options.lock_time_secs,
             stake: options.stake,
             wallet: Neuron::new(self.head().contracts.wallet),
-            gas_price: self.gas_price().min(options.gas_price_max),
+            gas_price: self.gas_price(),
+            gas_price_max: Some(options.gas_price_max),
         }
     }
 
@@ -285,8 +286,13 @@ impl Blocks {
             return Landing::NotYet;
         }
         let pruned = self.faults.pruned;
+        let unseen = if nonce > voucher.nonce {
+            Landing::Other { nonce }
+        } else {
+            Landing::Unknown { nonce }
+        };
         if self.rng.chance(pruned) {
-            return Landing::Unknown { nonce };
+            return unseen;
         }
         let from = since.max(self.pruned_below);
         let taken = self.results.iter().find(|item| {
@@ -304,7 +310,7 @@ impl Blocks {
                 transaction: item.transaction,
             }),
             Some(_) => Landing::Other { nonce },
-            None => Landing::Unknown { nonce },
+            None => unseen,
         }
     }
 }

@@ -131,6 +131,32 @@ async fn a_node_s_limit_of_blocks_is_kept() {
 }
 
 #[tokio::test]
+async fn a_voucher_whose_nonce_was_jumped_over_never_lands() {
+    let node = landed(voucher(6, 0), (0, 0)).await;
+    assert_eq!(landing(&node, voucher(5, 100)).await, Landing::Other { nonce: 6 });
+}
+
+#[tokio::test]
+async fn a_search_far_back_widens_again_and_has_an_end() {
+    let node = landed(voucher(5, 100), (0, 0)).await;
+    node.state().world.height = 1_000_000;
+    let mut calls = 0;
+    node.rule("eth_getLogs", move |_, _| {
+        calls += 1;
+        (calls <= 8).then(|| Reply::Error(-32005, "rate limit".into(), json!(null)))
+    });
+    assert!(matches!(landing(&node, voucher(5, 100)).await, Landing::Paid(_)));
+    let calls = || node.state().calls.iter().filter(|call| call.0 == "eth_getLogs").count();
+    assert!(calls() < 300, "{}", calls());
+
+    node.state().world.height = 3_000_000;
+    let before = calls();
+    let error = node.chain().landing(voucher(5, 100), 0).await.unwrap_err();
+    assert!(error.to_string().contains("400 requests away"), "{error}");
+    assert_eq!(calls() - before, 400);
+}
+
+#[tokio::test]
 async fn more_unpaid_than_there_was_is_the_node_s_error() {
     let node = landed(voucher(5, 100), (1, 101)).await;
     assert!(node.chain().landing(voucher(5, 100), 0).await.is_err());

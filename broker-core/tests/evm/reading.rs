@@ -106,8 +106,8 @@ async fn terms_are_what_contract_and_network_ask_for() {
     assert_eq!((terms.latest.number, terms.last_final.number), (1000, 998));
     assert_eq!((terms.lock_time_secs, terms.stake), (3600, Neuron::new(100)));
     assert_eq!(terms.wallet, Neuron::new(10_u128.pow(21)));
-    assert_eq!(terms.gas_price, Neuron::new(5));
-    assert_eq!(node.chain().terms().await.unwrap().gas_price, Neuron::new(1_000_000_000));
+    assert_eq!((terms.gas_price, terms.gas_price_max), (Neuron::new(1_000_000_000), cap));
+    assert_eq!(node.chain().terms().await.unwrap().gas_price_max, None);
 }
 
 #[tokio::test]

@@ -67,6 +67,48 @@ async fn a_voucher_that_cannot_go_keeps_no_other() {
     assert_eq!(sizes(&node).iter().sum::<usize>(), 7);
 }
 
+/// Gas for vouchers as a node estimates it.
+fn estimates(node: &FakeNode) {
+    node.rule("eth_estimateGas", |_, params| {
+        let gas = 60_000 * count(&input(params)) as u64;
+        Some(Reply::Result(json!(format!("{gas:#x}"))))
+    });
+}
+
+#[tokio::test]
+async fn a_wallet_that_cannot_pay_for_all_vouchers_sends_those_it_can_pay_for() {
+    let node = FakeNode::start().await;
+    estimates(&node);
+    let each = 72_000 * 1_000_000_000;
+    node.rule("eth_getBalance", move |world, _| {
+        let sent: usize = world.arrived.iter().map(|transaction| count(&transaction.input)).sum();
+        let left = (13 * each) - sent as u128 * each;
+        Some(Reply::Result(json!(format!("{left:#x}"))))
+    });
+    let error = node.chain().submit(vouchers(50)).await.unwrap_err();
+    assert!(matches!(error, ChainError::TooPoor { .. }), "{error}");
+    assert_eq!(sizes(&node), [12, 1]);
+}
+
+#[tokio::test]
+async fn a_voucher_that_reverts_only_when_it_is_mined_keeps_no_other() {
+    let node = FakeNode::start().await;
+    estimates(&node);
+    node.rule("eth_sendRawTransaction", |world, params| {
+        // A word of its own, behind a hash of 0x33, as in the estimates above.
+        let bad = [&[0x33; 32][..], &[0; 31], &[4]].concat();
+        let raw = hex::decode(&params[0].as_str().unwrap()[2..]).unwrap();
+        world.status = u64::from(!raw.windows(bad.len()).any(|part| part == bad));
+        None
+    });
+    let error = node.chain().submit(vouchers(8)).await.unwrap_err();
+    assert!(matches!(error, ChainError::Reverted(_)), "{error}");
+    assert_eq!(sizes(&node), [8, 4, 2, 2, 1, 1, 4]);
+    let state = node.state();
+    let mined = state.world.mined.values().filter(|(_, status, _)| *status == 1);
+    assert_eq!(mined.map(|(_, _, transaction)| count(&transaction.input)).sum::<usize>(), 7);
+}
+
 #[tokio::test]
 async fn a_node_in_trouble_stops_the_rest() {
     let node = FakeNode::start().await;

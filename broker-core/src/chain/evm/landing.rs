@@ -55,7 +55,13 @@ impl EvmChain {
                 sleep(self.pause()).await;
             }
         }
-        Ok(Landing::Unknown { nonce })
+        // No voucher of ours can have a later one while this is open: whatever took it, this one
+        // was jumped over, or nobody can tell any more.
+        Ok(if nonce > voucher.nonce {
+            Landing::Other { nonce }
+        } else {
+            Landing::Unknown { nonce }
+        })
     }
 
     /// Looks backwards from block `to`: what is asked for is seldom old.
@@ -68,8 +74,15 @@ impl EvmChain {
         let mut user = Digest32::default();
         user.0.split_at_mut(12).1.copy_from_slice(voucher.user.as_bytes());
         let topics = [Digest32(TEESettlementResult::SIGNATURE_HASH.0), user];
-        let (mut end, mut width) = (to, LOG_BLOCKS_MAX);
+        let (mut end, mut width, mut width_max) = (to, LOG_BLOCKS_MAX, LOG_BLOCKS_MAX);
+        let mut requests = 0..LOG_REQUESTS_MAX;
         while end >= since {
+            if requests.next().is_none() {
+                return Err(ChainError::Node(format!(
+                    "the events from block {since} to {end} are more than {LOG_REQUESTS_MAX} \
+                     requests away: use a node that shows more blocks at once"
+                )));
+            }
             let begin = end.saturating_sub(width.saturating_sub(1)).max(since);
             match self.rpc.logs(self.config.contract, &topics, (begin, end)).await {
                 Ok(logs) => {
@@ -78,10 +91,15 @@ impl EvmChain {
                         return Ok(taken);
                     }
                     end = begin.saturating_sub(1);
+                    width = width.saturating_mul(2).min(width_max);
                 }
                 // Every provider has a limit of its own, and words of its own for it.
                 Err(error) if begin < end && may_be_too_much(&error, width) => {
                     width = end.abs_diff(begin).saturating_add(1) / 2;
+                    // What took too long takes as long again.
+                    if matches!(error, RpcError::Unreachable(_)) {
+                        width_max = width;
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -182,5 +200,7 @@ const PARTIAL: u8 = 1;
 const LOG_BLOCKS_MAX: u64 = 5_000;
 /// A node that is too slow for so many is too slow.
 const LOG_BLOCKS_SLOW: u64 = 1_000;
+/// Requests for logs in one search. What is asked for is nearly always in the first.
+const LOG_REQUESTS_MAX: u32 = 400;
 /// How often an event is looked for before it counts as not to be found.
 const LOOKS: u32 = 3;

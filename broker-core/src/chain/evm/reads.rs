@@ -148,7 +148,8 @@ impl EvmChain {
             lock_time_secs: lock_time.saturating_to(),
             stake: amount(stake)?,
             wallet,
-            gas_price: self.config.max_gas_price.map_or(price, |cap| cap.min(price)),
+            gas_price: price,
+            gas_price_max: self.config.max_gas_price,
         })
     }
 

@@ -82,20 +82,25 @@ impl EvmChain {
     ) -> Result<Option<Digest32>, ChainError> {
         let vacancy = self.vacancy().await?;
         let draft = self.settlement(part);
-        match self.plan(&draft).await? {
-            Plan::Send { gas } => {
-                let mined = self.transact(memory, vacancy, &draft, gas).await?;
-                tracing::info!(transaction = %mined.hash, vouchers = part.len(), "mined");
-                Ok(Some(mined.hash))
-            }
-            Plan::Split(error) if part.len() <= 1 => Err(error),
-            Plan::Split(_) => {
-                let (first, second) = part.split_at(part.len() / 2);
-                parts.push_front(second);
-                parts.push_front(first);
-                Ok(None)
-            }
+        let error = match self.plan(&draft).await? {
+            Plan::Send { gas } => match self.transact(memory, vacancy, &draft, gas).await {
+                Ok(mined) => {
+                    tracing::info!(transaction = %mined.hash, vouchers = part.len(), "mined");
+                    return Ok(Some(mined.hash));
+                }
+                Err(error) if fewer_may_go(&error) => error,
+                Err(error) => return Err(error),
+            },
+            Plan::Split(error) => error,
+        };
+        if part.len() <= 1 {
+            return Err(error);
         }
+        tracing::debug!(%error, vouchers = part.len(), "sending fewer at once");
+        let (first, second) = part.split_at(part.len() / 2);
+        parts.push_front(second);
+        parts.push_front(first);
+        Ok(None)
     }
 
     async fn plan(&self, draft: &Draft) -> Result<Plan, ChainError> {
@@ -128,6 +133,12 @@ impl EvmChain {
             data: settleFeesWithTEECall { settlements }.abi_encode(),
         }
     }
+}
+
+/// Whether some of the vouchers may go where all of them do not: the wallet may pay for these, and
+/// what reverted may be the fault of one.
+const fn fewer_may_go(error: &ChainError) -> bool {
+    matches!(error, ChainError::TooPoor { .. } | ChainError::Reverted(_))
 }
 
 /// A fifth more: the state that a transaction meets is a little later than what was estimated on.

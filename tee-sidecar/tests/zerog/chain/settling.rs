@@ -86,7 +86,7 @@ fn a_fence_voids_what_has_not_landed() {
     provider.submit(&[fence]).unwrap();
     assert_eq!(provider.payment(fence).paid, Neuron::ZERO);
     provider.submit(&[lost]).unwrap();
-    assert_eq!(provider.final_landing(lost), Landing::Unknown { nonce: 6 });
+    assert_eq!(provider.final_landing(lost), Landing::Other { nonce: 6 });
     assert_eq!(provider.statuses(), [0, 4]);
 }
 
@@ -104,7 +104,7 @@ fn items_of_one_transaction_are_told_apart() {
     assert_eq!(provider.final_landing(again), Landing::Other { nonce: 13 });
     assert_eq!(provider.payment(second).paid, Neuron::new(200));
     assert_eq!(provider.payment(other).paid, Neuron::new(2 * ZG));
-    assert_eq!(provider.final_landing(forged), Landing::Unknown { nonce: 2 });
+    assert_eq!(provider.final_landing(forged), Landing::Other { nonce: 2 });
 }
 
 #[test]
