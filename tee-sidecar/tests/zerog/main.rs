@@ -12,6 +12,7 @@
 )]
 
 mod chain;
+mod killed;
 mod network;
 mod provider;
 mod sdk;

@@ -1,5 +1,7 @@
 //! The sidecar as a provider on the chain, and what its operator does.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -10,10 +12,15 @@ use super::{Engine, PROVIDER_KEY, Sidecar, post};
 impl Sidecar {
     /// On the chain behind this node, whose every block is final at once.
     pub(crate) fn on(node: &str, engine: &Engine) -> Self {
+        Self::on_with(node, engine, 0, "")
+    }
+
+    /// The same with `confirmations`, and `more` of a configuration.
+    pub(crate) fn on_with(node: &str, engine: &Engine, confirmations: u32, more: &str) -> Self {
         let chain = format!(
             "network:\n  url: '{node}'\n  chainID: 31337\n  privateKeys: ['{PROVIDER_KEY}']\n  \
              contractAddress: '0x0165878A594ca255338adfa4d48449f69242Eb8F'\n  \
-             confirmations: 0\n"
+             confirmations: {confirmations}\n{more}"
         );
         Self::launch(engine, &chain)
     }
@@ -51,6 +58,14 @@ impl Sidecar {
     pub(crate) fn settle(&self) {
         let answer = post(self.admin, "/v1/settle", &[], "");
         assert_eq!(answer.status, 202, "{}", answer.text());
+    }
+
+    /// The same of one that may end meanwhile.
+    pub(crate) fn settle_unheard(&self) {
+        let request = "POST /v1/settle HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\n\r\n";
+        let Ok(mut stream) = TcpStream::connect(self.admin) else { return };
+        let _ = stream.write_all(request.as_bytes());
+        let _ = stream.read(&mut [0; 64]);
     }
 
     /// Another subcommand on its configuration, and what it prints.

@@ -1,7 +1,7 @@
 //! The sidecar as a process, at an address that the chain can be told before it runs.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -46,7 +46,7 @@ impl Sidecar {
         wait_until("a sidecar that answers", SOON, || {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "ended: {}", self.log());
-            std::net::TcpStream::connect(self.public).is_ok()
+            [self.public, self.admin].iter().all(|addr| TcpStream::connect(addr).is_ok())
         });
     }
 
@@ -68,6 +68,10 @@ impl Sidecar {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.public)
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// The address of its signing key.
