@@ -15,5 +15,6 @@ mod chain;
 mod killed;
 mod network;
 mod provider;
+mod rolled_back;
 mod sdk;
 mod support;

@@ -8,7 +8,7 @@ use broker_core::{LedgerReader as _, eip191_digest};
 use serde_json::json;
 
 use super::client::Response;
-use super::{Network, PROVIDER, Sidecar, post};
+use super::{Network, PROVIDER, Sidecar, get, post};
 
 /// A user of the chain, and the header it shows.
 #[derive(Clone)]
@@ -54,6 +54,15 @@ impl Customer {
     pub(crate) fn chat(&self, sidecar: &Sidecar) {
         let answer = self.ask(sidecar);
         assert_eq!(answer.status, 200, "{}\n{}", answer.text(), sidecar.log());
+    }
+
+    /// Asks what it owes, by which the sidecar hears of it.
+    #[track_caller]
+    pub(crate) fn look(&self, sidecar: &Sidecar) {
+        let path = format!("/v1/user/{}/unsettledfee", self.user);
+        let headers = [("authorization", self.authorization.as_str())];
+        let answer = get(sidecar.public, &path, &headers);
+        assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
     /// What the ledger says of the user, whether or not the sidecar runs.

@@ -11,7 +11,7 @@ use super::{Engine, SOON, get, wait_until};
 pub(crate) struct Sidecar {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
-    pub(super) folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     pub(super) child: Child,
 }
 
