@@ -12,6 +12,7 @@
 )]
 
 mod chain;
+mod finality;
 mod killed;
 mod network;
 mod provider;
