@@ -16,6 +16,7 @@ mod finality;
 mod killed;
 mod network;
 mod provider;
+mod refunds;
 mod rolled_back;
 mod sdk;
 mod support;
