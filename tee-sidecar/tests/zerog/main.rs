@@ -12,6 +12,8 @@
 )]
 
 mod chain;
+mod crowd;
+mod curl;
 mod finality;
 mod killed;
 mod network;

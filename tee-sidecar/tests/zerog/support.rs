@@ -21,6 +21,7 @@ mod trap;
 pub(crate) use client::{get, post, sha256_hex};
 pub(crate) use customer::Customer;
 pub(crate) use engine::{Engine, Seen, Step, chunk_event, sse, whole};
+pub(crate) use install::skip_without;
 pub(crate) use network::{Network, Options, PROVIDER, PROVIDER_KEY, neuron};
 pub(crate) use rpc::{Fault, FaultyNode};
 pub(crate) use sidecar::Sidecar;

@@ -17,12 +17,13 @@ impl Sidecar {
 
     /// The same with `confirmations`, and `more` of a configuration.
     pub(crate) fn on_with(node: &str, engine: &Engine, confirmations: u32, more: &str) -> Self {
-        let chain = format!(
-            "network:\n  url: '{node}'\n  chainID: 31337\n  privateKeys: ['{PROVIDER_KEY}']\n  \
-             contractAddress: '0x0165878A594ca255338adfa4d48449f69242Eb8F'\n  \
-             confirmations: {confirmations}\n{more}"
-        );
-        Self::launch(engine, &chain)
+        Self::launch(engine, &chain(node, confirmations, more))
+    }
+
+    /// The same, with the operator's listener at its default port where that is free.
+    pub(crate) fn on_at_default(node: &str, engine: &Engine) -> Self {
+        let found = Self::launch_at_default(engine, &chain(node, 0, ""));
+        found.unwrap_or_else(|| Self::on(node, engine))
     }
 
     /// Starts it again on the same folder and ports.
@@ -78,4 +79,12 @@ impl Sidecar {
         assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
         text(&output.stdout)
     }
+}
+
+fn chain(node: &str, confirmations: u32, more: &str) -> String {
+    format!(
+        "network:\n  url: '{node}'\n  chainID: 31337\n  privateKeys: ['{PROVIDER_KEY}']\n  \
+         contractAddress: '0x0165878A594ca255338adfa4d48449f69242Eb8F'\n  \
+         confirmations: {confirmations}\n{more}"
+    )
 }
