@@ -1,10 +1,10 @@
 //! `kill -9` at every step of a settlement.
 //!
-//! Between two calls to the node a settlement does nothing but compute and commit to the ledger, so
-//! a process that ends at each call, before the node sees it and after it was carried out, has
-//! ended on both sides of each commit: at the first call after a voucher was sealed it is sealed and
-//! not sent, at the last before it is booked it has landed and is not booked. Every call is met, none
-//! stands for others; those that are made at once count in the order in which they come.
+//! Between two calls to the node a settlement does nothing but compute and commit to the ledger.
+//! So a process that ends at each call, before the node sees it and after it was carried out, has
+//! ended on both sides of each commit: at the first call after a voucher was sealed it is sealed
+//! and not sent, at the last before it is booked it has landed and is not booked. Every call is
+//! met, none stands for others; those that are made at once count in the order in which they come.
 
 use std::collections::BTreeMap;
 
