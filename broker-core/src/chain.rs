@@ -46,6 +46,10 @@ pub trait Chain: Send + Sync {
     /// [`BATCH_VOUCHERS_MAX`]).
     fn gas(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, u64>;
 
+    /// What the contract would make of each voucher now, in their order (at most
+    /// [`BATCH_VOUCHERS_MAX`]). Sends nothing, and proves nothing of what a later block will do.
+    fn rehearse(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, Vec<Verdict>>;
+
     /// Sends the vouchers, in as many transactions as the network needs, and waits for them a
     /// while. What it answers is a hint for the log: only [`Chain::landing`] tells what happened.
     fn submit(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, Vec<Digest32>>;
@@ -194,6 +198,53 @@ pub struct Terms {
     pub gas_price: Neuron,
 }
 
+/// What the contract makes of a voucher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It pays it in full.
+    #[error("it is paid in full")]
+    Success,
+    /// It pays what there is, and takes the nonce.
+    #[error("it is paid as far as the escrow reaches")]
+    Partial,
+    /// The sender is not the voucher's provider, or has no service.
+    #[error("the wallet is not the voucher's provider, or has no service")]
+    ProviderMismatch,
+    /// The user or the contract's owner has not acknowledged the signer.
+    #[error("the user or the network's owner has not acknowledged the signer")]
+    NoTeeSigner,
+    /// The nonce is taken.
+    #[error("its nonce is taken")]
+    InvalidNonce,
+    /// The signature is not the signer's under the contract's domain, or the account is gone.
+    #[error("the contract finds another signer in it: is network.contractAddress the right one?")]
+    InvalidSignature,
+    /// Something this program does not know.
+    #[error("the contract answers with status {0}")]
+    Unknown(u8),
+}
+
+impl Verdict {
+    /// The verdict that a status of the contract stands for.
+    pub const fn of(status: u8) -> Self {
+        match status {
+            0 => Self::Success,
+            1 => Self::Partial,
+            2 => Self::ProviderMismatch,
+            3 => Self::NoTeeSigner,
+            4 => Self::InvalidNonce,
+            5 => Self::InvalidSignature,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// Whether the contract takes the voucher's nonce.
+    pub const fn is_taken(self) -> bool {
+        matches!(self, Self::Success | Self::Partial)
+    }
+}
+
 /// What became of a voucher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Landing {
@@ -201,8 +252,8 @@ pub enum Landing {
     NotYet,
     /// The contract took it, and paid.
     Paid(Payment),
-    /// Its nonce is taken, and not by these bytes: by another voucher of the same signer, or of
-    /// this one's from before a ledger was rolled back.
+    /// Its nonce is taken, and not by this voucher, whoever signed it: by another one of the same
+    /// signer, or by one from before a ledger was rolled back.
     Other {
         /// The nonce that the contract took last.
         nonce: u64,

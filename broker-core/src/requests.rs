@@ -7,12 +7,13 @@
 //! ```
 //!
 //! `kind` is the Keccak-256 of `broker-core.receipt-leaf.v1`; the words are 32 bytes, big-endian
-//! and right-aligned as in Solidity's ABI: receipt id, user, prompt tokens, cached ones, generated
-//! tokens, input price, output price, hash of the tariff's schedule (0 without one), fee, request
-//! hash, response hash, time in milliseconds. What a voucher before this one left unpaid is one
-//! more leaf, the first: `broker-core.carry-leaf.v1`, user, amount. The tree is that of RFC 9162:
-//! the left half of n leaves is the largest power of two below n. So the fees of the leaves and the
-//! carry add up to the voucher, and anyone who has the leaves can say so.
+//! and right-aligned as in Solidity's ABI: receipt id, user, prompt tokens, those of them that were
+//! cached, written into the cache and written for an hour, generated tokens, input price, output
+//! price, hash of the tariff's schedule (0 without one), fee, request hash, response hash, time in
+//! milliseconds. What a voucher before this one left unpaid is one more leaf, the first:
+//! `broker-core.carry-leaf.v1`, user, amount. The tree is that of RFC 9162: the left half of n
+//! leaves is the largest power of two below n. So the fees of the leaves and the carry add up to
+//! the voucher, and anyone who has the leaves can say so.
 
 use crate::account::UserId;
 use crate::digest::Digest32;
@@ -91,6 +92,8 @@ pub fn receipt_leaf(receipt: &Receipt, tariff: &Tariff) -> Digest32 {
         address(receipt.user.as_bytes()),
         number(u128::from(usage.input)),
         number(u128::from(usage.cached_input)),
+        number(u128::from(usage.cache_write)),
+        number(u128::from(usage.cache_write_1h)),
         number(u128::from(usage.output)),
         number(tariff.input_price.get()),
         number(tariff.output_price.get()),

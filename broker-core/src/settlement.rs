@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::account::UserId;
-use crate::chain::ChainError;
+use crate::chain::{ChainError, Verdict};
 use crate::command::{Command, Decision};
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::money::Neuron;
@@ -96,6 +96,8 @@ pub struct PassReport {
     pub submitted: u64,
     /// Vouchers whose end is not known yet.
     pub open: u64,
+    /// Vouchers that the contract would refuse, so that they were not sent.
+    pub refused: Vec<(UserId, Verdict)>,
     /// Users that were frozen by this pass.
     pub frozen: Vec<UserId>,
     /// What else the operator should know of.

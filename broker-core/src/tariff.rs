@@ -139,6 +139,12 @@ impl Tariff {
         input.checked_add(prices.output_price.checked_mul(usage.output)?)
     }
 
+    /// What of an exchange's fee is for generated tokens, in neuron.
+    pub fn output_fee(&self, usage: &Usage) -> Option<Neuron> {
+        let tier = self.schedule.as_deref().and_then(|schedule| schedule.tier(usage.input));
+        self.at(tier)?.output_price.checked_mul(usage.output)
+    }
+
     /// The prices in a tier, without any schedule.
     fn at(&self, tier: Option<&Tier>) -> Option<Self> {
         let (input, output) = (self.input_price, self.output_price);

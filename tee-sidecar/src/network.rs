@@ -21,6 +21,7 @@ pub mod sessions;
 pub mod settler;
 pub mod token;
 
+pub use accounts::Accounts;
 pub use gate::Gate;
 pub use service::Services;
 pub use settler::SettleHandle;
@@ -51,6 +52,8 @@ pub struct Network {
     pub settler: SettleHandle,
     /// The ledger.
     pub store: LedgerStore,
+    /// What the chain says of users.
+    pub accounts: Arc<Accounts>,
     /// What is served, and at which prices; set once there is a route.
     pub services: OnceLock<Arc<Services>>,
 }
@@ -86,7 +89,8 @@ impl Network {
         let every = Duration::from_secs(parts.settlement.every_secs);
         let settler = SettleHandle::start(settler, gate.clone(), every)?;
         let (chain, store, services) = (parts.chain, parts.store, OnceLock::new());
-        Ok(Self { chain, gate, settler, store, services })
+        let accounts = Arc::new(Accounts::new(chain.clone(), store.clone()));
+        Ok(Self { chain, gate, settler, store, accounts, services })
     }
 
     /// Whether the service is registered under this name, which early clients put into their paths.

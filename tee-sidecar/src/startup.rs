@@ -9,32 +9,30 @@ use std::time::Duration;
 use actix_web::rt;
 use broker_core::settlement::LedgerStore;
 use broker_core::{
-    Address, Binding, Chain, ChainError, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle,
-    LedgerReader, Signer, SqliteLedger, SqliteReader, SystemClock, UserId,
+    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, LedgerReader, Signer,
+    SqliteLedger, SqliteReader, SystemClock, UserId,
 };
 use tokio::time::timeout;
 
 use crate::attest::report::ReportParts;
-use crate::attest::{self, AttestError, ReportService, Tee};
+use crate::attest::{self, ReportService, Tee};
 use crate::config::{Auth, LedgerUrl, Settings};
 use crate::exchange::admission::Admission;
-use crate::exchange::funds::Funds;
 use crate::exchange::prices::Prices;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
-use crate::keys::{self, KeyError};
-use crate::network::accounts::Accounts;
-use crate::network::book::Book;
-use crate::network::connect::reach;
-use crate::network::escrows::Escrows;
-use crate::network::service::{Route, Services};
-use crate::network::sessions::Sessions;
-use crate::network::{Network, NetworkParts};
-use crate::upstream::{Catalog, Target, UpstreamError, Vllm};
+use crate::keys;
+use crate::network::Network;
+use crate::network::service::Route;
+use crate::upstream::{Catalog, Target, Vllm};
 
+mod error;
+mod network;
 mod servers;
+
+pub use error::StartError;
 
 use servers::{Listening, Servers};
 
@@ -44,68 +42,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(25);
 const CLOSING_TIME: Duration = Duration::from_secs(10);
 /// Bytes that a client does not take for so long beyond `clientIdleSecs` end its connection.
 const CLIENT_SILENCE: Duration = Duration::from_secs(60);
-/// The first look at the chain takes no longer before the ports are opened.
-const FIRST_LOOK_TIME: Duration = Duration::from_secs(5);
-/// What the operator registered, beside the ledger.
-const SERVICE_FILE: &str = "service.json";
 /// The simulation's secret, beside the ledger.
 const SECRET_FILE: &str = "simulated-tee.secret";
-
-/// Why the sidecar does not start, or ends.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// There is no TEE that could be used, or its evidence does not hold.
-    #[error(transparent)]
-    Attest(#[from] AttestError),
-    /// There is no signing key.
-    #[error("the signing key: {0}")]
-    Key(#[from] KeyError),
-    /// The ledger does not open, or does not take its first commands.
-    #[error("the ledger: {0}")]
-    Ledger(#[from] LedgerError),
-    /// The ledger refuses an account's cover.
-    #[error("the ledger refuses the credit of account '{account}': {why}")]
-    Credit {
-        /// The account.
-        account: String,
-        /// What stands against it.
-        why: broker_core::Refusal,
-    },
-    /// The ledger's vouchers are another provider's.
-    #[error(
-        "the ledger belongs to provider {bound} on another wallet, contract or chain than \
-         network.* names ({ours}): give each of them a ledger of its own"
-    )]
-    BoundElsewhere {
-        /// Whose it is.
-        bound: Address,
-        /// The configured one.
-        ours: Address,
-    },
-    /// The HTTP client for the engine cannot be built.
-    #[error("the model server's client: {0}")]
-    Upstream(#[from] UpstreamError),
-    /// The node or the contract is another than the settings name, or cannot be asked at all.
-    #[error("network: {0}")]
-    Network(ChainError),
-    /// What the operator registered cannot be read.
-    #[error("the registration beside the ledger: {0}")]
-    Service(std::io::Error),
-    /// A port cannot be used.
-    #[error("{key} {addr}: {cause}")]
-    Listen {
-        /// The setting.
-        key: &'static str,
-        /// Its value.
-        addr: SocketAddr,
-        /// What the operating system says.
-        cause: std::io::Error,
-    },
-    /// A server failed.
-    #[error("the server failed: {0}")]
-    Server(std::io::Error),
-}
 
 /// A sidecar that has its ports and is ready to run.
 pub struct Application {
@@ -164,40 +102,17 @@ impl Application {
             );
         }
         let reader: Arc<dyn LedgerReader> = Arc::new(SqliteReader::open(path)?);
-        let chain = match (chain, &settings.network) {
-            (None, Some(network)) => Some(reach(network).await.map_err(StartError::Network)?),
-            (chain, _) => chain,
-        };
-        let network = match chain {
-            Some(chain) => {
-                check_binding(&*reader, &*chain)?;
-                let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
-                let (signer, clock) = (signer.clone(), clock.clone());
-                let settlement = settings.settlement;
-                let parts = NetworkParts { chain, store, signer, clock, settlement };
-                Some(Arc::new(Network::start(parts).map_err(StartError::Server)?))
-            }
-            None => None,
+        let network = {
+            let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
+            network::start(&settings, chain, store, signer.clone(), clock.clone()).await?
         };
         let parts = Parts { signer, catalog, reports, ledger, clock, network };
         let settings = Arc::new(settings);
         let application = Self::bind(&settings, parts, reader)?;
-        application.first_look().await;
-        Ok(application)
-    }
-
-    /// Requests are charged what the chain says: it is asked before the first one can come.
-    async fn first_look(&self) {
-        let services = self.network.as_ref().and_then(|network| network.services.get());
-        let Some(services) = services else { return };
-        match timeout(FIRST_LOOK_TIME, services.reconcile()).await {
-            Ok(Ok(Some(_))) => {}
-            Ok(Ok(None)) => tracing::warn!(
-                "no service is registered on the chain: register one by POST /v1/service"
-            ),
-            Ok(Err(error)) => tracing::warn!(%error, "the chain does not tell the service"),
-            Err(_) => tracing::warn!("the chain does not tell the service in time"),
+        if let Some(network) = &application.network {
+            network::first_look(network).await;
         }
+        Ok(application)
     }
 
     fn bind(
@@ -208,7 +123,7 @@ impl Application {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
-        let clients = Clients::of(settings, parts.network.as_ref(), &parts.clock);
+        let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
@@ -227,12 +142,8 @@ impl Application {
         let target = Target::new(&settings.upstream.url);
         let engine = Arc::new(Vllm::new(target.clone(), &settings.limits)?);
         if let Some(network) = &parts.network {
-            let LedgerUrl::Sqlite(path) = &settings.ledger;
-            let book = Book::at(beside(path, SERVICE_FILE));
             let (shared, target) = (shared.clone(), target.clone());
-            let route = Route { shared, target, probe: engine.clone() };
-            let services = Services::open(network, settings.clone(), route, book);
-            let _ = network.services.set(Arc::new(services.map_err(StartError::Service)?));
+            network::serve(network, settings, Route { shared, target, probe: engine.clone() })?;
         }
         let state = AppState {
             exchange: Exchange { shared, engine: engine.clone() },
@@ -334,39 +245,6 @@ struct Parts {
     ledger: LedgerHandle,
     clock: Arc<dyn Clock>,
     network: Option<Arc<Network>>,
-}
-
-fn check_binding(reader: &dyn LedgerReader, chain: &dyn Chain) -> Result<(), StartError> {
-    let ours = Binding { domain: chain.domain(), provider: chain.provider() };
-    match reader.binding()? {
-        Some(bound) if bound != ours => {
-            let (bound, ours) = (bound.provider, ours.provider);
-            Err(StartError::BoundElsewhere { bound, ours })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// How clients of the 0G network are known, and what they may spend.
-#[derive(Default)]
-struct Clients {
-    sessions: Option<Arc<Sessions>>,
-    funds: Option<Arc<dyn Funds>>,
-}
-
-impl Clients {
-    fn of(settings: &Settings, network: Option<&Arc<Network>>, clock: &Arc<dyn Clock>) -> Self {
-        let (Some(network), Auth::SessionTokens) = (network, &settings.auth) else {
-            return Self::default();
-        };
-        let (chain, store) = (network.chain.clone(), network.store.clone());
-        let provider = chain.provider();
-        let accounts = Arc::new(Accounts::new(chain, store));
-        let reserve = settings.settlement.min_reserve;
-        let funds = Escrows::new(network.clone(), accounts.clone(), reserve);
-        let sessions = Sessions::new(provider, accounts, clock.clone());
-        Self { sessions: Some(Arc::new(sessions)), funds: Some(Arc::new(funds)) }
-    }
 }
 
 fn open_ledger(path: &Path, clock: &dyn Clock) -> Result<SqliteLedger, LedgerError> {

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use crate::account::UserId;
-use crate::chain::{AccountView, Chain, ChainFuture, Landing, Service, ServiceParams, Terms};
+use crate::chain::{
+    AccountView, Chain, ChainFuture, Landing, Service, ServiceParams, Terms, Verdict,
+};
 use crate::digest::Digest32;
 use crate::money::Neuron;
 use crate::signer::{Address, LocalSigner, Signer};
@@ -88,6 +90,10 @@ impl Chain for EvmChain {
 
     fn gas(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, u64> {
         Box::pin(async move { self.estimate(&batch).await })
+    }
+
+    fn rehearse(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, Vec<Verdict>> {
+        Box::pin(async move { self.verdicts(&batch).await })
     }
 
     fn submit(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, Vec<Digest32>> {

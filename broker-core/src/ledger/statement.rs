@@ -6,6 +6,7 @@ use crate::command::{Books, OpenVoucher};
 use crate::money::Neuron;
 use crate::receipt::Receipt;
 use crate::requests::Collected;
+use crate::tariff::Tariff;
 
 /// How one user stands with the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct RequestPage {
 pub struct RequestRow {
     /// The exchange.
     pub receipt: Receipt,
+    /// The prices that it was admitted under.
+    pub tariff: Tariff,
     /// The nonce of the voucher that its fee is under.
     pub voucher: Option<u64>,
     /// That voucher has ended.

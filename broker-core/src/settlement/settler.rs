@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::account::UserId;
-use crate::chain::{BATCH_VOUCHERS_MAX, Chain, Landing};
+use crate::chain::{BATCH_VOUCHERS_MAX, Chain, ChainError, Landing, Verdict};
 use crate::clock::Clock;
 use crate::command::{Applied, Binding, Command, OpenVoucher, Seal, Settle};
 use crate::ledger::LedgerError;
@@ -223,14 +223,52 @@ impl Settler {
             }
         }
         for some in batch.chunks(BATCH_VOUCHERS_MAX) {
-            report.submitted =
-                report.submitted.saturating_add(some.len().try_into().unwrap_or(u64::MAX));
+            let some = self.payable(some, report).await;
+            if some.is_empty() {
+                continue;
+            }
+            let count = u64::try_from(some.len()).unwrap_or(u64::MAX);
+            report.submitted = report.submitted.saturating_add(count);
             // An error is no verdict: the transaction may be on its way all the same.
-            if let Err(error) = self.chain.submit(some.to_vec()).await {
+            if let Err(error) = self.chain.submit(some).await {
                 report.problems.push(error.to_string());
             }
         }
         Ok(())
+    }
+
+    /// Those that the contract would take now. The others would cost gas, again and again.
+    async fn payable(
+        &self,
+        batch: &[SignedVoucher],
+        report: &mut PassReport,
+    ) -> Vec<SignedVoucher> {
+        let mut payable = Vec::new();
+        let mut parts = vec![batch];
+        while let Some(part) = parts.pop() {
+            let verdicts = match self.chain.rehearse(part.to_vec()).await {
+                Ok(verdicts) => verdicts,
+                // Too many for one block, or one that the contract stumbles over.
+                Err(ChainError::Reverted(_)) if part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                    continue;
+                }
+                Err(error) => {
+                    report.problems.push(error.to_string());
+                    continue;
+                }
+            };
+            for (signed, verdict) in part.iter().zip(verdicts) {
+                match verdict {
+                    verdict if verdict.is_taken() => payable.push(*signed),
+                    // It landed since we looked.
+                    Verdict::InvalidNonce => {}
+                    verdict => report.refused.push((signed.voucher.user, verdict)),
+                }
+            }
+        }
+        payable
     }
 
     /// The voucher with a signature of `paying`: one that is there, or one that is added. Nothing

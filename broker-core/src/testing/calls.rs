@@ -10,7 +10,7 @@ use super::{Fault, SimChain};
 use crate::account::UserId;
 use crate::chain::{
     AccountView, BATCH_VOUCHERS_MAX, Chain, ChainError, ChainFuture, Landing, Payment, Service,
-    ServiceParams, Terms,
+    ServiceParams, Terms, Verdict,
 };
 use crate::digest::Digest32;
 use crate::money::Neuron;
@@ -46,6 +46,15 @@ impl Chain for SimChain {
                 1..=BATCH_VOUCHERS_MAX => Ok(state.gas_of(&batch)),
                 _ => Err(ChainError::Reverted("TooManySettlements".to_owned())),
             }
+        })
+    }
+
+    fn rehearse(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, Vec<Verdict>> {
+        self.call(move |state| {
+            state.remember(&batch);
+            let mut contracts = state.head().contracts.clone();
+            let statuses = batch.iter().map(|voucher| contracts.settle(voucher).0);
+            Ok(statuses.map(|status| Verdict::of(status as u8)).collect())
         })
     }
 

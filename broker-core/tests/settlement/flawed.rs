@@ -1,7 +1,7 @@
 //! Bugs that the runs have to find: a harness that finds nothing proves nothing.
 
 use broker_core::chain::{
-    AccountView, Chain, ChainFuture, Landing, Payment, Service, ServiceParams, Terms,
+    AccountView, Chain, ChainFuture, Landing, Payment, Service, ServiceParams, Terms, Verdict,
 };
 use broker_core::testing::SimChain;
 use broker_core::{Address, Digest32, Domain, SignedVoucher, UserId};
@@ -59,6 +59,10 @@ impl Chain for Flawed {
 
     fn gas(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, u64> {
         self.chain.gas(batch)
+    }
+
+    fn rehearse(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, Vec<Verdict>> {
+        self.chain.rehearse(batch)
     }
 
     fn submit(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, Vec<Digest32>> {

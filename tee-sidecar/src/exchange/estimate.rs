@@ -31,7 +31,7 @@ pub struct Estimate {
     pub issued_at: u64,
     /// Until when the prices are meant to stay, in milliseconds since 1970.
     pub expires_at: u64,
-    /// What is signed; see [`text`].
+    /// What is signed.
     pub text: String,
     /// The attested key's `personal_sign` over the text.
     pub signature: String,

@@ -171,6 +171,7 @@ impl Services {
         }
         self.turn(Page { current: Some(wanted.clone()), pending: None })?;
         self.steer(Some(&wanted), &params);
+        network.settler.check().await;
         tracing::info!(name = wanted.name, model = wanted.model, "the service is registered");
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use broker_core::chain::Verdict;
 use broker_core::settlement::{Obstacle, PassReport, SettleError, Settler, self_check};
 use broker_core::{Neuron, Timestamp};
 use tokio::sync::{Notify, oneshot};
@@ -32,6 +33,8 @@ pub struct Status {
     pub problems: Vec<String>,
     /// What stands in the way of settlement.
     pub obstacles: Vec<Obstacle>,
+    /// Vouchers that the contract would refuse for what this sidecar is: no fees can be collected.
+    pub refused: Vec<String>,
     /// Vouchers whose end is not known yet.
     pub open: u64,
     /// What the chain paid since the start, in neuron.
@@ -223,10 +226,18 @@ impl Shared {
         for problem in &report.problems {
             tracing::warn!(problem, "settlement");
         }
+        for (user, verdict) in &report.refused {
+            tracing::error!(%user, %verdict, "the contract refuses a voucher: it is not sent");
+        }
         status.open = report.open;
         if is_pass {
             status.passes = status.passes.saturating_add(1);
             status.problems = report.problems;
+            // Without its user's word a voucher waits, and stands in nobody else's way.
+            let refused = report.refused.iter();
+            let refused = refused.filter(|(_, verdict)| *verdict != Verdict::NoTeeSigner);
+            status.refused =
+                refused.map(|(user, verdict)| format!("voucher of {user}: {verdict}")).collect();
             status.last_pass = Some(now);
         }
     }
@@ -242,7 +253,8 @@ impl Shared {
         if !is_silent {
             *self.answered.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
-        let reasons: Vec<String> = check.obstacles.iter().map(ToString::to_string).collect();
+        let mut reasons: Vec<String> = check.obstacles.iter().map(ToString::to_string).collect();
+        reasons.extend(self.read().refused.iter().cloned());
         if reasons != self.gate.reasons() {
             for reason in &reasons {
                 tracing::warn!(reason, "fees cannot be collected: paid requests are refused");

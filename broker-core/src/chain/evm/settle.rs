@@ -11,7 +11,7 @@ use crate::chain::evm::node::Draft;
 use crate::chain::evm::revert::verdict;
 use crate::chain::evm::rpc::RpcError;
 use crate::chain::evm::wallet::Memory;
-use crate::chain::{BATCH_VOUCHERS_MAX, ChainError};
+use crate::chain::{BATCH_VOUCHERS_MAX, ChainError, Verdict};
 use crate::digest::Digest32;
 use crate::money::Neuron;
 use crate::voucher::SignedVoucher;
@@ -28,6 +28,20 @@ impl EvmChain {
     /// The gas that settling `batch` takes.
     pub(super) async fn estimate(&self, batch: &[SignedVoucher]) -> Result<u64, ChainError> {
         self.rpc.estimate(&self.settlement(batch)).await.map_err(verdict)
+    }
+
+    /// What the contract would answer to a transaction with `batch`.
+    pub(super) async fn verdicts(
+        &self,
+        batch: &[SignedVoucher],
+    ) -> Result<Vec<Verdict>, ChainError> {
+        let answer = self.rpc.rehearse(&self.settlement(batch)).await.map_err(verdict)?;
+        let statuses = settleFeesWithTEECall::abi_decode_returns(&answer);
+        let statuses = statuses.map_err(|_| ChainError::Node(NO_STATUSES.to_owned()))?;
+        if statuses.len() != batch.len() {
+            return Err(ChainError::Node(NO_STATUSES.to_owned()));
+        }
+        Ok(statuses.into_iter().map(Verdict::of).collect())
     }
 
     /// Sends every voucher that can be sent. What one voucher suffers stops no other; a node that
@@ -132,3 +146,5 @@ fn item(signed: &SignedVoucher) -> Settlement {
         signature: signed.signature.0.to_vec().into(),
     }
 }
+
+const NO_STATUSES: &str = "the contract does not answer with a status for each voucher";

@@ -165,7 +165,9 @@ impl Pages {
                 let voucher = voucher.map(|(nonce, _)| *nonce);
                 let open = known.open.as_ref().map(|open| open.voucher.nonce);
                 let settled = voucher.is_some() && voucher != open;
-                rows.push((*entry, RequestRow { receipt, voucher, settled }));
+                let hold = self.keys.get(id).and_then(|key| self.holds.get(key));
+                let tariff = hold.map(|known| known.hold.tariff.clone()).unwrap_or_default();
+                rows.push((*entry, RequestRow { receipt, tariff, voucher, settled }));
             }
         }
         rows.retain(|(_, row)| query.processed.is_none_or(|wanted| wanted == row.settled));

@@ -23,6 +23,9 @@ pub(super) const ENTRY: &str = "e.seq, e.kind, e.user, e.key, e.memo, e.at, t.de
 pub(super) const HOLD: &str = "h.key, h.fingerprint, h.receipt, h.user, h.amount, \
      h.input_price, h.output_price, h.schedule, h.expires";
 
+/// Part of [`HOLD`].
+pub(super) const TARIFF: &str = "h.input_price, h.output_price, h.schedule";
+
 pub(super) const VOUCHER: &str = "v.user, v.nonce, v.provider, v.total, v.requests_hash";
 
 pub(super) const RECEIPT: &str = "r.id, r.user, r.outcome, r.status, r.input, r.cached_input, \
@@ -88,7 +91,8 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
         })
     }
 
-    fn tariff(&mut self) -> rusqlite::Result<Tariff> {
+    /// The columns of [`TARIFF`].
+    pub(super) fn tariff(&mut self) -> rusqlite::Result<Tariff> {
         let (input, output): (Neuron, Neuron) = (self.take()?, self.take()?);
         let schedule: Option<Vec<u8>> = self.take()?;
         let column = self.next.saturating_sub(1);

@@ -10,7 +10,7 @@ use crate::ledger::statement::{RequestPage, RequestQuery, RequestRow, Statement}
 use crate::money::Neuron;
 
 use super::collect;
-use super::rows::{Columns, RECEIPT};
+use super::rows::{Columns, RECEIPT, TARIFF};
 use super::values::Count;
 use super::write;
 
@@ -82,7 +82,8 @@ pub(super) fn requests(db: &Connection, query: &RequestQuery) -> Result<RequestP
         page.total = page.total.saturating_add(1);
     }
     let sql = format!(
-        "SELECT {RECEIPT}, v.nonce, s.entry IS NOT NULL FROM {source} WHERE {wanted} \
+        "SELECT {RECEIPT}, {TARIFF}, v.nonce, s.entry IS NOT NULL FROM {source} \
+         JOIN hold h ON h.key = r.key WHERE {wanted} \
          ORDER BY r.entry DESC LIMIT ?3 OFFSET ?4"
     );
     let mut statement = snapshot.prepare_cached(&sql)?;
@@ -90,10 +91,10 @@ pub(super) fn requests(db: &Connection, query: &RequestQuery) -> Result<RequestP
     let values = params![query.user, query.processed, most(query.limit), most(query.offset)];
     let rows = statement.query_map(values, |row| {
         let mut columns = Columns::of(row);
-        let receipt = columns.receipt()?;
+        let (receipt, tariff) = (columns.receipt()?, columns.tariff()?);
         let voucher: Option<Count> = columns.take()?;
         let voucher = voucher.map(|Count(nonce)| nonce);
-        Ok(RequestRow { receipt, voucher, settled: columns.take()? })
+        Ok(RequestRow { receipt, tariff, voucher, settled: columns.take()? })
     })?;
     page.items = rows.collect::<rusqlite::Result<_>>()?;
     Ok(page)

@@ -13,7 +13,19 @@ use super::values::Check;
 pub(super) fn schedule(check: &mut Check, raw: &RawService) -> Option<Arc<Schedule>> {
     let tiers = tiers(check, &raw.tiered_pricing.tiers);
     let cache = cache(check, &raw.cache_token_billing);
-    (!tiers.is_empty() || cache.is_some()).then(|| Arc::new(Schedule { tiers, cache }))
+    if tiers.is_empty() && cache.is_none() {
+        return None;
+    }
+    match Schedule::new(tiers, cache) {
+        Ok(schedule) => Some(Arc::new(schedule)),
+        // What is wrong with one entry has been noted before; this is about all of them.
+        Err(error) => {
+            if check.problems.is_empty() {
+                check.refuse_key(TIERS, error.to_string());
+            }
+            None
+        }
+    }
 }
 
 fn tiers(check: &mut Check, raw: &[RawTier]) -> Vec<Tier> {

@@ -75,6 +75,9 @@ fn read_query(query: &Query) -> Result<RequestQuery, String> {
 fn shown(row: &RequestRow, service: Option<&str>) -> Value {
     let receipt = &row.receipt;
     let time = rfc3339(receipt.served_at.0);
+    // A fee that was cut down to its hold is cut on the side of the prompt.
+    let output_fee = row.tariff.output_fee(&receipt.usage).unwrap_or(receipt.fee).min(receipt.fee);
+    let input_fee = receipt.fee.checked_sub(output_fee).unwrap_or_default();
     json!({
         "id": receipt.id,
         "createdAt": time,
@@ -83,6 +86,8 @@ fn shown(row: &RequestRow, service: Option<&str>) -> Value {
         "serviceName": service,
         "nonce": row.voucher.map(|nonce| nonce.to_string()),
         "fee": receipt.fee,
+        "inputFee": input_fee,
+        "outputFee": output_fee,
         "inputCount": receipt.usage.input,
         "outputCount": receipt.usage.output,
         "requestHash": receipt.request_hash.to_string(),

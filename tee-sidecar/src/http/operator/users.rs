@@ -3,7 +3,6 @@
 use actix_web::{HttpResponse, web};
 use broker_core::UserId;
 use broker_core::ledger::statement::Statement;
-use broker_core::settlement::mirror;
 use serde_json::{Value, json};
 
 use super::super::AppState;
@@ -39,12 +38,8 @@ pub(super) async fn sync(state: web::Data<AppState>) -> Result<HttpResponse, Ref
     let network = network(&state, context)?;
     let statements = read(&state, context, |reader| reader.statements()).await?;
     for known in statements.iter().filter(|known| known.books.nonce.is_some()) {
-        let view = network.chain.account(known.user).await;
-        let view = view.map_err(|error| Refused::bad(context, error.to_string()))?;
-        if let Err(error) = mirror(&network.store, known.user, &view).await {
-            tracing::error!(%error, "the ledger cannot be written");
-            return Err(Refused::new(context, Fault::Internal));
-        }
+        let read = network.accounts.reread(known.user).await;
+        read.map_err(|fault| Refused::new(context, fault))?;
     }
     Ok(HttpResponse::Accepted().finish())
 }
