@@ -23,6 +23,8 @@ pub(crate) struct Trap(Mutex<State>);
 struct State {
     /// How many calls are let through first, and who ends then.
     set: Option<(u32, Victim)>,
+    /// The method whose calls count; all of them where it is empty.
+    method: &'static str,
     /// The method of the last call that was counted.
     last: String,
     /// Whether its call was made.
@@ -43,8 +45,13 @@ pub(super) struct Victim {
 impl Trap {
     /// From now on `process` may make so many calls, and ends at the next one.
     pub(crate) fn set(&self, process: u32, calls: u32, moment: Moment) {
+        self.set_for("", process, calls, moment);
+    }
+
+    /// The same where only calls of one method count.
+    pub(crate) fn set_for(&self, method: &'static str, process: u32, calls: u32, moment: Moment) {
         let set = Some((calls, Victim { process, moment }));
-        *self.0.lock().unwrap() = State { set, ..State::default() };
+        *self.0.lock().unwrap() = State { set, method, ..State::default() };
     }
 
     /// Waits until nobody has called for a while.
@@ -81,6 +88,9 @@ impl Trap {
         let mut state = self.0.lock().unwrap();
         state.calls += 1;
         let (left, victim) = state.set?;
+        if !method.starts_with(state.method) {
+            return None;
+        }
         method.clone_into(&mut state.last);
         if left > 0 {
             state.set = Some((left - 1, victim));
