@@ -108,6 +108,25 @@ pub(super) fn exists(key: &str) -> bool {
     is_value(key) || all().chain(later).any(is_within)
 }
 
+/// Keys of 0G's own provider broker that mean nothing here, and what to write instead.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("networks", "write network with url, chainID, contractAddress and privateKeys"),
+    ("contractAddress", "write network.contractAddress"),
+    ("gasPrice", "the network is asked for it; network.maxGasPrice caps it"),
+    ("maxGasPrice", "write network.maxGasPrice"),
+    ("network.transactionLimit", "gas is estimated; leave it out"),
+    ("network.gasEstimationBuffer", "gas is estimated; leave it out"),
+    ("allowOrigins", "write server.allowOrigins"),
+    ("database", "the ledger is one file: ledger.url"),
+    ("service.targetUrl", "write upstream.url, or register the service with its URL"),
+    ("interval.reconciliationProcessor", "the chain is asked all the time; leave it out"),
+];
+
+/// What a host who comes from there is told.
+pub(super) fn elsewhere(key: &str) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(theirs, _)| *theirs == key).map(|(_, rule)| *rule)
+}
+
 /// The known key that takes the fewest edits to reach from `key`, whatever the case.
 pub(super) fn nearest(key: &str) -> String {
     if let Some((list, keys, index, leaf)) = entry_of(key) {

@@ -193,6 +193,9 @@ fn unknown_key(key: &str, place: &str) -> Problem {
     if !key.chars().all(is_plain) || key.len() > KEY_CHARS_MAX {
         return Problem::of(WHOLE, format!("has a malformed key{place}"));
     }
+    if let Some(rule) = keys::elsewhere(key) {
+        return Problem::of(key, format!("is a key of 0G's provider broker; {rule}{place}"));
+    }
     let nearest = keys::nearest(key);
     Problem::of(key, format!("is no key of this program; the nearest is {nearest}{place}"))
 }

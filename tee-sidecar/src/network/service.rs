@@ -33,7 +33,10 @@ pub enum ServiceError {
     #[error("service already exists in contract")]
     Exists,
     /// No service of this name is registered.
-    #[error("no service of this name is registered")]
+    #[error(
+        "no service of this name was registered here; where GET /v1/contract-service shows one, \
+         POST /v1/service takes it over"
+    )]
     Unknown,
     /// Clients could not be told where to go.
     #[error("servingUrl is not configured; set it to this sidecar's public address and restart")]

@@ -83,6 +83,8 @@ const BAD: &[Row] = &[
     ("auth: {mode: apiKeys, apiKeys: [{acount: a}]}", "auth.apiKeys[0].acount", None,
      "nearest is auth.apiKeys[0].account"),
     ("server: {tlss: {}}", "server.tlss", None, "is no key of this program"),
+    ("networks: {ethereum0g: {}}", "networks", None, "write network with url, chainID"),
+    ("network: {transactionLimit: 1}", "network.transactionLimit", None, "gas is estimated"),
     ("upstream: {url: http://a, url: http://b}", "upstream.url", None, "more than once"),
     ("log: {format: text}\nlog: {format: json}", "log", None, "more than once"),
     ("limits: 7", "limits", None, "must be a section"),
