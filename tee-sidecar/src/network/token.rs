@@ -130,7 +130,7 @@ impl Message<'_> {
             if self.expires_at == 0 {
                 return Err(EPHEMERAL_FOR_EVER);
             }
-            // From when it says that it was made, and from now: a date to come would let it live on.
+            // From when it says that it was made, and from now: a date to come would prolong it.
             let latest = now.plus_millis(EPHEMERAL_MILLIS_MAX + CLOCKS_APART_MILLIS);
             let lives = self.expires_at.saturating_sub(self.timestamp);
             if lives > EPHEMERAL_MILLIS_MAX || self.expires_at > latest.0 {
