@@ -39,6 +39,9 @@ async fn estimate(
     ids: &Ids,
 ) -> Result<Estimate, Fault> {
     let user = state.auth.account(request).await?;
+    if let Some(network) = &state.network {
+        network.gate.pass()?;
+    }
     let _permit = state.exchange.enter(user)?;
     let body = body::read(request, payload, state.request_bytes_max).await?;
     state.exchange.estimate(body, &ids.request).await
