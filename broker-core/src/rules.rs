@@ -31,6 +31,8 @@ pub struct View {
     pub books: Books,
     /// The account's open voucher.
     pub open: Option<OpenVoucher>,
+    /// The last entry of the ledger.
+    pub last_entry: u64,
     /// What the receipts that a seal names come to; `None` where it names none that exist.
     pub collected: Option<Collected>,
 }
@@ -290,9 +292,7 @@ fn check(view: &View, effects: &Effects<'_>) -> Result<(), Broken> {
     }
     let sum = |a: Neuron, b: Neuron| a.checked_add(b).ok_or(Broken("a sum leaves its range"));
     match effects.record {
-        Record::Cover(_) | Record::Escrow(..) if committed != spent_before => {
-            Err(Broken("a cover touches a hold"))
-        }
+        Record::Cover(_) if committed != spent_before => Err(Broken("a cover touches a hold")),
         Record::Hold(_) if committed > after.cover => Err(Broken("a hold is not covered")),
         Record::Hold(hold) if after.held != sum(before.held, hold.amount)? => {
             Err(Broken("a hold sets another amount aside"))
@@ -310,8 +310,8 @@ fn check(view: &View, effects: &Effects<'_>) -> Result<(), Broken> {
             };
             if fee == charged { Ok(()) } else { Err(Broken("another fee than the receipt's")) }
         }
-        Record::Cover(_) | Record::Hold(_) | Record::Escrow(..) => Ok(()),
-        Record::Seal(..) | Record::Settle(_) => collect::check(view, effects),
+        Record::Cover(_) | Record::Hold(_) => Ok(()),
+        Record::Escrow(..) | Record::Seal(..) | Record::Settle(_) => collect::check(view, effects),
         Record::Binding(_) | Record::Countersign(_) | Record::Freeze(_) => {
             let still = Account { frozen: before.frozen, ..*after } == *before;
             if still { Ok(()) } else { Err(Broken("money moves where none is to move")) }

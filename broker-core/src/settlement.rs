@@ -103,3 +103,10 @@ pub struct PassReport {
     /// What else the operator should know of.
     pub problems: Vec<String>,
 }
+
+impl PassReport {
+    fn say_unread(&mut self, unread: &[(UserId, ChainError)]) {
+        let texts = unread.iter().map(|(user, error)| format!("{user}: {error}"));
+        self.problems.extend(texts);
+    }
+}

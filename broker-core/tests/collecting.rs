@@ -8,7 +8,7 @@ mod books;
 use books::{NOW, capture, hold, neuron, user};
 use broker_core::chain::{Block, Payment};
 use broker_core::{
-    Address, Applied, Binding, Command, Decision, Digest32, Domain, Ledger, LedgerReader,
+    Address, Applied, Binding, Command, Cover, Decision, Digest32, Domain, Ledger, LedgerReader,
     LocalSigner, MemoryLedger, Refusal, RequestQuery, Seal, Settle, SignedVoucher, Signer,
     SqliteLedger, SqliteReader, UserId, Voucher,
 };
@@ -252,6 +252,7 @@ fn a_ledger_belongs_to_one_provider() {
 
 #[derive(Clone, Debug)]
 enum Op {
+    Prepay(u8, u128),
     Escrow(u8, u128, u64),
     Charge(u8, u128),
     Seal(u8),
@@ -263,6 +264,7 @@ enum Op {
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let user = || 1..4_u8;
     let op = prop_oneof![
+        1 => (user(), 0..500_u128).prop_map(|(u, credit)| Op::Prepay(u, credit)),
         3 => (user(), 0..500_u128, 0..3_u64).prop_map(|(u, c, n)| Op::Escrow(u, c, n)),
         8 => (user(), 0..40_u128).prop_map(|(u, fee)| Op::Charge(u, fee)),
         4 => user().prop_map(Op::Seal),
@@ -298,10 +300,19 @@ fn play(rig: &mut Rig, n: u8, op: Op, charged: &mut [u128; 4], paid: &mut [u128;
         open.into_iter().find(|open| open.voucher.user == user(who))
     };
     match op {
+        Op::Prepay(who, credit) => {
+            let cover = Cover::UpTo(neuron(credit));
+            let _ = rig.one(&Command::Mirror { user: user(who), cover });
+        }
         Op::Escrow(who, cover, nonce) => {
             let known = rig.reader.statement(&user(who)).unwrap();
-            let known = known.and_then(|known| known.books.nonce).unwrap_or_default();
-            let _ = rig.escrow(user(who), cover, (known + nonce).saturating_sub(1));
+            let [_, earned, _] = rig.owed(user(who));
+            let known = known.and_then(|known| known.books.nonce);
+            let seen = (known.unwrap_or_default() + nonce).saturating_sub(1);
+            if rig.escrow(user(who), cover, seen).is_ok() && known.is_none() {
+                // What was earned before was paid in another way.
+                charged[usize::from(who)] -= earned;
+            }
         }
         Op::Charge(who, fee) => {
             let held = hold(n, user(who), fee + 1);

@@ -33,13 +33,19 @@ fn a_ledger_of_version_1_keeps_every_entry_and_goes_on() {
     let report = ledger.audit().unwrap();
     assert_eq!((report.entries, report.receipts, report.transfers), (13, 4, 13));
     assert_eq!((report.head.to_string().as_str(), report.fault), (HEAD, None));
-    // The open hold can still end, and what was earned before can be collected.
+    // The open hold can still end. What was earned before the escrow was seen was paid in another
+    // way, and what comes after it can be collected.
     ledger.apply(&[capture(&hold(4, user(1), 7), 3)], NOW).unwrap().remove(0).unwrap();
     let escrow = Command::Escrow { user: user(1), cover: neuron(100), nonce: 0 };
     ledger.apply(&[escrow], NOW).unwrap().remove(0).unwrap();
     let reader = SqliteReader::open(&path).unwrap();
+    assert!(reader.unsealed(&user(1)).unwrap().is_none());
+    let held = hold(7, user(1), 9);
+    for command in [Command::Reserve(held.clone()), capture(&held, 9)] {
+        ledger.apply(&[command], NOW).unwrap().remove(0).unwrap();
+    }
     let unsealed = reader.unsealed(&user(1)).unwrap().unwrap();
-    assert_eq!((unsealed.collected.total(), unsealed.collected.receipts()), (neuron(28), 3));
+    assert_eq!((unsealed.collected.total(), unsealed.collected.receipts()), (neuron(9), 1));
     assert_eq!(ledger.audit().unwrap().fault, None);
     drop(ledger);
     assert_eq!(SqliteLedger::open(&path).unwrap().audit().unwrap().fault, None);

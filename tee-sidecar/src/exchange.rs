@@ -172,6 +172,17 @@ impl Exchange {
         head.await.unwrap_or(Err(Fault::Internal))
     }
 
+    /// Whether `user` is one whose work may be taken. Asked before [`Self::enter`].
+    ///
+    /// # Errors
+    /// What the user is told instead.
+    pub async fn greet(&self, user: UserId) -> Result<(), Fault> {
+        match &self.shared.funds {
+            Some(funds) => funds.greet(user).await,
+            None => Ok(()),
+        }
+    }
+
     /// A request for the served model.
     async fn read(
         &self,

@@ -110,6 +110,7 @@ impl EntryKind {
                 | (Self::Capture, Held, Available)
                 | (Self::Release, Held, Available)
                 | (Self::Seal, Earned, Vouchered)
+                | (Self::Escrow, Earned, World)
                 | (Self::Settle, Vouchered, World | Earned)
         )
     }

@@ -65,7 +65,13 @@ fn escrow(view: &View, user: UserId, cover: Neuron, nonce: u64) -> Result<Plan<'
     plan.unlimited = false;
     plan.steps = [cover_step(view.account.cover, cover), NO_STEP, NO_STEP];
     if view.books.nonce.is_none() {
-        plan.books = Some(Books { nonce: Some(nonce), ..view.books });
+        // What was earned before the escrow was first seen was prepaid or billed in another way:
+        // it leaves the books, and no voucher ever asks for it.
+        let before = cover.checked_add(view.account.earned).ok_or(Refusal::OutOfRange)?;
+        let closed = (Bucket::Earned, Bucket::World, view.account.earned);
+        plan.steps = [cover_step(view.account.cover, before), closed, NO_STEP];
+        let sealed_to = view.last_entry;
+        plan.books = Some(Books { nonce: Some(nonce), sealed_to, carry: Neuron::ZERO });
     }
     Ok(plan)
 }
@@ -147,9 +153,18 @@ fn freeze(view: &View, user: UserId, nonce: u64) -> Result<Plan<'static>, Refusa
     Ok(plan(view, user, Record::Freeze(nonce), Applied::Frozen))
 }
 
-/// What must hold after a voucher was made or ended.
+/// What must hold after an escrow was seen, and after a voucher was made or ended.
 pub(super) fn check(view: &View, effects: &Effects<'_>) -> Result<(), Broken> {
     let (before, after) = (&view.account, &effects.account);
+    if let Record::Escrow(cover, _) = effects.record {
+        let is_first = effects.books.is_some();
+        let earned = if is_first { Neuron::ZERO } else { before.earned };
+        let kept = (after.held, after.vouchered, after.earned);
+        return match kept == (before.held, before.vouchered, earned) && after.cover == cover {
+            true => Ok(()),
+            false => Err(Broken("a view of an escrow moves something else than its cover")),
+        };
+    }
     let books = effects.books.ok_or(Broken("a voucher leaves the books as they are"))?;
     let out = Broken("a sum leaves its range");
     if after.held != before.held {

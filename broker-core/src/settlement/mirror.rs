@@ -48,6 +48,12 @@ pub async fn mirror(
         return store.apply(command).await.map(|_| Mirrored::Absent);
     };
     let (cover, nonce) = (view.cover(), settled.nonce);
+    // A voucher of the software before us may be on its way to finality: its nonce is the one to
+    // begin with.
+    let is_new = known.as_ref().is_none_or(|known| known.books.nonce.is_none());
+    if is_new && view.latest_nonce() != nonce {
+        return Ok(Mirrored::Stale);
+    }
     let is_same = known.is_some_and(|known| {
         let settled =
             known.open.map_or(known.books.nonce, |open| open.voucher.nonce.checked_sub(1));

@@ -31,12 +31,11 @@ pub struct Plan {
     pub gas_cost: Neuron,
     /// What they owe, in neuron.
     pub amount: Neuron,
+    /// Users whose escrow could not be read, and why: the next look asks again.
+    pub unread: Vec<(UserId, ChainError)>,
 }
 
 /// Looks at every user who owes. `asked` collects from all of them, whatever the policy.
-///
-/// # Errors
-/// The chain gave no answer.
 pub async fn plan(
     statements: &[Statement],
     chain: &dyn Chain,
@@ -44,7 +43,7 @@ pub async fn plan(
     terms: &Terms,
     now: Timestamp,
     asked: bool,
-) -> Result<Plan, ChainError> {
+) -> Plan {
     let mut plan = Plan::default();
     let owing = statements.iter().filter(|known| {
         !known.account.earned.is_zero() && known.open.is_none() && !known.account.frozen
@@ -52,7 +51,13 @@ pub async fn plan(
     // What a user's share of a transaction costs, when others share it too.
     let gas = gas_cost(2, terms.gas_price).checked_sub(gas_cost(1, terms.gas_price));
     for known in owing {
-        let view = chain.account(known.user).await?;
+        let view = match chain.account(known.user).await {
+            Ok(view) => view,
+            Err(error) => {
+                plan.unread.push((known.user, error));
+                continue;
+            }
+        };
         let due = due(known, &view, terms, gas.unwrap_or_default());
         let wish = (asked && !due.balance.is_zero()).then_some(Reason::Asked);
         let reason = policy.due(&due, now).or(wish);
@@ -65,7 +70,7 @@ pub async fn plan(
     if due > 0 {
         plan.gas_cost = gas_cost(u64::try_from(due).unwrap_or(u64::MAX), terms.gas_price);
     }
-    Ok(plan)
+    plan
 }
 
 fn due(known: &Statement, view: &AccountView, terms: &Terms, gas: Neuron) -> Due {

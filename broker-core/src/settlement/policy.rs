@@ -88,7 +88,12 @@ impl Policy {
                 return Some(Reason::Refund);
             }
         }
-        if due.earned >= self.min_fee.max(due.gas) {
+        // More than the escrow has is not paid, and what is paid has to be worth its gas.
+        let collectable = due.earned.min(due.balance);
+        if collectable < due.gas {
+            return None;
+        }
+        if collectable >= self.min_fee {
             return Some(Reason::Amount);
         }
         // Whole percents: earned / balance > percent / 100, within the range of money.
@@ -129,6 +134,9 @@ mod tests {
             (Due { balance: n(0), earned: n(9_000), ..base }, None),
             (Due { earned: n(1_000), ..base }, Some(Reason::Amount)),
             (Due { earned: n(1_000), gas: n(1_001), ..base }, None),
+            (Due { earned: n(5_000), balance: n(900), ..base }, Some(Reason::Share)),
+            (Due { earned: n(5_000), balance: n(499), ..base }, None),
+            (Due { oldest: Some(Timestamp(0)), gas: n(901), ..base }, None),
             (Due { balance: n(1_700), ..base }, Some(Reason::Share)),
             (Due { balance: n(1_900), ..base }, None),
             (Due { oldest: Some(Timestamp(989_999)), ..base }, Some(Reason::Age)),

@@ -39,7 +39,7 @@ impl Settler {
     pub async fn pass(&self, asked: bool) -> Result<PassReport, SettleError> {
         self.bind().await?;
         let mut report = PassReport::default();
-        self.resolve_into(&mut report).await?;
+        self.resolve_into(&mut report, Frozen::Too).await?;
         let check = self_check(&*self.chain, self.signer.address()).await;
         report.obstacles.clone_from(&check.obstacles);
         if let Some(super::Obstacle::Chain(error)) = check.obstacles.first() {
@@ -47,19 +47,20 @@ impl Settler {
         }
         self.seal_due(&check, asked, &mut report).await?;
         self.submit(&check, &mut report).await?;
-        self.resolve_into(&mut report).await?;
-        report.open = self.open()?.len().try_into().unwrap_or(u64::MAX);
+        self.resolve_into(&mut report, Frozen::Left).await?;
+        report.open = self.count_open()?;
         Ok(report)
     }
 
-    /// Writes down what became of open vouchers, and nothing else.
+    /// Writes down what became of open vouchers, and nothing else. Those of frozen users are left
+    /// to a pass.
     ///
     /// # Errors
     /// As [`Self::pass`].
     pub async fn resolve(&self) -> Result<PassReport, SettleError> {
         let mut report = PassReport::default();
-        self.resolve_into(&mut report).await?;
-        report.open = self.open()?.len().try_into().unwrap_or(u64::MAX);
+        self.resolve_into(&mut report, Frozen::Left).await?;
+        report.open = self.count_open()?;
         Ok(report)
     }
 
@@ -77,12 +78,30 @@ impl Settler {
         if bound == ours { Ok(()) } else { Err(SettleError::BoundElsewhere) }
     }
 
+    /// Those of frozen users wait for the operator, and nobody waits for them.
+    fn count_open(&self) -> Result<u64, LedgerError> {
+        let mut count: u64 = 0;
+        for open in self.open()? {
+            let account = self.store.reader().account(&open.voucher.user)?;
+            count = count.saturating_add(u64::from(!account.frozen));
+        }
+        Ok(count)
+    }
+
     fn open(&self) -> Result<Vec<OpenVoucher>, LedgerError> {
         self.store.reader().open_vouchers()
     }
 
-    async fn resolve_into(&self, report: &mut PassReport) -> Result<(), SettleError> {
+    async fn resolve_into(
+        &self,
+        report: &mut PassReport,
+        frozen: Frozen,
+    ) -> Result<(), SettleError> {
         for open in self.open()? {
+            let account = self.store.reader().account(&open.voucher.user)?;
+            if account.frozen && frozen == Frozen::Left {
+                continue;
+            }
             let Some((key, _)) = open.signatures.first() else { continue };
             let Some(signed) = open.signed_by(key) else { continue };
             let landing = match self.chain.landing(signed, open.since).await {
@@ -143,7 +162,8 @@ impl Settler {
     ) -> Result<(), SettleError> {
         let now = self.clock.now();
         let statements = self.store.reader().statements()?;
-        let plan = plan(&statements, &*self.chain, &self.policy, &check.terms, now, asked).await?;
+        let plan = plan(&statements, &*self.chain, &self.policy, &check.terms, now, asked).await;
+        report.say_unread(&plan.unread);
         for planned in &plan.users {
             match mirror(&*self.store, planned.user, &planned.view).await? {
                 Mirrored::Taken => {}
@@ -151,7 +171,13 @@ impl Settler {
                     report.frozen.push(planned.user);
                     continue;
                 }
-                Mirrored::AfterSettlement | Mirrored::Stale | Mirrored::Absent => continue,
+                Mirrored::Stale => {
+                    // Behind what was settled, or a voucher from before us that is not final.
+                    let user = planned.user;
+                    report.problems.push(format!("the chain's view of {user} is not final yet"));
+                    continue;
+                }
+                Mirrored::AfterSettlement | Mirrored::Absent => continue,
             }
             // Vouchers of a key that the contract does not pay are not even made.
             let pays = check.paying_signer() == Some(self.signer.address());
@@ -170,10 +196,11 @@ impl Settler {
         report: &mut PassReport,
     ) -> Result<(), SettleError> {
         let user = planned.user;
-        let Some(unsealed) = self.store.reader().unsealed(&user)? else { return Ok(()) };
-        let Some(nonce) = unsealed.books.nonce.and_then(|known| known.checked_add(1)) else {
+        let Some(unsealed) = self.store.reader().unsealed(&user)? else {
+            report.problems.push(format!("{user} owes, and no receipt of it is found"));
             return Ok(());
         };
+        let nonce = unsealed.books.nonce.map_or(0, |known| known.saturating_add(1));
         // Something under this nonce or a later one is on its way already.
         if planned.view.latest_nonce() >= nonce {
             return Ok(());
@@ -213,7 +240,13 @@ impl Settler {
         let Some(paying) = check.paying_signer() else { return Ok(()) };
         let mut batch = Vec::new();
         for open in self.open()? {
-            let view = self.chain.account(open.voucher.user).await?;
+            let view = match self.chain.account(open.voucher.user).await {
+                Ok(view) => view,
+                Err(error) => {
+                    report.say_unread(&[(open.voucher.user, error)]);
+                    continue;
+                }
+            };
             let taken = view.latest_nonce() >= open.voucher.nonce;
             if taken || view.latest.is_none() {
                 continue;
@@ -300,7 +333,30 @@ impl Settler {
         if paying == self.signer.address() {
             return Ok(Vec::new());
         }
-        let open = self.open()?.into_iter().filter(|open| open.signed_by(&paying).is_some());
-        Ok(open.map(|open| (open.voucher.user, open.voucher.total)).collect())
+        let mut waiting = Vec::new();
+        for open in self.open()? {
+            let Some(signed) = open.signed_by(&paying) else { continue };
+            let user = open.voucher.user;
+            if self.store.reader().account(&user)?.frozen {
+                continue;
+            }
+            // What the contract would not take now can be signed again by the new key later.
+            let taken = match self.chain.rehearse(vec![signed]).await {
+                Ok(verdicts) => verdicts.iter().all(|verdict| verdict.is_taken()),
+                Err(ChainError::Reverted(_)) => false,
+                Err(error) => return Err(error.into()),
+            };
+            if taken {
+                waiting.push((user, open.voucher.total));
+            }
+        }
+        Ok(waiting)
     }
+}
+
+/// Whether vouchers of frozen users are looked up too: their search may go far back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Frozen {
+    Left,
+    Too,
 }

@@ -95,7 +95,10 @@ pub async fn preview(
     let signer = service.map_or(Address([0; 20]), |service| service.params.tee_signer);
     let check = self_check(chain, signer).await;
     let terms = chain.terms().await?;
-    let plan = plan(statements, chain, policy, &terms, now, false).await?;
+    let plan = plan(statements, chain, policy, &terms, now, false).await;
+    if let Some((_, error)) = plan.unread.first() {
+        return Err(error.clone());
+    }
     let mut lines = sums(&plan, &terms);
     let obstacles = check.obstacles.iter();
     lines.extend(obstacles.map(|obstacle| ("obstacle".to_owned(), obstacle.to_string())));

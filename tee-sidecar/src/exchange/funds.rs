@@ -12,6 +12,10 @@ pub type FundsFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Who knows where a user's cover comes from.
 pub trait Funds: Send + Sync {
+    /// Whether the user is one whose work may be taken: asked before a place is, so that people
+    /// without an account hold none.
+    fn greet(&self, user: UserId) -> FundsFuture<'_, Result<(), Fault>>;
+
     /// Whether the user's work is taken at all. Asked before anything is held, and so before
     /// anything is forwarded; the hold itself is the ledger's to give.
     fn admit(&self, user: UserId) -> FundsFuture<'_, Result<(), Fault>>;

@@ -31,6 +31,7 @@ async fn answer(
 ) -> Result<Answer, Fault> {
     let user = state.auth.account(request).await?;
     let client_key = client_key(request)?;
+    state.exchange.greet(user).await?;
     // Before the body is read: what is in memory is bounded by the places.
     let permit = state.exchange.enter(user)?;
     let body = body::read(request, payload, state.request_bytes_max).await?;

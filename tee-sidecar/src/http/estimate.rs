@@ -39,6 +39,7 @@ async fn estimate(
     ids: &Ids,
 ) -> Result<Estimate, Fault> {
     let user = state.auth.account(request).await?;
+    state.exchange.greet(user).await?;
     if let Some(network) = &state.network {
         network.gate.pass()?;
     }

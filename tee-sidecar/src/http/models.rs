@@ -89,6 +89,7 @@ pub(super) async fn list(
         ApiError::of(&request, fault)
     })?;
     let service = &state.service;
+    let advertised = shared.catalog.advertised();
     Ok(HttpResponse::Ok().json(json!({
         "object": "list",
         "data": [{
@@ -96,7 +97,7 @@ pub(super) async fn list(
             "canonical_id": model.name,
             "object": "model",
             "owned_by": "tee-sidecar",
-            "name": service.model.as_ref().unwrap_or(&model.name),
+            "name": advertised.as_ref().unwrap_or(&model.name),
             "type": service.kind,
             "max_model_len": model.context_tokens,
             "context_length": model.context_tokens,

@@ -68,6 +68,10 @@ impl Accounts {
         if let Some(view) = slot.known_since(now - FRESH) {
             return Ok(view);
         }
+        // Without an account on the chain nobody becomes less of a stranger by asking again.
+        if slot.is_stranger() {
+            self.strangers.take(peer).map_err(|_| busy())?;
+        }
         let usable = slot.known_since(now - USABLE);
         if slot.failed_since(now - FAILURE_PAUSE) {
             return usable.ok_or_else(unknown);
@@ -127,14 +131,13 @@ impl Accounts {
         if let Some(slot) = slots.get(&user) {
             return Ok(slot.clone());
         }
-        let busy = || Fault::RateLimited {
-            message: "too many unknown accounts at once; try again".into(),
-            retry_after: Duration::from_secs(1),
-        };
         self.strangers.take(peer).map_err(|_| busy())?;
         if slots.len() >= ACCOUNTS_MAX {
             let old = Instant::now() - FRESH;
-            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.known_since(old).is_some());
+            slots.retain(|_, slot| {
+                let is_kept = slot.known_since(old).is_some() && !slot.is_stranger();
+                Arc::strong_count(slot) > 1 || is_kept
+            });
         }
         if slots.len() >= ACCOUNTS_MAX {
             return Err(busy());
@@ -153,6 +156,11 @@ impl Slot {
         known.filter(|(at, _)| *at >= moment).map(|(_, view)| view)
     }
 
+    /// Asked for before, and without an account on the chain then.
+    fn is_stranger(&self) -> bool {
+        self.state().known.is_some_and(|(_, view)| view.latest.is_none())
+    }
+
     fn failed_since(&self, moment: Instant) -> bool {
         self.state().failed.is_some_and(|at| at >= moment)
     }
@@ -163,6 +171,13 @@ pub(super) fn unknown() -> Fault {
     Fault::Unavailable {
         message: "the chain cannot be asked about this account now; try again".into(),
         retry_after: Duration::from_secs(5),
+    }
+}
+
+fn busy() -> Fault {
+    Fault::RateLimited {
+        message: "too many unknown accounts at once; try again".into(),
+        retry_after: Duration::from_secs(1),
     }
 }
 

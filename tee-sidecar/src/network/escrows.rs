@@ -1,11 +1,10 @@
 //! Whether a user's work is taken: 0G's rules of admission, over the chain and the ledger.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_core::chain::{AccountView, Service};
 use broker_core::{Account, Neuron, UserId};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::accounts::{Accounts, USABLE, unknown};
@@ -18,22 +17,54 @@ pub struct Escrows {
     network: Arc<Network>,
     accounts: Arc<Accounts>,
     min_reserve: Neuron,
-    /// When the chain was asked for the service, and what it said.
-    service: Mutex<Option<(Instant, Option<Service>)>>,
+    known: Mutex<Known>,
+    /// Held while the chain is asked for the service.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// What is known of the service.
+#[derive(Default)]
+struct Known {
+    /// When the chain was asked, and what it said.
+    said: Option<(Instant, Option<Service>)>,
+    /// When it last said nothing.
+    failed: Option<Instant>,
+}
+
+impl Known {
+    fn fresh(&self) -> Option<Option<Service>> {
+        let (at, service) = self.said.as_ref()?;
+        let good = service.as_ref().is_some_and(|service| service.tee_signer_acknowledged);
+        let limit = if good { SERVICE_FRESH } else { BAD_SERVICE_FRESH };
+        (at.elapsed() < limit).then(|| service.clone())
+    }
+
+    fn usable(&self) -> Option<Option<Service>> {
+        let (at, service) = self.said.as_ref()?;
+        (at.elapsed() < USABLE).then(|| service.clone())
+    }
 }
 
 impl Escrows {
     /// Escrows that must hold `min_reserve` beyond what their users owe.
     pub fn new(network: Arc<Network>, accounts: Arc<Accounts>, min_reserve: Neuron) -> Self {
-        Self { network, accounts, min_reserve, service: Mutex::default() }
+        Self {
+            network,
+            accounts,
+            min_reserve,
+            known: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+        }
+    }
+
+    async fn account_on_chain(&self, user: UserId) -> Result<AccountView, Fault> {
+        let view = self.accounts.view(user, None).await?;
+        let account = view.latest.ok_or(Fault::BadRequest(NO_ACCOUNT.into()))?;
+        if account.acknowledged { Ok(view) } else { Err(Fault::Forbidden(NOT_ACKNOWLEDGED)) }
     }
 
     async fn check(&self, user: UserId) -> Result<(), Fault> {
-        let view = self.accounts.view(user, None).await?;
-        let account = view.latest.ok_or(Fault::BadRequest(NO_ACCOUNT.into()))?;
-        if !account.acknowledged {
-            return Err(Fault::Forbidden(NOT_ACKNOWLEDGED));
-        }
+        let view = self.account_on_chain(user).await?;
         self.check_service().await?;
         self.network.gate.pass()?;
         if self.reserve_is_missing(user, &view).await?.is_some() {
@@ -56,27 +87,40 @@ impl Escrows {
         }
     }
 
-    /// One question at a time. What stands in the way is asked again sooner than what does not.
+    /// One question at a time, and who finds it being asked takes what is known. What stands in the
+    /// way is asked again sooner than what does not; after a failure nobody asks for a moment.
     async fn service(&self) -> Result<Option<Service>, Fault> {
-        let mut known = self.service.lock().await;
-        let good = |service: &Option<Service>| {
-            service.as_ref().is_some_and(|service| service.tee_signer_acknowledged)
-        };
-        if let Some((at, service)) = &*known
-            && at.elapsed() < if good(service) { SERVICE_FRESH } else { BAD_SERVICE_FRESH }
-        {
-            return Ok(service.clone());
+        if let Some(service) = self.known().fresh() {
+            return Ok(service);
         }
-        match timeout(READ_TIME_MAX, self.network.chain.service()).await {
+        let usable = self.known().usable();
+        let turn = match self.asking.try_lock() {
+            Ok(turn) => turn,
+            Err(_) if usable.is_some() => return usable.ok_or_else(unknown),
+            Err(_) => self.asking.lock().await,
+        };
+        if let Some(service) = self.known().fresh() {
+            return Ok(service);
+        }
+        if self.known().failed.is_some_and(|at| at.elapsed() < FAILURE_PAUSE) {
+            return usable.ok_or_else(unknown);
+        }
+        let read = timeout(READ_TIME_MAX, self.network.chain.service()).await;
+        drop(turn);
+        match read {
             Ok(Ok(service)) => {
-                *known = Some((Instant::now(), service.clone()));
+                self.known().said = Some((Instant::now(), service.clone()));
                 return Ok(service);
             }
             Ok(Err(error)) => tracing::warn!(%error, "the service cannot be read"),
             Err(_) => tracing::warn!("the service cannot be read in time"),
         }
-        let usable = known.as_ref().filter(|(at, _)| at.elapsed() < USABLE);
-        usable.map(|(_, service)| service.clone()).ok_or_else(unknown)
+        self.known().failed = Some(Instant::now());
+        usable.ok_or_else(unknown)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the user is told where the escrow falls short of the reserve.
@@ -90,9 +134,10 @@ impl Escrows {
             return Err(Fault::Forbidden(FROZEN));
         }
         let lock = lock(&account, view);
-        let owed = account.owed().ok_or(Fault::Internal)?;
-        let required = owed.checked_add(self.min_reserve).ok_or(Fault::Internal)?;
-        let fault = self.insufficient(lock, required, self.min_reserve, owed, Neuron::ZERO);
+        // What is in flight will be owed, as far as a new request goes.
+        let spent = account.committed().ok_or(Fault::Internal)?;
+        let required = spent.checked_add(self.min_reserve).ok_or(Fault::Internal)?;
+        let fault = self.insufficient(lock, required, self.min_reserve, spent, Neuron::ZERO);
         Ok((lock < required).then_some(fault))
     }
 
@@ -138,6 +183,10 @@ impl Escrows {
 }
 
 impl Funds for Escrows {
+    fn greet(&self, user: UserId) -> FundsFuture<'_, Result<(), Fault>> {
+        Box::pin(async move { self.account_on_chain(user).await.map(drop) })
+    }
+
     fn admit(&self, user: UserId) -> FundsFuture<'_, Result<(), Fault>> {
         Box::pin(self.check(user))
     }
@@ -171,6 +220,8 @@ const SERVICE_FRESH: Duration = Duration::from_secs(15);
 /// How long one that nobody may use is taken for that.
 const BAD_SERVICE_FRESH: Duration = Duration::from_secs(5);
 const READ_TIME_MAX: Duration = Duration::from_secs(10);
+/// After a failure nobody waits for the chain for so long.
+const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

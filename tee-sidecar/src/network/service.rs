@@ -175,7 +175,22 @@ impl Services {
         self.gate.price(Prices::Known);
         network.settler.check().await;
         tracing::info!(name = wanted.name, model = wanted.model, "the service is registered");
+        self.compare_model(&wanted).await;
         Ok(())
+    }
+
+    /// Bodies reach the engine as they are: it has to know the model by the registered name.
+    async fn compare_model(&self, wanted: &Registered) {
+        match self.shared.catalog.model(&*self.probe).await {
+            Ok(model) if model.name != wanted.model => tracing::warn!(
+                engine = model.name,
+                registered = wanted.model,
+                "the engine lists another model than was registered: start it with the registered \
+                 name too, as with vLLM's --served-model-name"
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the engine does not list its models yet"),
+        }
     }
 
     async fn send(

@@ -130,7 +130,10 @@ impl Message<'_> {
             if self.expires_at == 0 {
                 return Err(EPHEMERAL_FOR_EVER);
             }
-            if self.expires_at.saturating_sub(self.timestamp) > EPHEMERAL_MILLIS_MAX {
+            // From when it says that it was made, and from now: a date to come would let it live on.
+            let latest = now.plus_millis(EPHEMERAL_MILLIS_MAX + CLOCKS_APART_MILLIS);
+            let lives = self.expires_at.saturating_sub(self.timestamp);
+            if lives > EPHEMERAL_MILLIS_MAX || self.expires_at > latest.0 {
                 return Err(EPHEMERAL_TOO_LONG);
             }
         }
@@ -156,6 +159,8 @@ const TOKEN_BYTES_MAX: usize = 4096;
 /// The id of tokens that live a day at most.
 const EPHEMERAL: u8 = 255;
 const EPHEMERAL_MILLIS_MAX: u64 = 86_400_000;
+/// What a user's clock may be ahead of ours.
+const CLOCKS_APART_MILLIS: u64 = 5 * 60 * 1000;
 
 const MISSING: TokenRefusal = TokenRefusal(
     "missing or invalid Authorization header, must be Bearer app-sk-<base64(rawMessage:signature)>",

@@ -7,7 +7,7 @@ use broker_core::testing::{Action, ONE, SimChain, SimOptions, Status};
 use broker_core::{LedgerReader, Neuron, Tariff};
 
 use crate::support::{
-    CHAT, Engine, PREFIX, SOON, Step, World, ask, bounds, flat, post, wait_until, whole,
+    CHAT, Conn, Engine, PREFIX, SOON, Step, World, ask, bounds, flat, post, wait_until, whole,
 };
 
 fn refusal(world: &World, bearer: &str) -> String {
@@ -33,6 +33,28 @@ fn without_an_account_or_an_acknowledgement_nothing_is_served() {
     assert_eq!(refusal(&world, &user.bearer()), text);
     assert!(world.engine.seen().is_empty());
     assert_eq!(world.sidecar.reader().audit().unwrap().transfers, 0);
+}
+
+// Anyone can make a wallet: without an escrow it holds no place while it pretends to send a body.
+#[test]
+fn people_without_an_account_hold_no_place() {
+    let world = World::with(SimChain::new(SimOptions::default()), |settings| {
+        settings.limits.concurrent_max = 2;
+    });
+    let funded = world.user(1, ONE);
+    let strangers: Vec<_> = (2..8).map(|number| world.user(number, 0)).collect();
+    let mut open = Vec::new();
+    for path in [CHAT, "/v1/estimate"] {
+        for stranger in &strangers {
+            let bearer = stranger.bearer();
+            let headers = [("authorization", bearer.as_str()), ("content-length", "500")];
+            let mut conn = Conn::open(world.sidecar.addr);
+            conn.send("POST", path, &headers, b"{");
+            assert_eq!(conn.head().status, 400);
+            open.push(conn);
+        }
+    }
+    assert_eq!(world.chat(CHAT, &funded.bearer()).status, 200);
 }
 
 // X8: what could not be collected is not served.

@@ -12,7 +12,13 @@
 )]
 
 mod chain;
+mod crowd;
+mod curl;
+mod finality;
+mod killed;
 mod network;
 mod provider;
+mod refunds;
+mod rolled_back;
 mod sdk;
 mod support;

@@ -10,13 +10,24 @@ use crate::support::{
 };
 
 /// A sidecar on the chain whose operator registered it, whose signer the owner trusts.
-fn provider(network: &Network, engine: &Engine, prices: (u128, u128)) -> Sidecar {
+pub(crate) fn provider(network: &Network, engine: &Engine, prices: (u128, u128)) -> Sidecar {
     provider_at(&network.url(), network, engine, prices)
 }
 
 /// The same, behind a node of its own.
-fn provider_at(node: &str, network: &Network, engine: &Engine, prices: (u128, u128)) -> Sidecar {
+pub(crate) fn provider_at(
+    node: &str,
+    network: &Network,
+    engine: &Engine,
+    prices: (u128, u128),
+) -> Sidecar {
     let sidecar = Sidecar::on(node, engine);
+    enter(&sidecar, network, engine, prices);
+    sidecar
+}
+
+/// Registers it, and waits until it takes requests.
+pub(crate) fn enter(sidecar: &Sidecar, network: &Network, engine: &Engine, prices: (u128, u128)) {
     sidecar.register(engine, prices);
     let service = network.ask("service", json!({}));
     assert_eq!(service["url"], sidecar.url());
@@ -26,7 +37,6 @@ fn provider_at(node: &str, network: &Network, engine: &Engine, prices: (u128, u1
     // It looks by itself too, but not at once.
     sidecar.settle();
     sidecar.wait_until_ready();
-    sidecar
 }
 
 /// What the sidecar tells the SDK that user 2 owes.
@@ -116,10 +126,10 @@ fn the_sdk_tops_the_account_up_by_what_the_sidecar_says_is_owed() {
     assert_eq!(network.account(2).unwrap().balance, 4 * ZG);
 }
 
-const SETTLED: Duration = Duration::from_secs(60);
+pub(crate) const SETTLED: Duration = Duration::from_secs(60);
 
 /// All that the provider was paid, and what it was asked to be paid, over all vouchers.
-fn paid(network: &Network) -> u128 {
+pub(crate) fn paid(network: &Network) -> u128 {
     let vouchers = network.settlements();
     let landed = vouchers.iter().filter(|voucher| voucher["status"].as_u64().unwrap() <= 1);
     landed.map(|voucher| neuron(&voucher["fee"]) - neuron(&voucher["unsettled"])).sum()

@@ -6,6 +6,7 @@ mod anvil;
 #[allow(dead_code, reason = "shared with the tests of the public routes, which use the rest")]
 #[path = "../api/support/client.rs"]
 mod client;
+mod customer;
 mod driver;
 #[allow(dead_code, reason = "shared with the tests of the public routes, which use the rest")]
 #[path = "../api/support/engine.rs"]
@@ -15,12 +16,16 @@ mod network;
 mod provider;
 mod rpc;
 mod sidecar;
+mod trap;
 
 pub(crate) use client::{get, post, sha256_hex};
+pub(crate) use customer::Customer;
 pub(crate) use engine::{Engine, Seen, Step, chunk_event, sse, whole};
+pub(crate) use install::skip_without;
 pub(crate) use network::{Network, Options, PROVIDER, PROVIDER_KEY, neuron};
 pub(crate) use rpc::{Fault, FaultyNode};
 pub(crate) use sidecar::Sidecar;
+pub(crate) use trap::Moment;
 
 /// One 0G in neuron.
 pub(crate) const ZG: u128 = 1_000_000_000_000_000_000;

@@ -24,17 +24,22 @@ impl EvmChain {
     /// [`ChainError::WrongNetwork`] where it is not, which says what differs; any other error where
     /// the node did not tell.
     pub async fn check(&self) -> Result<(), ChainError> {
-        let (seen, wanted) = (self.rpc.chain_id().await?, self.config.chain_id);
-        if seen != wanted {
-            return Err(ChainError::WrongNetwork(format!(
-                "network.chainID is {wanted}, and the node at {} is of chain {seen}",
-                self.rpc.origin()
-            )));
-        }
+        self.check_chain_id().await?;
         let latest = self.rpc.latest().await?.block;
         self.probe("lockTime()", lockTimeCall {}, latest).await?;
         self.probe("MIN_PROVIDER_STAKE()", MIN_PROVIDER_STAKECall {}, latest).await?;
         self.probe("ledgerAddress()", ledgerAddressCall {}, latest).await
+    }
+
+    async fn check_chain_id(&self) -> Result<(), ChainError> {
+        let (seen, wanted) = (self.rpc.chain_id().await?, self.config.chain_id);
+        if seen == wanted {
+            return Ok(());
+        }
+        Err(ChainError::WrongNetwork(format!(
+            "network.chainID is {wanted}, and the node at {} is of chain {seen}",
+            self.rpc.origin()
+        )))
     }
 
     async fn probe<C: SolCall>(&self, name: &str, call: C, at: Block) -> Result<(), ChainError> {
@@ -133,7 +138,9 @@ impl EvmChain {
         }
     }
 
+    /// Asks for the chain's id too: a node that was away at the start may be of another one.
     pub(super) async fn view_terms(&self) -> Result<Terms, ChainError> {
+        self.check_chain_id().await?;
         let (latest, last_final) = self.blocks().await?;
         let at = latest.number;
         let (lock_time, stake, wallet, price) = tokio::try_join!(

@@ -30,8 +30,10 @@ struct Collection {
     /// The entry of the last voucher.
     sealed: u64,
     settled: Neuron,
-    /// Every receipt, with its entry.
-    captured: Vec<(u64, ReceiptId)>,
+    /// When the last voucher ended.
+    settled_at: Option<Timestamp>,
+    /// Every receipt, with its entry, and whether it cost anything.
+    captured: Vec<(u64, ReceiptId, bool)>,
     /// The nonce of each voucher and the entry that it reaches to.
     vouchers: Vec<(u64, u64)>,
 }
@@ -54,7 +56,9 @@ impl Collections {
         let user = self.users.entry(effects.user).or_default();
         user.books = effects.books.unwrap_or(user.books);
         match effects.record {
-            Record::Receipt(_, receipt) => user.captured.push((seq, receipt.id)),
+            Record::Receipt(_, receipt) => {
+                user.captured.push((seq, receipt.id, !receipt.fee.is_zero()));
+            }
             Record::Seal(seal, _) => {
                 let signed = &seal.voucher;
                 user.sealed = seq;
@@ -73,6 +77,7 @@ impl Collections {
             }
             Record::Settle(settle) => {
                 user.open = None;
+                user.settled_at = Some(now);
                 let sum = user.settled.checked_add(settle.payment.paid);
                 user.settled = sum.unwrap_or(Neuron::new(u128::MAX));
             }
@@ -90,6 +95,7 @@ impl Pages {
         user: Option<UserId>,
     ) -> Result<(), LedgerError> {
         view.binding = self.collections.binding;
+        view.last_entry = self.entries.last().map_or(0, |(entry, _)| entry.seq);
         let Some(user) = user else { return Ok(()) };
         let Some(known) = self.collections.users.get(&user) else { return Ok(()) };
         (view.books, view.open) = (known.books, known.open.clone());
@@ -109,8 +115,9 @@ impl Pages {
         let books = known.books;
         let mut collected = Collected::new(*user, books.carry);
         let mut sealed_to = books.sealed_to;
-        let behind = known.captured.iter().filter(|(entry, _)| *entry > books.sealed_to);
-        for (entry, id) in behind {
+        let behind = known.captured.iter();
+        let behind = behind.filter(|(entry, _, has_fee)| *has_fee && *entry > books.sealed_to);
+        for (entry, id, _) in behind {
             let is_within =
                 upto.map_or(collected.receipts() < VOUCHER_RECEIPTS_MAX, |upto| *entry <= upto);
             let receipt = self.receipts.get(id);
@@ -128,8 +135,8 @@ impl Pages {
     /// The fees under no voucher, and what the last voucher left unpaid.
     pub(super) fn unsealed_sum(&self, user: &UserId) -> Neuron {
         let Some(known) = self.collections.users.get(user) else { return Neuron::ZERO };
-        let behind = known.captured.iter().filter(|(entry, _)| *entry > known.books.sealed_to);
-        let fees = behind.filter_map(|(_, id)| self.receipts.get(id)).map(|receipt| receipt.fee);
+        let behind = known.captured.iter().filter(|(entry, ..)| *entry > known.books.sealed_to);
+        let fees = behind.filter_map(|(_, id, _)| self.receipts.get(id)).map(|receipt| receipt.fee);
         fees.fold(known.books.carry, |sum, fee| {
             sum.checked_add(fee).unwrap_or(Neuron::new(u128::MAX))
         })
@@ -137,16 +144,17 @@ impl Pages {
 
     pub(super) fn statement(&self, user: &UserId) -> Statement {
         let known = self.collections.users.get(user).cloned().unwrap_or_default();
-        let mut behind = known.captured.iter().filter(|(entry, _)| *entry > known.books.sealed_to);
-        let oldest = behind.find_map(|(_, id)| {
-            let receipt = self.receipts.get(id)?;
-            (!receipt.fee.is_zero()).then_some(receipt.served_at)
-        });
+        let mut behind = known.captured.iter();
+        let first = behind.find(|(entry, _, has_fee)| *has_fee && *entry > known.books.sealed_to);
+        let first = first.and_then(|(_, id, _)| self.receipts.get(id));
+        let first = first.map(|receipt| receipt.served_at);
+        // What a voucher left unpaid is as old as that voucher's end.
+        let carried = (!known.books.carry.is_zero()).then_some(known.settled_at).flatten();
         Statement {
             user: *user,
             account: self.account(user),
             books: known.books,
-            oldest_unsealed: oldest,
+            oldest_unsealed: carried.or(first),
             settled: known.settled,
             open: known.open,
         }
@@ -159,7 +167,7 @@ impl Pages {
             if query.user.is_some_and(|asked| asked != *user) {
                 continue;
             }
-            for (entry, id) in &known.captured {
+            for (entry, id, _) in &known.captured {
                 let Some(receipt) = self.receipts.get(id).cloned() else { continue };
                 let voucher = known.vouchers.iter().find(|(_, upto)| entry <= upto);
                 let voucher = voucher.map(|(nonce, _)| *nonce);

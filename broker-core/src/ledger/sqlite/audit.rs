@@ -55,8 +55,8 @@ fn compare(db: &Connection, fold: &mut Fold, counts: &mut Counts) -> Result<(), 
     let open = ends::open_holds(db)?;
     ends::aliases(db)?;
     records(db)?;
-    let books = vouchers::compare(db)?;
-    accounts::compare(db, fold, &open, &books)
+    let collecting = vouchers::compare(db)?;
+    accounts::compare(db, fold, &open, &collecting)
 }
 
 fn entries(db: &Connection, fold: &mut Fold) -> Result<(), Stop> {

@@ -103,6 +103,10 @@ fn with_signatures(
     Ok(open)
 }
 
+/// As the index over them has it. Answers that cost nothing are under no voucher: they would only
+/// fill it up.
+pub(super) const HAS_FEE: &str = "fee > x'00000000000000000000000000000000'";
+
 /// What a voucher of the receipts behind the last one would collect: up to the entry `upto`, which
 /// has to be one of theirs, or as many as a voucher takes.
 pub(super) fn collect(
@@ -113,7 +117,8 @@ pub(super) fn collect(
 ) -> Result<Option<Unsealed>, LedgerError> {
     let sql = format!(
         "SELECT r.entry, {RECEIPT}, {HOLD} FROM receipt r JOIN hold h ON h.key = r.key \
-         WHERE r.user = ?1 AND r.entry > ?2 AND r.entry <= ?3 ORDER BY r.entry LIMIT ?4"
+         WHERE r.user = ?1 AND r.entry > ?2 AND r.entry <= ?3 AND r.{HAS_FEE} \
+         ORDER BY r.entry LIMIT ?4"
     );
     let mut statement = db.prepare_cached(&sql)?;
     // Entries are numbered from 1 and never reach the sign.

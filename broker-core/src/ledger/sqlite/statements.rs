@@ -47,9 +47,21 @@ fn oldest_unsealed(
     user: &UserId,
     books: &Books,
 ) -> rusqlite::Result<Option<Timestamp>> {
-    let sql = "SELECT served_at FROM receipt \
-               WHERE user = ?1 AND entry > ?2 AND fee > zeroblob(16) ORDER BY entry LIMIT 1";
-    let mut statement = db.prepare_cached(sql)?;
+    if !books.carry.is_zero() {
+        // What a voucher left unpaid is as old as that voucher's end.
+        let sql = "SELECT e.at FROM voucher v JOIN settled s ON s.voucher = v.entry \
+                   JOIN entry e ON e.seq = s.entry WHERE v.user = ?1 ORDER BY v.entry DESC LIMIT 1";
+        let at = db.prepare_cached(sql)?.query_row([user], |row| row.get(0)).optional()?;
+        if at.is_some() {
+            return Ok(at);
+        }
+    }
+    let sql = format!(
+        "SELECT served_at FROM receipt WHERE user = ?1 AND entry > ?2 AND {} \
+         ORDER BY entry LIMIT 1",
+        collect::HAS_FEE
+    );
+    let mut statement = db.prepare_cached(&sql)?;
     statement.query_row(params![user, Count(books.sealed_to)], |row| row.get(0)).optional()
 }
 

@@ -41,7 +41,7 @@ pub(super) fn apply(
     command: &Command,
     now: Timestamp,
 ) -> Result<Decision, LedgerError> {
-    let view = view(db, command)?;
+    let view = view(db, head, command)?;
     let decided = decide(&view, command).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
     match decided {
         Err(refusal) => Ok(Err(refusal)),
@@ -66,7 +66,7 @@ pub(super) fn account(db: &Connection, user: &UserId) -> rusqlite::Result<Accoun
     Ok(found.unwrap_or_default())
 }
 
-fn view(db: &Connection, command: &Command) -> Result<View, LedgerError> {
+fn view(db: &Connection, head: &Head, command: &Command) -> Result<View, LedgerError> {
     let (key, user) = match command {
         Command::Mirror { user, .. } => (None, Some(*user)),
         Command::Bind(_) => (None, None),
@@ -90,7 +90,8 @@ fn view(db: &Connection, command: &Command) -> Result<View, LedgerError> {
         Command::Reserve(new) if hold.is_none() => is_taken(db, &new.receipt)?,
         _ => false,
     };
-    let mut view = View { account, hold, receipt_id_taken, ..View::default() };
+    let mut view =
+        View { account, hold, receipt_id_taken, last_entry: head.seq, ..View::default() };
     collect::see(db, &mut view, command, user)?;
     Ok(view)
 }

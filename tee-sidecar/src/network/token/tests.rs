@@ -143,6 +143,9 @@ fn provider_and_times_are_held_to_the_protocol_s_rules() {
         (NOW + DAY + 1, 255, NOW, Some(EPHEMERAL_TOO_LONG)),
         (NOW + DAY + DAY / 24, 255, NOW, Some(EPHEMERAL_TOO_LONG)),
         (NOW + DAY, 255, NOW, None),
+        // Made by a clock that is ahead, a little and too far.
+        (NOW + DAY, 255, NOW - 300_000, None),
+        (NOW + DAY, 255, NOW - 300_001, Some(EPHEMERAL_TOO_LONG)),
         (NOW + DAY, 255, NOW + DAY + 999, None),
         (NOW + DAY, 255, NOW + DAY + 1000, Some(EXPIRED)),
         (NOW - 1000, 255, NOW, Some(EXPIRED)),

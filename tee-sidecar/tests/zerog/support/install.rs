@@ -17,6 +17,15 @@ pub(crate) fn packages() -> Option<&'static Path> {
     }
 }
 
+/// Whether a program is missing, about which a word is said.
+pub(crate) fn skip_without(program: &str, args: &[&str]) -> bool {
+    let missing = Command::new(program).args(args).output().err();
+    if let Some(cause) = &missing {
+        skipped(&format!("no {program}: {cause}"));
+    }
+    missing.is_some()
+}
+
 fn install() -> Result<PathBuf, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/install-zerog");
     let output = Command::new("bash").arg(script).output();

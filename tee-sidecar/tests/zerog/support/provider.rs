@@ -1,5 +1,7 @@
 //! The sidecar as a provider on the chain, and what its operator does.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -10,12 +12,18 @@ use super::{Engine, PROVIDER_KEY, Sidecar, post};
 impl Sidecar {
     /// On the chain behind this node, whose every block is final at once.
     pub(crate) fn on(node: &str, engine: &Engine) -> Self {
-        let chain = format!(
-            "network:\n  url: '{node}'\n  chainID: 31337\n  privateKeys: ['{PROVIDER_KEY}']\n  \
-             contractAddress: '0x0165878A594ca255338adfa4d48449f69242Eb8F'\n  \
-             confirmations: 0\n"
-        );
-        Self::launch(engine, &chain)
+        Self::on_with(node, engine, 0, "")
+    }
+
+    /// The same with `confirmations`, and `more` of a configuration.
+    pub(crate) fn on_with(node: &str, engine: &Engine, confirmations: u32, more: &str) -> Self {
+        Self::launch(engine, &chain(node, confirmations, more))
+    }
+
+    /// The same, with the operator's listener at its default port where that is free.
+    pub(crate) fn on_at_default(node: &str, engine: &Engine) -> Self {
+        let found = Self::launch_at_default(engine, &chain(node, 0, ""));
+        found.unwrap_or_else(|| Self::on(node, engine))
     }
 
     /// Starts it again on the same folder and ports.
@@ -53,6 +61,14 @@ impl Sidecar {
         assert_eq!(answer.status, 202, "{}", answer.text());
     }
 
+    /// The same of one that may end meanwhile.
+    pub(crate) fn settle_unheard(&self) {
+        let request = "POST /v1/settle HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\n\r\n";
+        let Ok(mut stream) = TcpStream::connect(self.admin) else { return };
+        let _ = stream.write_all(request.as_bytes());
+        let _ = stream.read(&mut [0; 64]);
+    }
+
     /// Another subcommand on its configuration, and what it prints.
     #[track_caller]
     pub(crate) fn run(&self, args: &[&str]) -> String {
@@ -63,4 +79,12 @@ impl Sidecar {
         assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
         text(&output.stdout)
     }
+}
+
+fn chain(node: &str, confirmations: u32, more: &str) -> String {
+    format!(
+        "network:\n  url: '{node}'\n  chainID: 31337\n  privateKeys: ['{PROVIDER_KEY}']\n  \
+         contractAddress: '0x0165878A594ca255338adfa4d48449f69242Eb8F'\n  \
+         confirmations: {confirmations}\n{more}"
+    )
 }

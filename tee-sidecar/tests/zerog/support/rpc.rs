@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::trap::{Moment, Trap};
 use super::{Engine, Network, Step, post, whole};
 
 /// The result of a call, or the node's error.
@@ -36,6 +37,7 @@ pub(crate) enum Fault {
 pub(crate) struct FaultyNode {
     door: Engine,
     faults: Faults,
+    trap: Arc<Trap>,
 }
 
 /// The method, the fault, and how many more calls it meets.
@@ -44,21 +46,31 @@ type Faults = Arc<Mutex<Vec<(String, Fault, u32)>>>;
 impl FaultyNode {
     pub(crate) fn before(network: &Network) -> Self {
         let (faults, node) = (Faults::default(), network.addr());
-        let known = faults.clone();
+        let trap = Arc::<Trap>::default();
+        let (known, trap_here) = (faults.clone(), trap.clone());
         let door = Engine::start(move |seen| {
             let asked: Value = serde_json::from_slice(&seen.body).unwrap();
-            let fault = next_fault(&known, asked["method"].as_str().unwrap_or_default());
+            let method = asked["method"].as_str().unwrap_or_default();
+            let fault = next_fault(&known, method);
+            let victim = trap_here.step_on(method);
+            let ends_at = |moment| victim.is_some_and(|victim| trap_here.kills(victim, moment));
+            if ends_at(Moment::Before) {
+                return vec![Step::Close];
+            }
             if matches!(fault, Some(Fault::Refused)) {
                 return vec![Step::Raw(whole(200, error(&asked).as_bytes()))];
             }
             let answer = pass_on(node, &seen.body);
+            if ends_at(Moment::After) {
+                return vec![Step::Close];
+            }
             match fault {
                 None => vec![Step::Raw(whole(200, &answer))],
                 Some(Fault::Silent) => vec![Step::Close],
                 Some(_) => vec![Step::Raw(whole(200, error(&asked).as_bytes()))],
             }
         });
-        Self { door, faults }
+        Self { door, faults, trap }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -73,6 +85,16 @@ impl FaultyNode {
     /// Whether all that was to happen has happened.
     pub(crate) fn is_through(&self) -> bool {
         self.faults.lock().unwrap().iter().all(|(_, _, left)| *left == 0)
+    }
+
+    /// What ends a process at one of its calls.
+    pub(crate) fn trap(&self) -> &Trap {
+        &self.trap
+    }
+
+    /// The next calls are as they should be.
+    pub(crate) fn heal(&self) {
+        self.faults.lock().unwrap().clear();
     }
 
     /// Calls the node through this one.

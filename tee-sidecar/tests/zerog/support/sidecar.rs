@@ -1,7 +1,7 @@
 //! The sidecar as a process, at an address that the chain can be told before it runs.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -11,7 +11,7 @@ use super::{Engine, SOON, get, wait_until};
 pub(crate) struct Sidecar {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
-    pub(super) folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     pub(super) child: Child,
 }
 
@@ -22,10 +22,44 @@ impl Sidecar {
     }
 
     pub(super) fn launch(engine: &Engine, more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let (public, admin) = free_addresses();
+        let listen = format!("{{listen: '{public}', adminListen: '{admin}'}}");
+        let mut sidecar = Self::spawn(engine, (public, admin), &listen, more);
+        sidecar.wait_until_it_answers();
+        sidecar
+    }
+
+    /// With the operator's listener where it is if nobody says otherwise; `None` where another
+    /// process has that port.
+    pub(super) fn launch_at_default(engine: &Engine, more: &str) -> Option<Self> {
+        let default = SocketAddr::from(([127, 0, 0, 1], 3080));
+        drop(TcpListener::bind(default).ok()?);
+        let (public, _) = free_addresses();
+        let listen = format!("{{listen: '{public}'}}");
+        let mut sidecar = Self::spawn(engine, (public, default), &listen, more);
+        let mut is_up = false;
+        wait_until("a sidecar that answers, or ends", SOON, || {
+            is_up = TcpStream::connect(public).is_ok();
+            is_up || sidecar.child.try_wait().unwrap().is_some()
+        });
+        if !is_up {
+            // Somebody was faster, or it is worth a failure.
+            assert!(sidecar.log().contains("3080"), "{}", sidecar.log());
+            return None;
+        }
+        sidecar.wait_until_it_answers();
+        Some(sidecar)
+    }
+
+    fn spawn(
+        engine: &Engine,
+        (public, admin): (SocketAddr, SocketAddr),
+        listen: &str,
+        more: &str,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let text = format!(
-            "server: {{listen: '{public}', adminListen: '{admin}'}}\n\
+            "server: {listen}\n\
              upstream: {{url: 'http://{}'}}\n\
              tee: {{provider: simulated}}\n\
              gpu: {{provider: none}}\n\
@@ -37,16 +71,14 @@ impl Sidecar {
         );
         std::fs::write(folder.path().join("config.yaml"), text).unwrap();
         let child = start(folder.path());
-        let mut sidecar = Self { public, admin, folder, child };
-        sidecar.wait_until_it_answers();
-        sidecar
+        Self { public, admin, folder, child }
     }
 
     pub(super) fn wait_until_it_answers(&mut self) {
         wait_until("a sidecar that answers", SOON, || {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "ended: {}", self.log());
-            std::net::TcpStream::connect(self.public).is_ok()
+            [self.public, self.admin].iter().all(|addr| TcpStream::connect(addr).is_ok())
         });
     }
 
@@ -68,6 +100,10 @@ impl Sidecar {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.public)
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// The address of its signing key.

@@ -8,17 +8,19 @@ use crate::account::{Account, UserId};
 use crate::command::Books;
 use crate::ledger::Fault;
 use crate::ledger::fold::Fold;
+use crate::ledger::sqlite::collect;
 use crate::ledger::sqlite::rows::ACCOUNT;
 use crate::ledger::sqlite::values::Count;
 use crate::money::Neuron;
 
 use super::scan::{Stop, Wrong, each};
+use super::vouchers::Collecting;
 
 pub(super) fn compare(
     db: &Connection,
     fold: &mut Fold,
     open: &BTreeMap<UserId, Neuron>,
-    books: &BTreeMap<UserId, Books>,
+    collecting: &Collecting,
 ) -> Result<(), Stop> {
     let sql = format!("SELECT a.user, a.user, {ACCOUNT} FROM account a ORDER BY a.user");
     each(db, "account", &sql, |columns| {
@@ -32,7 +34,13 @@ pub(super) fn compare(
         if stored != folded {
             return Err("it differs from the sum of its movements".into());
         }
-        let unsealed = unsealed(db, &user, books.get(&user).copied().unwrap_or_default())?;
+        let under = collecting.open.get(&user).copied().unwrap_or_default();
+        if stored.vouchered != under {
+            let what = stored.vouchered;
+            return Err(format!("{what} are under vouchers, and the open one has {under}").into());
+        }
+        let books = collecting.books.get(&user).copied().unwrap_or_default();
+        let unsealed = unsealed(db, &user, books)?;
         if stored.earned != unsealed {
             let earned = stored.earned;
             return Err(format!("it earned {earned}, and {unsealed} are under no voucher").into());
@@ -52,8 +60,9 @@ pub(super) fn compare(
 
 /// The fees of a user that no voucher collects, and what the last one left unpaid.
 fn unsealed(db: &Connection, user: &UserId, books: Books) -> Result<Neuron, Wrong> {
-    let sql = "SELECT fee FROM receipt WHERE user = ?1 AND entry > ?2";
-    let mut statement = db.prepare_cached(sql)?;
+    let sql =
+        format!("SELECT fee FROM receipt WHERE user = ?1 AND entry > ?2 AND {}", collect::HAS_FEE);
+    let mut statement = db.prepare_cached(&sql)?;
     let mut rows = statement.query((user, Count(books.sealed_to)))?;
     let mut sum = books.carry;
     while let Some(row) = rows.next()? {

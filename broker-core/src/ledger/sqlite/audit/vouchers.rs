@@ -17,15 +17,24 @@ use crate::voucher::{SignedVoucher, Voucher};
 
 use super::scan::{Stop, Wrong, each, none};
 
-/// Everything about collecting. Returns how each user's books have to stand.
-pub(super) fn compare(db: &Connection) -> Result<BTreeMap<UserId, Books>, Stop> {
+/// How users stand, by their vouchers.
+#[derive(Default)]
+pub(super) struct Collecting {
+    pub(super) books: BTreeMap<UserId, Books>,
+    /// What is under an open voucher.
+    pub(super) open: BTreeMap<UserId, Neuron>,
+}
+
+/// Everything about collecting.
+pub(super) fn compare(db: &Connection) -> Result<Collecting, Stop> {
     let binding = binding(db)?;
     let mut books = escrows(db)?;
     signatures(db, binding)?;
-    vouchers(db, &mut books)?;
+    let mut open = BTreeMap::new();
+    vouchers(db, binding, &mut books, &mut open)?;
     freezes(db)?;
     stored_books(db, &books)?;
-    Ok(books)
+    Ok(Collecting { books, open })
 }
 
 fn binding(db: &Connection) -> Result<Option<Binding>, Stop> {
@@ -53,14 +62,18 @@ fn recorded(digest: &Digest32, columns: &mut Columns<'_, '_>) -> Result<(), Wron
 
 /// Every view of an escrow is what it was. The first of each user begins its nonces.
 fn escrows(db: &Connection) -> Result<BTreeMap<UserId, Books>, Stop> {
-    let sql = "SELECT x.entry, x.user, x.cover, x.nonce, e.memo FROM escrow x \
+    let sql = "SELECT x.entry, x.entry, x.user, x.cover, x.nonce, e.memo FROM escrow x \
                LEFT JOIN entry e ON e.seq = x.entry AND e.kind = 6 AND e.user = x.user \
                ORDER BY x.entry";
     let mut books: BTreeMap<UserId, Books> = BTreeMap::new();
     each(db, "escrow", sql, |columns| {
+        let entry = columns.count()?;
         let (user, cover): (UserId, Neuron) = (columns.take()?, columns.take()?);
         let nonce = columns.count()?;
-        books.entry(user).or_insert(Books { nonce: Some(nonce), ..Books::default() });
+        // What was earned before it is under no voucher, ever.
+        let sealed_to = entry.saturating_sub(1);
+        let begin = Books { nonce: Some(nonce), sealed_to, carry: Neuron::ZERO };
+        books.entry(user).or_insert(begin);
         recorded(&Books::escrow_digest(&user, cover, nonce), columns)
     })?;
     Ok(books)
@@ -70,7 +83,7 @@ fn escrows(db: &Connection) -> Result<BTreeMap<UserId, Books>, Stop> {
 fn signatures(db: &Connection, binding: Option<Binding>) -> Result<(), Stop> {
     let sql = format!(
         "SELECT g.entry, {VOUCHER}, g.signer, g.signature, g.entry = v.entry, e.memo \
-         FROM voucher_signature g JOIN voucher v ON v.entry = g.voucher \
+         FROM voucher_signature g LEFT JOIN voucher v ON v.entry = g.voucher \
          LEFT JOIN entry e ON e.seq = g.entry AND e.user = v.user AND e.kind IN (7, 8) \
          ORDER BY g.entry"
     );
@@ -96,7 +109,12 @@ fn signatures(db: &Connection, binding: Option<Binding>) -> Result<(), Stop> {
 
 /// Every voucher follows the one before it, is worth what its receipts cost, hashes them, and ended
 /// as it is said to.
-fn vouchers(db: &Connection, books: &mut BTreeMap<UserId, Books>) -> Result<(), Stop> {
+fn vouchers(
+    db: &Connection,
+    binding: Option<Binding>,
+    books: &mut BTreeMap<UserId, Books>,
+    open: &mut BTreeMap<UserId, Neuron>,
+) -> Result<(), Stop> {
     let sql = format!(
         "SELECT v.entry, {VOUCHER}, v.carry, v.sealed_to, v.since, g.signer, g.signature, e.memo, \
          s.paid, s.cover, s.block_number, s.block_hash, s.tx, f.memo, o.user IS NOT NULL \
@@ -108,6 +126,9 @@ fn vouchers(db: &Connection, books: &mut BTreeMap<UserId, Books>) -> Result<(), 
     );
     each(db, "voucher", &sql, |columns| {
         let voucher = columns.voucher()?;
+        if binding.is_none_or(|binding| binding.provider != voucher.provider) {
+            return Err("it is another provider's".into());
+        }
         let carry: Neuron = columns.take()?;
         let (sealed_to, since) = (columns.count()?, columns.count()?);
         let (signing_address, signature) = (columns.take()?, columns.take()?);
@@ -116,7 +137,13 @@ fn vouchers(db: &Connection, books: &mut BTreeMap<UserId, Books>) -> Result<(), 
         let before = books.get(&voucher.user).copied().unwrap_or_default();
         follows(db, &voucher, carry, sealed_to, before)?;
         let after = Books { nonce: Some(voucher.nonce), sealed_to, carry: Neuron::ZERO };
-        let rest = ended(&voucher, columns)?;
+        let rest = match ended(&voucher, columns)? {
+            Some(rest) => rest,
+            None => {
+                open.insert(voucher.user, voucher.total);
+                Neuron::ZERO
+            }
+        };
         books.insert(voucher.user, Books { carry: rest, ..after });
         Ok(())
     })?;
@@ -149,8 +176,8 @@ fn follows(
     Ok(())
 }
 
-/// What the voucher left unpaid; the columns of its end come next.
-fn ended(voucher: &Voucher, columns: &mut Columns<'_, '_>) -> Result<Neuron, Wrong> {
+/// What the voucher left unpaid, or none while it is open; the columns of its end come next.
+fn ended(voucher: &Voucher, columns: &mut Columns<'_, '_>) -> Result<Option<Neuron>, Wrong> {
     let paid: Option<Neuron> = columns.take()?;
     let cover: Option<Neuron> = columns.take()?;
     let number: Option<Count> = columns.take()?;
@@ -160,7 +187,7 @@ fn ended(voucher: &Voucher, columns: &mut Columns<'_, '_>) -> Result<Neuron, Wro
     let Some(((((paid, cover), Count(number)), hash), transaction)) = all else {
         columns.take::<Option<Digest32>>()?;
         let open: bool = columns.take()?;
-        return if open { Ok(Neuron::ZERO) } else { Err("it is neither open nor settled".into()) };
+        return if open { Ok(None) } else { Err("it is neither open nor settled".into()) };
     };
     let payment = Payment { paid, cover, block: Block { number, hash }, transaction };
     let settle = Settle { user: voucher.user, nonce: voucher.nonce, payment };
@@ -169,7 +196,8 @@ fn ended(voucher: &Voucher, columns: &mut Columns<'_, '_>) -> Result<Neuron, Wro
         return Err("it is settled, and among the open".into());
     }
     let rest = voucher.total.checked_sub(paid);
-    rest.ok_or_else(|| format!("{paid} were paid, and it is worth {}", voucher.total).into())
+    let overpaid = || format!("{paid} were paid, and it is worth {}", voucher.total);
+    rest.map(Some).ok_or_else(|| overpaid().into())
 }
 
 fn freezes(db: &Connection) -> Result<(), Stop> {

@@ -7,7 +7,8 @@ ALTER TABLE account ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0 CHECK (frozen I
 ALTER TABLE hold ADD COLUMN schedule BLOB;
 ALTER TABLE receipt ADD COLUMN cache_write INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE receipt ADD COLUMN cache_write_1h INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX receipt_of_user ON receipt (user, entry);
+CREATE INDEX fee_of_user ON receipt (user, entry)
+  WHERE fee > x'00000000000000000000000000000000';
 
 CREATE TABLE moved (
   entry  INTEGER NOT NULL REFERENCES entry (seq),
