@@ -38,7 +38,8 @@ pub trait Settling: Send + Sync {
     /// The error says what is open.
     fn before_signer_change(&self) -> Condition<'_>;
 
-    /// Passes when the service may be removed: nothing is owed under it. The error says what is.
+    /// Passes when the service may be removed: nothing that could be collected is owed under it.
+    /// The error says by whom.
     fn before_removal(&self) -> Condition<'_>;
 }
 

@@ -40,6 +40,9 @@ async fn estimate(
 ) -> Result<Estimate, Fault> {
     let user = state.auth.account(request).await?;
     state.exchange.greet(user).await?;
+    if let Some(network) = &state.network {
+        network.gate.pass()?;
+    }
     let _permit = state.exchange.enter(user)?;
     let body = body::read(request, payload, state.request_bytes_max).await?;
     state.exchange.estimate(body, &ids.request).await

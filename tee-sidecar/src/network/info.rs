@@ -6,6 +6,7 @@
 
 use broker_core::{CacheBilling, Fraction, Tier};
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::config::Service;
@@ -22,6 +23,19 @@ pub fn additional_info(service: &Service) -> String {
     // Texts and numbers always become JSON.
     serde_json::to_string(&info).unwrap_or_default()
 }
+
+/// Whether two of these texts promise the same tiers and cache prices. One that is no JSON promises
+/// none.
+pub fn same_prices(one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|text| serde_json::from_str::<Value>(text).ok());
+    let promised = |info: &Option<Value>, key: &str| {
+        info.as_ref().and_then(|info| info.get(key)).filter(|value| !value.is_null()).cloned()
+    };
+    PRICES.iter().all(|key| promised(&one, key) == promised(&other, key))
+}
+
+/// The members that say what is charged.
+const PRICES: [&str; 2] = ["tieredPricing", "cacheTokenBilling"];
 
 #[derive(Serialize)]
 struct Info {
@@ -113,6 +127,27 @@ mod tests {
             model: None,
             verifiability: "TeeML".into(),
             tariff: Tariff { schedule: schedule.map(Arc::new), ..Tariff::default() },
+        }
+    }
+
+    #[test]
+    fn prices_are_the_same_where_both_texts_promise_the_same() {
+        let tiers = r#"{"tieredPricing":{"tiers":[{"maxInputTokens":0,"inputMultiplier":2}]}}"#;
+        let spaced = tiers.replace(':', ": ").replace('}', " }");
+        let dearer = tiers.replace('2', "3");
+        let cache = r#"{"cacheTokenBilling":{"divisor":4}}"#;
+        for (one, other, same) in [
+            ("{}", "", true),
+            ("{}", r#"{"TEEVerifier":"dstack","tieredPricing":null}"#, true),
+            ("no JSON", "[]", true),
+            (tiers, spaced.as_str(), true),
+            (tiers, dearer.as_str(), false),
+            (tiers, "{}", false),
+            ("", cache, false),
+            (cache, tiers, false),
+        ] {
+            assert_eq!(same_prices(one, other), same, "{one} {other}");
+            assert_eq!(same_prices(other, one), same, "{other} {one}");
         }
     }
 

@@ -14,7 +14,8 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::book::{Book, Page, Registered};
-use super::{Gate, Network, Settling, info};
+use super::gate::{Gate, Prices};
+use super::{Network, Settling, info};
 use crate::config::Settings;
 use crate::exchange::Shared;
 use crate::upstream::{Target, UpstreamError, Vllm};
@@ -98,7 +99,7 @@ impl Services {
     ) -> std::io::Result<Self> {
         let page = book.read()?;
         let Route { shared, target, probe } = route;
-        network.gate.await_prices(true);
+        network.gate.price(Prices::Awaited);
         let services = Self {
             chain: network.chain.clone(),
             gate: network.gate.clone(),
@@ -174,6 +175,7 @@ impl Services {
         }
         self.turn(Page { current: Some(wanted.clone()), pending: None })?;
         self.steer(Some(&wanted), &params);
+        self.gate.price(Prices::Known);
         network.settler.check().await;
         tracing::info!(name = wanted.name, model = wanted.model, "the service is registered");
         self.compare_model(&wanted).await;
@@ -249,7 +251,7 @@ impl Services {
     async fn compare(&self) -> Result<Option<Service>, ServiceError> {
         let service = self.chain.service().await?;
         let Some(service) = service else {
-            self.gate.await_prices(false);
+            self.gate.price(Prices::Absent);
             return Ok(None);
         };
         let page = self.page();
@@ -259,8 +261,14 @@ impl Services {
             self.turn(Page { current: Some(pending.clone()), pending: None })?;
         }
         self.steer(landed.or(page.current).as_ref(), &service.params);
-        self.gate.await_prices(false);
+        self.gate.price(self.shown(&service.params.additional_info));
         Ok(Some(service))
+    }
+
+    /// Tiers and cache prices are the settings'; clients know those that the chain shows.
+    fn shown(&self, additional_info: &str) -> Prices {
+        let ours = info::additional_info(&self.settings.service);
+        if info::same_prices(&ours, additional_info) { Prices::Known } else { Prices::Others }
     }
 
     /// Compares again and again, for ever: other software may change the service, and what was
@@ -274,10 +282,11 @@ impl Services {
         }
     }
 
-    /// Removes the service, which returns the stake, once nothing is owed under it.
+    /// Removes the service, which returns the stake, once nothing is owed under it. The gate stays
+    /// closed until there is another.
     ///
     /// # Errors
-    /// What stands against it.
+    /// What stands against it; the gate is what it was.
     pub async fn remove(&self, name: &str, network: &Network) -> Result<(), ServiceError> {
         let _writing = self.writing.lock().await;
         let page = self.page();
@@ -285,23 +294,24 @@ impl Services {
             return Err(ServiceError::Unknown);
         }
         // Nothing new begins while we look at what is owed.
-        self.gate.await_prices(true);
-        let removed = self.remove_from_chain(name, network).await;
-        if removed.is_ok() {
-            network.settler.check().await;
+        let before = self.gate.price(Prices::Leaving);
+        if let Err(error) = self.remove_from_chain(name, network).await {
+            self.gate.price(before);
+            return Err(error);
         }
-        self.gate.await_prices(false);
-        removed?;
+        self.gate.price(Prices::Absent);
+        network.settler.check().await;
         self.turn(Page::default())
     }
 
     async fn remove_from_chain(&self, name: &str, network: &Network) -> Result<(), ServiceError> {
-        let settling: &dyn Settling = &network.settler;
-        settling.before_removal().await.map_err(ServiceError::Fees)?;
+        // What is in flight becomes a debt when it ends, so it is looked at first.
         if self.shared.admission.in_flight() > 0 {
             let why = "requests are in flight, whose fees could not be collected; try again";
             return Err(ServiceError::Fees(why.to_owned()));
         }
+        let settling: &dyn Settling = &network.settler;
+        settling.before_removal().await.map_err(ServiceError::Fees)?;
         if self.chain.service().await?.is_some() {
             let transaction = self.chain.remove_service().await?;
             tracing::warn!(%transaction, name, "the service is removed; the stake is returned");

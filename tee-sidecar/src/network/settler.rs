@@ -1,5 +1,6 @@
 //! The one actor that collects fees: a thread of its own, so that a slow node holds nobody up.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -7,8 +8,8 @@ use std::time::Duration;
 use broker_core::chain::Verdict;
 use broker_core::settlement::{Obstacle, PassReport, SettleError, Settler, self_check};
 use broker_core::{Neuron, Timestamp};
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{Mutex, Notify, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Condition, Gate, Settling};
 
@@ -29,7 +30,7 @@ pub struct Status {
     pub passes: u64,
     /// Passes that did not.
     pub failures: u64,
-    /// What the last one found, in words.
+    /// What stood in the way of the last one, in words; each once.
     pub problems: Vec<String>,
     /// What stands in the way of settlement.
     pub obstacles: Vec<Obstacle>,
@@ -41,6 +42,8 @@ pub struct Status {
     pub paid: Neuron,
     /// What the wallet had at the last self-check, in neuron.
     pub wallet: Neuron,
+    /// Seconds from a refund's request to its payment, once the contract has told.
+    pub lock_time_secs: Option<u64>,
     /// When the last pass ended.
     pub last_pass: Option<Timestamp>,
 }
@@ -59,6 +62,10 @@ struct Shared {
     status: RwLock<Status>,
     /// When the chain last answered a self-check.
     answered: RwLock<Option<Instant>>,
+    /// Held while the chain is checked, so that an old answer never replaces a new one.
+    checking: Mutex<()>,
+    /// What the log has been told of problems that are still there.
+    told: std::sync::Mutex<BTreeSet<String>>,
 }
 
 /// Closes the gate when the actor is gone, however it went.
@@ -66,7 +73,7 @@ struct Leaving(Arc<Gate>);
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        self.0.set(vec!["the settler has stopped: see the log, and restart".to_owned()]);
+        self.0.stop("the settler has stopped: see the log, and restart");
     }
 }
 
@@ -76,9 +83,17 @@ impl SettleHandle {
     /// # Errors
     /// The system gives no thread.
     pub fn start(settler: Settler, gate: Arc<Gate>, every: Duration) -> std::io::Result<Self> {
-        let (asked, status, answered) = (Notify::new(), RwLock::default(), RwLock::default());
         let leaving = Leaving(gate.clone());
-        let shared = Arc::new(Shared { settler, gate, every, asked, status, answered });
+        let shared = Arc::new(Shared {
+            settler,
+            gate,
+            every,
+            asked: Notify::new(),
+            status: RwLock::default(),
+            answered: RwLock::default(),
+            checking: Mutex::default(),
+            told: std::sync::Mutex::default(),
+        });
         let (stop, stopped) = oneshot::channel::<()>();
         let actor = shared.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -86,8 +101,10 @@ impl SettleHandle {
             let _leaving = leaving;
             runtime.block_on(async move {
                 // Cutting a pass off loses nothing: the next one goes on from the ledger.
+                // What waits a minute for a transaction must not keep the gate as it was.
                 tokio::select! {
-                    () = actor.run() => {}
+                    () = actor.collect() => {}
+                    () = actor.watch() => {}
                     _ = stopped => {}
                 }
             });
@@ -119,19 +136,34 @@ impl SettleHandle {
         ))
     }
 
-    fn may_be_removed(&self) -> Result<(), String> {
-        let statements = self.shared.settler.store.reader().statements();
-        let statements = statements.map_err(|error| error.to_string())?;
-        let owing = statements.iter().filter(|known| {
-            known.books.nonce.is_some() && !known.account.owed().is_some_and(Neuron::is_zero)
-        });
-        match owing.count() {
-            0 => Ok(()),
-            users => Err(format!(
-                "{users} users owe fees, which could not be collected any more; settle first with \
-                 POST /v1/settle"
-            )),
+    /// Fees of a frozen account and of an empty escrow cannot be collected in any case.
+    async fn may_be_removed(&self) -> Result<(), String> {
+        let settler = &self.shared.settler;
+        let statements = settler.store.reader().statements().map_err(|error| error.to_string())?;
+        let mut owing = Vec::new();
+        for known in statements {
+            let account = &known.account;
+            let owes = !account.frozen && !account.owed().is_some_and(Neuron::is_zero);
+            if known.books.nonce.is_none() || !owes {
+                continue;
+            }
+            let view = settler.chain.account(known.user).await;
+            let escrow = view.map_err(|error| error.to_string())?.latest;
+            if escrow.is_some_and(|escrow| !escrow.balance.is_zero()) {
+                owing.push(known.user);
+            }
         }
+        if owing.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<_> = owing.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+        let rest = if owing.len() > named.len() { ", ..." } else { "" };
+        Err(format!(
+            "{} users owe fees, which could not be collected any more: {}{rest}; settle first with \
+             POST /v1/settle",
+            owing.len(),
+            named.join(", ")
+        ))
     }
 
     /// Looks again whether fees can be collected, and opens or closes the gate.
@@ -160,31 +192,33 @@ impl Settling for SettleHandle {
     }
 
     fn before_removal(&self) -> Condition<'_> {
-        Box::pin(async { self.may_be_removed() })
+        Box::pin(self.may_be_removed())
     }
 }
 
 impl Shared {
-    async fn run(&self) {
+    async fn watch(&self) {
+        loop {
+            self.check().await;
+            sleep(CHECK_EVERY).await;
+        }
+    }
+
+    async fn collect(&self) {
         let mut asked = false;
-        let mut next_check = Instant::now();
         loop {
             let next_pass = Instant::now() + self.pass(asked).await;
             asked = false;
             while Instant::now() < next_pass {
                 let open = self.read().open > 0;
                 let resolve = Instant::now() + RESOLVE_EVERY;
-                let wake = if open { resolve.min(next_check) } else { next_check };
+                let wake = if open { resolve.min(next_pass) } else { next_pass };
                 tokio::select! {
                     () = self.asked.notified() => {
                         asked = true;
                         break;
                     }
-                    () = sleep_until(wake.min(next_pass)) => {}
-                }
-                if Instant::now() >= next_check {
-                    self.check().await;
-                    next_check = Instant::now() + CHECK_EVERY;
+                    () = sleep_until(wake) => {}
                 }
                 if open {
                     let resolved = self.settler.resolve().await;
@@ -200,8 +234,9 @@ impl Shared {
         let failed = outcome.is_err();
         self.note(outcome, true);
         self.check().await;
-        let waits = failed || self.read().open > 0;
-        if waits { SUBMIT_AGAIN_AFTER.min(self.every) } else { self.every }
+        let status = self.read();
+        let every = between_passes(self.every, status.lock_time_secs);
+        if failed || status.open > 0 { SUBMIT_AGAIN_AFTER.min(every) } else { every }
     }
 
     fn note(&self, outcome: Result<PassReport, SettleError>, is_pass: bool) {
@@ -210,9 +245,15 @@ impl Shared {
         let report = match outcome {
             Ok(report) => report,
             Err(error) => {
-                tracing::warn!(%error, "a settlement pass ended early; the next one goes on");
-                status.failures = status.failures.saturating_add(1);
-                status.problems = vec![error.to_string()];
+                let problem = error.to_string();
+                if self.is_news(&problem) {
+                    tracing::warn!(%error, "a settlement pass ended early; the next one goes on");
+                }
+                if is_pass {
+                    status.failures = status.failures.saturating_add(1);
+                    self.keep_told(std::slice::from_ref(&problem));
+                    status.problems = vec![problem];
+                }
                 return;
             }
         };
@@ -223,26 +264,44 @@ impl Shared {
         for (user, reason, total) in &report.sealed {
             tracing::info!(%user, neuron = %total, reason = reason.as_str(), "voucher sealed");
         }
-        for problem in &report.problems {
+        let mut problems = report.problems;
+        problems.sort();
+        problems.dedup();
+        for problem in problems.iter().filter(|problem| self.is_news(problem)) {
             tracing::warn!(problem, "settlement");
         }
-        for (user, verdict) in &report.refused {
-            tracing::error!(%user, %verdict, "the contract refuses a voucher: it is not sent");
+        let of_voucher = |(user, verdict): &(_, Verdict)| format!("voucher of {user}: {verdict}");
+        for problem in report.refused.iter().map(of_voucher).filter(|text| self.is_news(text)) {
+            tracing::error!(problem, "the contract refuses a voucher: it is not sent");
         }
         status.open = report.open;
         if is_pass {
             status.passes = status.passes.saturating_add(1);
-            status.problems = report.problems;
+            let there: Vec<_> = report.refused.iter().map(of_voucher).collect();
+            self.keep_told(&[there.as_slice(), problems.as_slice()].concat());
+            status.problems = problems;
             // Without its user's word a voucher waits, and stands in nobody else's way.
             let refused = report.refused.iter();
             let refused = refused.filter(|(_, verdict)| *verdict != Verdict::NoTeeSigner);
-            status.refused =
-                refused.map(|(user, verdict)| format!("voucher of {user}: {verdict}")).collect();
+            status.refused = refused.map(of_voucher).collect();
             status.last_pass = Some(now);
         }
     }
 
+    /// Whether the log has not been told of this problem since it is there.
+    fn is_news(&self, problem: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(problem.to_owned())
+    }
+
+    /// Forgets all but those that are still `there`: the others are news when they come back.
+    fn keep_told(&self, there: &[String]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|problem| there.contains(problem));
+    }
+
     async fn check(&self) {
+        let _turn = self.checking.lock().await;
         let settler = &self.settler;
         let check = self_check(&*settler.chain, settler.signer.address()).await;
         let is_silent = matches!(check.obstacles.first(), Some(Obstacle::Chain(_)));
@@ -265,7 +324,10 @@ impl Shared {
             self.gate.set(reasons);
         }
         let mut status = self.status.write().unwrap_or_else(PoisonError::into_inner);
-        status.wallet = check.terms.wallet;
+        if !is_silent {
+            status.wallet = check.terms.wallet;
+            status.lock_time_secs = Some(check.terms.lock_time_secs);
+        }
         status.obstacles = check.obstacles;
     }
 
@@ -276,5 +338,33 @@ impl Shared {
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Status> {
         self.status.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A user whose refund is paid between two passes takes unpaid fees along.
+fn between_passes(every: Duration, lock_time_secs: Option<u64>) -> Duration {
+    let Some(lock_time_secs) = lock_time_secs else { return every };
+    every.min(Duration::from_secs((lock_time_secs / 4).max(1)))
+}
+
+/// So many of those who owe are named.
+const NAMED_MAX: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_refund_is_paid_between_two_passes() {
+        let every = |secs, lock_time| between_passes(Duration::from_secs(secs), lock_time);
+        for (secs, lock_time, expected) in [
+            (300, None, 300),
+            (300, Some(86_400), 300),
+            (300, Some(1_199), 299),
+            (300, Some(3), 1),
+            (300, Some(0), 1),
+        ] {
+            assert_eq!(every(secs, lock_time), Duration::from_secs(expected), "{lock_time:?}");
+        }
     }
 }

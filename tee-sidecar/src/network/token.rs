@@ -2,8 +2,8 @@
 //!
 //! `Authorization: Bearer app-sk-<base64 of rawMessage|signature>`. Pure: the header, the provider
 //! and the time go in, and the account that pays or the protocol's own refusal comes out. Three
-//! steps in the protocol's order: [`Token::read`], [`Token::check_account`] (what the chain
-//! revoked), [`Token::check_signature`].
+//! steps: [`Token::read`], [`Token::check_signature`], and only for what the user signed
+//! [`Token::check_account`] (what the chain revoked).
 //!
 //! A token has exactly one spelling here: standard padded base64 (neither base64url nor unpadded),
 //! and the signature as `0x` and lower-case hex digits, as wallets write it. What is signed is the

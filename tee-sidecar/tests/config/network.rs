@@ -183,6 +183,8 @@ const BAD_ELSEWHERE: &[(&str, &str, &str)] = &[
     ("auth: {mode: open}", "auth.mode", "open has no accounts"),
     ("auth: {apiKeys: [{account: a, key: k123456789abcdef}]}", "auth.apiKeys",
      "auth.mode: apiKeys"),
+    ("auth: {mode: apiKeys, apiKeys: [{account: '0x0165878A594ca255338adfa4d48449f69242Eb8F', \
+      key: k123456789abcdef}]}", "auth.apiKeys[0].account", "use a name that is no address"),
     ("interval: {settlementProcessor: 0}", "interval.settlementProcessor", "1 to 86400 seconds"),
     ("interval: {settlementProcessor: 5min}", "interval.settlementProcessor", "as 300, 5m"),
     ("interval: {settlementProcessor: 300000000000}", "interval.settlementProcessor", "seconds"),

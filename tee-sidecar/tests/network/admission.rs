@@ -67,6 +67,10 @@ fn without_the_owner_s_acknowledgement_of_the_signer_nothing_is_served() {
     assert_eq!(refusal(&world, &user.bearer()), "service not acknowledge the tee signer");
     let answer = world.chat("/v1/chat/completions", &user.bearer());
     assert_eq!((answer.status, answer.error_type().as_str()), (403, "forbidden"));
+    let auth = [("authorization", user.bearer())];
+    let auth = auth.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let answer = post(world.sidecar.addr, "/v1/estimate", &auth, ask());
+    assert_eq!(answer.status, 503, "prices that nobody may be charged: {}", answer.text());
     assert!(world.engine.seen().is_empty());
 }
 

@@ -13,6 +13,8 @@
 mod admission;
 mod browsers;
 mod fees;
+mod removal;
 mod routes;
+mod slow;
 mod support;
 mod tokens;

@@ -71,19 +71,32 @@ impl World {
         chain: SimChain,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        let world = Self::build(engine, chain, true, change);
+        let served = Arc::new(chain.clone());
+        Self::behind(engine, chain, served, change)
+    }
+
+    /// On a chain that the sidecar sees through `served`.
+    pub(crate) fn behind(
+        engine: Engine,
+        chain: SimChain,
+        served: Arc<dyn Chain>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let world = Self::build(engine, chain, served, true, change);
         world.wait_for_the_gate();
         world
     }
 
     /// Whose signer nobody has acknowledged yet.
     pub(crate) fn unacknowledged(engine: Engine, chain: SimChain) -> Self {
-        Self::build(engine, chain, false, |_| {})
+        let served = Arc::new(chain.clone());
+        Self::build(engine, chain, served, false, |_| {})
     }
 
     fn build(
         engine: Engine,
         chain: SimChain,
+        served: Arc<dyn Chain>,
         acknowledged: bool,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
@@ -108,7 +121,7 @@ impl World {
         };
         block_on(chain.register(service.clone())).unwrap();
         chain.owner_acknowledges(acknowledged).unwrap();
-        let sidecar = Sidecar::run_on(settings, Some(Arc::new(chain.clone())));
+        let sidecar = Sidecar::run_on(settings, Some(served));
         Self { chain, engine, sidecar, service, _folder: folder }
     }
 

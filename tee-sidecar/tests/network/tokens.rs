@@ -127,6 +127,13 @@ fn where_the_chain_cannot_be_asked_nobody_is_refused_for_good() {
     assert!(answer.header("retry-after").is_some());
     let answer = world.chat("/v1/chat/completions", &unknown.bearer());
     assert!(answer.text().contains("the chain cannot be asked"), "{}", answer.text());
+    // A forged token is not worth a question to the chain.
+    let forged = unknown.token(|token| token["address"] = known.address.to_string().into());
+    let answer = world.chat(CHAT, &forged);
+    let text = format!("{PREFIX}signature verification failed: address mismatch");
+    assert_eq!((answer.status, flat(&answer)), (400, text));
+    let forged = known.token(|token| token["address"] = unknown.address.to_string().into());
+    assert_eq!(world.chat(CHAT, &forged).status, 400);
     // What is known is still good for its time.
     assert_eq!(world.get("/v1/user/x/unsettledfee", &known).status, 400);
     world.chain.calm();

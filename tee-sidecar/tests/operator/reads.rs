@@ -57,6 +57,8 @@ fn users_requests_and_metrics_tell_what_was_charged() {
         "tee_sidecar_settlement_gate_open 1.0\n",
         "tee_sidecar_users 1.0\n",
         "tee_sidecar_users_frozen 0.0\n",
+        "tee_sidecar_settlement_problems 0.0\n",
+        "tee_sidecar_vouchers_refused 0.0\n",
     ] {
         assert!(metrics.body.contains(line), "{line}: {}", metrics.body);
     }

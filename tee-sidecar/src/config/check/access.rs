@@ -55,7 +55,7 @@ pub(super) fn auth(check: &mut Check, raw: &RawAuth, server: &Server, on_network
             }
             Auth::Open
         }
-        Mode::ApiKeys => Auth::ApiKeys(api_keys(check, &raw.api_keys)),
+        Mode::ApiKeys => Auth::ApiKeys(api_keys(check, &raw.api_keys, on_network)),
     }
 }
 
@@ -82,7 +82,7 @@ enum Mode {
     SessionTokens,
 }
 
-fn api_keys(check: &mut Check, raw: &[RawApiKey]) -> Vec<ApiKey> {
+fn api_keys(check: &mut Check, raw: &[RawApiKey], on_network: bool) -> Vec<ApiKey> {
     if raw.is_empty() {
         check.refuse_key("auth.apiKeys", "must have an entry when auth.mode is apiKeys");
     }
@@ -91,6 +91,14 @@ fn api_keys(check: &mut Check, raw: &[RawApiKey]) -> Vec<ApiKey> {
     for (index, raw) in raw.iter().enumerate() {
         let path = format!("auth.apiKeys[{index}]");
         let Some(entry) = api_key(check, raw, &path) else { continue };
+        if let Some(given) = raw.account.as_ref()
+            && on_network
+            && entry.account.parse::<UserId>().is_ok()
+        {
+            let rule = "is an account of the chain, whose money is in its escrow and is spent with \
+                        session tokens only; use a name that is no address";
+            check.refuse(&format!("{path}.account"), given, rule);
+        }
         // Two keys of one account are how a key is replaced without an interruption.
         let account = UserId::of_account(&entry.account);
         if covers.get(&account).is_some_and(|cover| *cover != entry.cover) {

@@ -56,6 +56,11 @@ fn of_network(registry: &mut Registry, state: &AppState) {
     gauge(registry, "wallet_neuron", "The wallet at the last self-check", wallet);
     let open = status.open as f64;
     gauge(registry, "vouchers_open", "Vouchers whose end is not known yet", open);
+    let count = |texts: &[String]| texts.len() as f64;
+    let help = "What stood in the way of the last settlement pass; the log says what";
+    gauge(registry, "settlement_problems", help, count(&status.problems));
+    let help = "Vouchers that the contract would refuse; the log says why";
+    gauge(registry, "vouchers_refused", help, count(&status.refused));
     let mut counter = |name: &str, help: &str, value: u64| {
         registry.register(name, help, ConstCounter::new(value));
     };
