@@ -29,7 +29,7 @@ fn a_network_brings_session_tokens_and_the_defaults_of_0g() {
     let network = settings.network.unwrap();
     assert_eq!((network.url.as_str(), network.chain_id), ("http://127.0.0.1:8545", 31_337));
     assert_eq!(network.contract.to_string(), CONTRACT);
-    assert_eq!((network.confirmations, network.max_gas_price), (12, None));
+    assert_eq!((network.confirmations, network.max_gas_price), (0, None));
     let policy = settings.settlement.policy;
     assert_eq!(settings.settlement.every_secs, 300);
     assert_eq!((policy.age_millis, policy.refund_buffer_secs), (86_400_000, 18_000));

@@ -174,7 +174,7 @@ const FORCE: &str = "interval.forceSettlementProcessor";
 const BUFFER: &str = "interval.autoSettleBufferTime";
 
 /// Blocks on top of one that make it final, where the host does not say.
-const CONFIRMATIONS: u64 = 12;
+const CONFIRMATIONS: u64 = 0;
 /// More is a typo: it would be days.
 const CONFIRMATIONS_MAX: u64 = 10_000;
 /// Chain ids above do not fit into a signature.
