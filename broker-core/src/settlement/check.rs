@@ -51,6 +51,21 @@ pub enum Obstacle {
     },
 }
 
+impl Obstacle {
+    /// One word for it, which never changes: for metrics and alarms.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Chain(ChainError::WrongNetwork(_)) => "wrong_network",
+            Self::Chain(_) => "chain_silent",
+            Self::NoService => "no_service",
+            Self::OtherSigner { .. } => "other_signer",
+            Self::NotAcknowledged(_) => "not_acknowledged",
+            Self::NoGas { .. } => "no_gas",
+            Self::GasTooDear { .. } => "gas_too_dear",
+        }
+    }
+}
+
 /// What the self-check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SelfCheck {

@@ -77,4 +77,6 @@ fn readiness_and_metrics_say_why_paid_work_waits() {
     let metrics = sidecar.admin("GET", "/metrics", "").body;
     assert!(metrics.contains("tee_sidecar_settlement_gate_open 0.0\n"), "{metrics}");
     assert!(metrics.contains("tee_sidecar_settlement_gate_reasons 1.0\n"), "{metrics}");
+    let why = "tee_sidecar_settlement_obstacle{kind=\"no_service\"} 1\n";
+    assert!(metrics.contains(why), "{metrics}");
 }

@@ -6,7 +6,8 @@ use broker_core::Neuron;
 use broker_core::ledger::statement::Statement;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use super::super::AppState;
@@ -52,6 +53,12 @@ fn of_network(registry: &mut Registry, state: &AppState) {
     let help = "Reasons why paid requests are refused";
     gauge(registry, "settlement_gate_reasons", help, waits_for.len() as f64);
     let status = network.settler.status();
+    let obstacles = Family::<Kind, Gauge>::default();
+    for obstacle in &status.obstacles {
+        obstacles.get_or_create(&vec![("kind", obstacle.kind())]).set(1);
+    }
+    let help = "What the last self-check found in the way of settlement";
+    registry.register("settlement_obstacle", help, obstacles);
     let wallet = number(status.wallet);
     gauge(registry, "wallet_neuron", "The wallet at the last self-check", wallet);
     let open = status.open as f64;
@@ -67,6 +74,9 @@ fn of_network(registry: &mut Registry, state: &AppState) {
     counter("settlement_passes", "Settlement passes that ran to their end", status.passes);
     counter("settlement_failures", "Settlement passes that did not", status.failures);
 }
+
+/// The labels of an obstacle.
+type Kind = Vec<(&'static str, &'static str)>;
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
     registry.register(name, help, ConstGauge::new(value));
