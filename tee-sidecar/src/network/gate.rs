@@ -85,6 +85,12 @@ impl Gate {
         stopped.into_iter().chain(reasons).chain(prices).collect()
     }
 
+    /// How long to wait before the chain is asked again: whoever waits for the gate, be it the owner
+    /// who has just acknowledged the signer, should not wait for us.
+    pub fn look_again_after(&self) -> Duration {
+        if self.waits_for().is_empty() { LOOK_WHILE_OPEN } else { LOOK_WHILE_CLOSED }
+    }
+
     /// Replaces what stands in the way.
     pub fn set(&self, reasons: Vec<String>) {
         *self.obstacles.write().unwrap_or_else(PoisonError::into_inner) = reasons;
@@ -98,10 +104,13 @@ impl Gate {
         let Some(reason) = self.waits_for().into_iter().next() else { return Ok(()) };
         Err(Fault::Unavailable {
             message: format!("this provider cannot collect fees now: {reason}").into(),
-            retry_after: Duration::from_secs(30),
+            retry_after: LOOK_WHILE_CLOSED,
         })
     }
 }
+
+const LOOK_WHILE_OPEN: Duration = Duration::from_secs(15);
+const LOOK_WHILE_CLOSED: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,6 @@
 //! between.
 
 use std::sync::{Arc, Mutex as Cell, PoisonError};
-use std::time::Duration;
 
 use broker_core::chain::{Service, ServiceParams};
 use broker_core::{Address, Chain, ChainError, Clock, Tariff};
@@ -274,11 +273,14 @@ impl Services {
     /// Compares again and again, for ever: other software may change the service, and what was
     /// pending may land late.
     pub async fn watch(&self) {
+        let mut fails = false;
         loop {
-            sleep(COMPARED_EVERY).await;
-            if let Err(error) = self.reconcile().await {
+            sleep(self.gate.look_again_after()).await;
+            let failed = self.reconcile().await.err();
+            if let Some(error) = failed.as_ref().filter(|_| !fails) {
                 tracing::warn!(%error, "the service on the chain cannot be compared");
             }
+            fails = failed.is_some();
         }
     }
 
@@ -357,9 +359,6 @@ impl Services {
         }
     }
 }
-
-/// How often the chain is compared with the book.
-const COMPARED_EVERY: Duration = Duration::from_secs(15);
 
 /// Before anything was sent every failure is certain.
 fn unsent(error: ChainError) -> ServiceError {

@@ -13,8 +13,6 @@ use super::Status;
 use crate::network::Gate;
 use crate::network::accounts::USABLE;
 
-/// How often the chain is asked whether fees can be collected.
-const CHECK_EVERY: Duration = Duration::from_secs(15);
 /// How often the chain is asked what became of a voucher that was sent.
 const RESOLVE_EVERY: Duration = Duration::from_secs(3);
 /// Work is taken while the chain's node is silent, for as long as what it said of escrows serves:
@@ -60,7 +58,7 @@ impl Shared {
     pub(super) async fn watch(&self) {
         loop {
             self.check().await;
-            sleep(CHECK_EVERY).await;
+            sleep(self.gate.look_again_after()).await;
         }
     }
 
