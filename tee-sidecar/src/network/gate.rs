@@ -85,7 +85,7 @@ impl Gate {
         stopped.into_iter().chain(reasons).chain(prices).collect()
     }
 
-    /// How long to wait before the chain is asked again: whoever waits for the gate, be it the owner
+    /// How long to wait before the chain is asked again: who waits for the gate, such as the owner
     /// who has just acknowledged the signer, should not wait for us.
     pub fn look_again_after(&self) -> Duration {
         if self.waits_for().is_empty() { LOOK_WHILE_OPEN } else { LOOK_WHILE_CLOSED }
