@@ -50,9 +50,19 @@ class Chain {
   }
 }
 
-/** Waits until a transaction is mined; one that reverts is an error. */
+/**
+ * Waits until a transaction is mined; one that reverts is an error.
+ *
+ * `wait()` alone hears of blocks only after its first look at them. One that came between the two
+ * is the last for a while on a chain that mines when it is asked to: so the receipt is asked for
+ * first, again and again.
+ */
 export async function mined(sent) {
   const transaction = await sent;
+  const { hash, provider } = transaction;
+  while ((await provider.getTransactionReceipt(hash)) === null) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
   const receipt = await transaction.wait();
   return { hash: receipt.hash, block: receipt.blockNumber, gas: receipt.gasUsed };
 }
