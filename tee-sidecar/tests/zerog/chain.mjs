@@ -53,15 +53,16 @@ class Chain {
 /**
  * Waits until a transaction is mined; one that reverts is an error.
  *
- * `wait()` alone hears of blocks only after its first look at them. One that came between the two
- * is the last for a while on a chain that mines when it is asked to: so the receipt is asked for
- * first, again and again.
+ * Under load anvil has left a transaction in its pool until something made a block, and `wait()`
+ * hears of no block that came before its first look: so receipts are asked for, and after a while
+ * a block is.
  */
 export async function mined(sent) {
   const transaction = await sent;
   const { hash, provider } = transaction;
-  while ((await provider.getTransactionReceipt(hash)) === null) {
+  for (let looks = 1; (await provider.getTransactionReceipt(hash)) === null; looks += 1) {
     await new Promise((resolve) => setTimeout(resolve, 50));
+    if (looks % 200 === 0) await provider.send('evm_mine', []);
   }
   const receipt = await transaction.wait();
   return { hash: receipt.hash, block: receipt.blockNumber, gas: receipt.gasUsed };
