@@ -9,10 +9,11 @@ use crate::digest::{Digest32, RequestKey};
 use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
 
+use self::journal::{Stop, Visitor};
 use self::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 
 pub mod entry;
-mod journal;
+pub mod journal;
 pub mod memory;
 mod replay;
 #[cfg(feature = "sqlite")]
@@ -95,6 +96,13 @@ pub trait LedgerReader: Send + Sync {
     /// Re-adds everything and compares, as of one moment. A wrong row is no error: the report
     /// names it.
     fn audit(&self) -> Result<AuditReport, LedgerError>;
+
+    /// Tells the journal behind a place in the chain, as of one moment; all of it behind 0.
+    ///
+    /// # Errors
+    /// What the visitor stops at, a row that cannot be read or that no entry recorded, a failed
+    /// database.
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop>;
 }
 
 /// Sums over a whole ledger.

@@ -16,6 +16,7 @@ mod collect;
 mod journal;
 mod open;
 mod reader;
+mod retire;
 mod rows;
 mod scan;
 mod schema;
