@@ -1,0 +1,42 @@
+//! The connection of a ledger, for orders that the ledger itself has no words for.
+#![allow(unsafe_code, reason = "the ledger keeps its connection to itself; SQLite tells of it")]
+
+use std::cell::Cell;
+use std::ffi::{CString, c_char, c_int};
+use std::path::Path;
+use std::sync::Once;
+
+use broker_core::{LedgerError, SqliteLedger};
+use rusqlite::ffi;
+
+thread_local! {
+    /// The connection that this thread opened last.
+    static LAST: Cell<*mut ffi::sqlite3> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+/// Opens a ledger and then gives its own connection an order, such as a setting of another value.
+pub(crate) fn open_with(path: &Path, order: &str) -> Result<SqliteLedger, LedgerError> {
+    static LISTEN: Once = Once::new();
+    LISTEN.call_once(|| {
+        // SAFETY: `opened` has the signature that SQLite calls, and lives as long as the process.
+        let listening = unsafe { ffi::sqlite3_auto_extension(Some(opened)) };
+        assert_eq!(listening, ffi::SQLITE_OK);
+    });
+    let ledger = SqliteLedger::open(path)?;
+    let order = CString::new(order).unwrap();
+    let (none, nobody) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: the ledger's is the last connection that this thread opened; it is open, and nobody
+    // else uses it before this function answers.
+    let done = unsafe { ffi::sqlite3_exec(LAST.get(), order.as_ptr(), None, none, nobody) };
+    assert_eq!(done, ffi::SQLITE_OK, "{order:?}");
+    Ok(ledger)
+}
+
+unsafe extern "C" fn opened(
+    db: *mut ffi::sqlite3,
+    _: *mut *mut c_char,
+    _: *const ffi::sqlite3_api_routines,
+) -> c_int {
+    LAST.set(db);
+    ffi::SQLITE_OK
+}
