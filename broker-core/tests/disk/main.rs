@@ -11,12 +11,17 @@
 mod books;
 #[path = "../shared/disk.rs"]
 mod disk;
+mod failing;
+#[path = "../shared/rungs/faults.rs"]
+mod faults;
 #[path = "../shared/rungs/power.rs"]
 mod power;
 #[path = "../shared/runs.rs"]
 mod runs;
 #[path = "../shared/work.rs"]
 mod work;
+#[path = "../shared/wrapped.rs"]
+mod wrapped;
 
 use std::path::Path;
 

@@ -38,8 +38,10 @@ pub(crate) enum Fault {
 pub(crate) struct Fired {
     /// The file that it hit.
     pub(crate) file: String,
-    /// Calls since: what was tried after it.
+    /// Calls since the last one that failed: what was tried after it.
     pub(crate) tried_since: u64,
+    /// Calls on a log that failed.
+    pub(crate) on_log: u64,
 }
 
 /// How often the disk was asked.
@@ -298,8 +300,10 @@ impl State {
     }
 
     fn failed(&mut self, verdict: Verdict, name: &str) {
-        if verdict != Verdict::Pass && self.fired.is_none() {
-            self.fired = Some(Fired { file: name.to_owned(), tried_since: 0 });
+        if verdict != Verdict::Pass {
+            let before = self.fired.as_ref().map_or(0, |fired| fired.on_log);
+            let on_log = before + u64::from(name.ends_with("-wal"));
+            self.fired = Some(Fired { file: name.to_owned(), tried_since: 0, on_log });
         }
     }
 }
