@@ -69,6 +69,23 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The request that it is about, and the user where the command itself names one.
+    pub(crate) fn subject(&self) -> (Option<RequestKey>, Option<UserId>) {
+        match self {
+            Self::Bind(_) => (None, None),
+            Self::Mirror { user, .. } | Self::Escrow { user, .. } | Self::Freeze { user, .. } => {
+                (None, Some(*user))
+            }
+            Self::Seal(seal) => (None, Some(seal.voucher.voucher.user)),
+            Self::Countersign(signed) => (None, Some(signed.voucher.user)),
+            Self::Settle(settle) => (None, Some(settle.user)),
+            Self::Reserve(hold) => (Some(hold.key), Some(hold.user)),
+            Self::Capture { key, .. } | Self::Release { key, .. } => (Some(*key), None),
+        }
+    }
+}
+
 /// Money set aside for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {

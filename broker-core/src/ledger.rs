@@ -1,9 +1,11 @@
 //! The durable fee ledger: the promise, apart from its implementations.
 
+use std::sync::Arc;
+
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Binding, Command, Decision, Hold, HoldState, OpenVoucher};
-use crate::digest::Digest32;
+use crate::digest::{Digest32, RequestKey};
 use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
 
@@ -37,6 +39,9 @@ pub trait Ledger: Send {
 
     /// Re-adds everything and compares.
     fn audit(&self) -> Result<AuditReport, LedgerError>;
+
+    /// A reader of the same ledger, for other threads.
+    fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError>;
 }
 
 /// The reading side of a ledger, for any number of threads beside the one that writes.
@@ -79,6 +84,16 @@ pub trait LedgerReader: Send + Sync {
 
     /// Finished exchanges.
     fn requests(&self, query: &RequestQuery) -> Result<RequestPage, LedgerError>;
+
+    /// The open holds that expired before `now`, so many at most, the oldest first.
+    fn expired_holds(&self, now: Timestamp, limit: u64) -> Result<Vec<RequestKey>, LedgerError>;
+
+    /// Sums over the whole ledger, as of one moment.
+    fn totals(&self) -> Result<Totals, LedgerError>;
+
+    /// Re-adds everything and compares, as of one moment. A wrong row is no error: the report
+    /// names it.
+    fn audit(&self) -> Result<AuditReport, LedgerError>;
 }
 
 /// Sums over a whole ledger.
@@ -98,6 +113,22 @@ pub struct Totals {
     pub open_holds: u64,
 }
 
+impl Totals {
+    /// Adds one account's buckets.
+    pub(crate) fn add(&mut self, account: &Account) -> Result<(), LedgerError> {
+        let sums = [
+            (&mut self.held, account.held),
+            (&mut self.earned, account.earned),
+            (&mut self.vouchered, account.vouchered),
+        ];
+        for (sum, amount) in sums {
+            let out_of_range = || LedgerError::Corrupt("a total leaves the range of money".into());
+            *sum = sum.checked_add(amount).ok_or_else(out_of_range)?;
+        }
+        Ok(())
+    }
+}
+
 /// What an audit found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditReport {
@@ -111,6 +142,9 @@ pub struct AuditReport {
     pub receipts: u64,
     /// Holds that have not ended.
     pub open_holds: u64,
+    /// Of the entries, those that have no place in the chain yet: with several writers a leader
+    /// gives it to them, moments later.
+    pub unlinked: u64,
     /// The last link of the chain over all entries; zeros for an empty ledger.
     pub head: Digest32,
     /// The first wrong row, if any.

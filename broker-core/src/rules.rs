@@ -31,8 +31,6 @@ pub struct View {
     pub books: Books,
     /// The account's open voucher.
     pub open: Option<OpenVoucher>,
-    /// The last entry of the ledger.
-    pub last_entry: u64,
     /// What the receipts that a seal names come to; `None` where it names none that exist.
     pub collected: Option<Collected>,
 }
@@ -53,7 +51,7 @@ pub struct Effects<'a> {
     pub user: UserId,
     /// The account afterwards.
     pub account: Account,
-    /// The user's books afterwards, where they change.
+    /// The user's books afterwards, where they change; see [`Self::books_at`].
     pub books: Option<Books>,
     /// The movements that lead there, in order; none of them of zero.
     pub movements: Vec<Movement>,
@@ -61,6 +59,18 @@ pub struct Effects<'a> {
     pub record: Record<'a>,
     /// The answer.
     pub applied: Applied,
+}
+
+impl Effects<'_> {
+    /// The user's books once these effects are written down under the entry `number`. What was
+    /// earned before an escrow was first seen is behind the books from then on.
+    pub fn books_at(&self, number: u64) -> Option<Books> {
+        let begins = matches!(self.record, Record::Escrow(..));
+        self.books.map(|books| match begins {
+            true => Books { sealed_to: number.saturating_sub(1), ..books },
+            false => books,
+        })
+    }
 }
 
 /// The row a command writes beside its movements.

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use books::{NOW, capture, hold, key, neuron, receipt, release, user};
 use broker_core::{
-    Bucket, Command, Cover, Digest32, Entry, EntryKind, Ledger, Movement, Receipt, ReleaseReason,
-    SqliteLedger, SqliteReader, Usage,
+    Bucket, Command, Cover, Digest32, Entry, EntryKind, Ledger, LedgerReader, Movement, Receipt,
+    ReleaseReason, SqliteLedger, SqliteReader, Usage,
 };
 use rusqlite::Connection;
 use tamper::{audit, change};
@@ -174,6 +174,7 @@ fn a_fee_that_does_not_follow_from_the_usage_is_found_even_in_a_chain_that_fits(
         amount: neuron(amount),
     });
     let entry = Entry {
+        number: 3,
         seq: 3,
         kind: EntryKind::Capture,
         user: user(1),

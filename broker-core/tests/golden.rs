@@ -140,7 +140,7 @@ fn the_links_of_the_chain_never_change() {
             amount: neuron(amount),
         });
         let movements = movements.collect();
-        let entry = Entry { seq, kind, user: user(1), key, memo, at: NOW, movements };
+        let entry = Entry { seq, number: seq, kind, user: user(1), key, memo, at: NOW, movements };
         head = entry.digest(&head);
         assert_eq!(head.to_string(), expected, "entry {seq}");
     }

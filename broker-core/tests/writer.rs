@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use books::{NOW, capture, hold, key, neuron, user};
 use broker_core::{
     Account, Applied, AuditReport, Clock, Command, Cover, Decision, Hold, Ledger, LedgerError,
-    LedgerHandle, MemoryLedger, ReleaseReason, Timestamp, UserId, WriterLimits, spawn_writer_with,
+    LedgerHandle, LedgerReader, MemoryLedger, ReleaseReason, Timestamp, UserId, WriterLimits,
+    spawn_writer_with,
 };
 
 /// A ledger whose every commit waits for the test to say how it ends.
@@ -54,7 +55,11 @@ impl Ledger for Gated {
     }
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
-        self.inner.audit()
+        Ledger::audit(&self.inner)
+    }
+
+    fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError> {
+        self.inner.reader()
     }
 }
 

@@ -13,6 +13,9 @@ use crate::rules::{Effects, Record};
 pub struct Entry {
     /// Its place in the books: 1 for the first, without gaps.
     pub seq: u64,
+    /// The number under which its records are filed. The same as its place with one writer; with
+    /// several, numbers rise for each user, and places are given later.
+    pub number: u64,
     /// What kind of command it was.
     pub kind: EntryKind,
     /// Whose account it was about.
@@ -44,7 +47,9 @@ impl Entry {
             let buckets = [movement.debit as u8, movement.credit as u8];
             framed.part(&buckets).part(&movement.amount.to_be_bytes())
         });
-        movements.finish()
+        // Where both are the same, entries hash as they did before numbers could differ.
+        let number = (self.number != self.seq).then(|| self.number.to_be_bytes());
+        movements.part_if(number.as_ref().map(<[u8; 8]>::as_slice)).finish()
     }
 }
 
@@ -134,9 +139,11 @@ pub(crate) fn entry(effects: &Effects<'_>, last_seq: u64, at: Timestamp) -> Entr
             (EntryKind::Freeze, None, Books::freeze_digest(&effects.user, nonce))
         }
     };
+    // 2^64 rows are out of reach; a repeated number would be refused as a duplicate.
+    let seq = last_seq.saturating_add(1);
     Entry {
-        // 2^64 rows are out of reach; a repeated number would be refused as a duplicate.
-        seq: last_seq.saturating_add(1),
+        seq,
+        number: seq,
         kind,
         user: effects.user,
         key,

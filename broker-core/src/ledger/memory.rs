@@ -10,7 +10,7 @@ use crate::digest::{Digest32, RequestKey};
 use crate::ledger::entry::{Entry, entry};
 use crate::ledger::fold::Fold;
 use crate::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
-use crate::ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader};
+use crate::ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader, Totals};
 use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
 use crate::rules::{Effects, KnownHold, Record, View, decide};
@@ -56,6 +56,10 @@ impl Ledger for MemoryLedger {
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         Ok(self.pages().audit())
+    }
+
+    fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError> {
+        Ok(Arc::new(self.clone()))
     }
 }
 
@@ -113,6 +117,20 @@ impl LedgerReader for MemoryLedger {
     fn requests(&self, query: &RequestQuery) -> Result<RequestPage, LedgerError> {
         self.pages().requests(query)
     }
+
+    fn expired_holds(&self, now: Timestamp, limit: u64) -> Result<Vec<RequestKey>, LedgerError> {
+        let pages = self.pages();
+        let expired = pages.open_holds().filter(|hold| hold.expires < now).map(|hold| hold.key);
+        Ok(expired.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+    }
+
+    fn totals(&self) -> Result<Totals, LedgerError> {
+        self.pages().totals()
+    }
+
+    fn audit(&self) -> Result<AuditReport, LedgerError> {
+        Ok(self.pages().audit())
+    }
 }
 
 #[derive(Clone, Default)]
@@ -147,16 +165,7 @@ impl Pages {
     }
 
     fn view(&self, command: &Command) -> Result<View, LedgerError> {
-        let (key, user) = match command {
-            Command::Mirror { user, .. } => (None, Some(*user)),
-            Command::Bind(_) => (None, None),
-            Command::Escrow { user, .. } | Command::Freeze { user, .. } => (None, Some(*user)),
-            Command::Seal(seal) => (None, Some(seal.voucher.voucher.user)),
-            Command::Countersign(signed) => (None, Some(signed.voucher.user)),
-            Command::Settle(settle) => (None, Some(settle.user)),
-            Command::Reserve(hold) => (Some(hold.key), Some(hold.user)),
-            Command::Capture { key, .. } | Command::Release { key, .. } => (Some(*key), None),
-        };
+        let (key, user) = command.subject();
         let hold = key.and_then(|key| self.holds.get(&key)).cloned();
         let user = user.or(hold.as_ref().map(|known| known.hold.user));
         let mut view = View {
@@ -208,6 +217,17 @@ impl Pages {
         }
     }
 
+    fn totals(&self) -> Result<Totals, LedgerError> {
+        let mut totals = Totals {
+            accounts: self.accounts.len() as u64,
+            receipts: self.receipts.len() as u64,
+            open_holds: self.open_holds().count() as u64,
+            ..Totals::default()
+        };
+        self.accounts.values().try_for_each(|account| totals.add(account))?;
+        Ok(totals)
+    }
+
     fn audit(&self) -> AuditReport {
         let mut fold = Fold::default();
         let mut fault = None;
@@ -223,6 +243,7 @@ impl Pages {
             accounts: self.accounts.len() as u64,
             receipts: self.receipts.len() as u64,
             open_holds: self.open_holds().count() as u64,
+            unlinked: 0,
             head: fold.head,
             fault: fault.or_else(|| self.wrong_account(&fold)),
         }

@@ -1,14 +1,15 @@
 //! A ledger in one SQLite file, durable when a command is answered.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Command, Decision, Hold};
-use crate::ledger::{AuditReport, Ledger, LedgerError};
+use crate::ledger::{AuditReport, Ledger, LedgerError, LedgerReader};
 
 mod audit;
 mod collect;
@@ -25,6 +26,7 @@ pub use reader::SqliteReader;
 /// A ledger in one SQLite file, open for writing. No other process can write to it meanwhile.
 pub struct SqliteLedger {
     db: Connection,
+    path: PathBuf,
     _lock: File,
 }
 
@@ -36,7 +38,7 @@ impl SqliteLedger {
     /// the file is none of ours, [`LedgerError::UnsafeSetting`] where commits would not be durable.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let (db, lock) = open::for_writing(path)?;
-        Ok(Self { db, _lock: lock })
+        Ok(Self { db, path: path.to_owned(), _lock: lock })
     }
 }
 
@@ -62,6 +64,10 @@ impl Ledger for SqliteLedger {
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         audit::audit(&self.db)
+    }
+
+    fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError> {
+        Ok(Arc::new(SqliteReader::open(&self.path)?))
     }
 }
 

@@ -70,8 +70,8 @@ fn escrow(view: &View, user: UserId, cover: Neuron, nonce: u64) -> Result<Plan<'
         let before = cover.checked_add(view.account.earned).ok_or(Refusal::OutOfRange)?;
         let closed = (Bucket::Earned, Bucket::World, view.account.earned);
         plan.steps = [cover_step(view.account.cover, before), closed, NO_STEP];
-        let sealed_to = view.last_entry;
-        plan.books = Some(Books { nonce: Some(nonce), sealed_to, carry: Neuron::ZERO });
+        // Where they begin is known once the entry has its number.
+        plan.books = Some(Books { nonce: Some(nonce), ..Books::default() });
     }
     Ok(plan)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use broker_core::{Fault, SqliteReader};
+use broker_core::{Fault, LedgerReader, SqliteReader};
 use rusqlite::Connection;
 
 /// Changes a ledger as somebody with the file and without scruples would.

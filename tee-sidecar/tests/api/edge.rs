@@ -1,5 +1,6 @@
 //! Bad input at the edge: each a clear error in OpenAI's shape, with the ids of its answer.
 
+use broker_core::LedgerReader;
 use serde_json::json;
 use tee_sidecar::config::Auth;
 

@@ -1,6 +1,7 @@
 //! One request under one key is answered and charged once.
 
 use crate::support::{Conn, Engine, MODEL, Sidecar, Step, post, whole};
+use broker_core::LedgerReader;
 
 const ANSWER: &str = "{\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}";
 const KEY: (&str, &str) = ("idempotency-key", "order-1");

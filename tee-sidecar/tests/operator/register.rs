@@ -1,7 +1,7 @@
 //! Registering, changing and removing the service. (R5, X20)
 
-use broker_core::Neuron;
 use broker_core::testing::Fault;
+use broker_core::{LedgerReader, Neuron};
 
 use super::support::{SERVING_URL, Sidecar, chain, engine, seed_body, wait_until};
 

@@ -2,7 +2,7 @@
 
 use broker_core::chain::{Chain, ServiceParams};
 use broker_core::testing::SimChain;
-use broker_core::{Address, Neuron};
+use broker_core::{Address, LedgerReader, Neuron};
 
 use super::support::{SERVING_URL, Sidecar, chain, engine, seed_body};
 

@@ -54,7 +54,7 @@ impl Collections {
             return;
         }
         let user = self.users.entry(effects.user).or_default();
-        user.books = effects.books.unwrap_or(user.books);
+        user.books = effects.books_at(seq).unwrap_or(user.books);
         match effects.record {
             Record::Receipt(_, receipt) => {
                 user.captured.push((seq, receipt.id, !receipt.fee.is_zero()));
@@ -95,7 +95,6 @@ impl Pages {
         user: Option<UserId>,
     ) -> Result<(), LedgerError> {
         view.binding = self.collections.binding;
-        view.last_entry = self.entries.last().map_or(0, |(entry, _)| entry.seq);
         let Some(user) = user else { return Ok(()) };
         let Some(known) = self.collections.users.get(&user) else { return Ok(()) };
         (view.books, view.open) = (known.books, known.open.clone());

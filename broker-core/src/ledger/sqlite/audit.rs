@@ -31,6 +31,7 @@ pub(super) fn audit(db: &Connection) -> Result<AuditReport, LedgerError> {
         accounts: counts.accounts,
         receipts: counts.receipts,
         open_holds: counts.open_holds,
+        unlinked: 0,
         head: fold.head,
         fault,
     })

@@ -6,15 +6,17 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::account::{Account, UserId};
+use crate::clock::Timestamp;
 use crate::command::{Binding, HoldState, OpenVoucher};
+use crate::digest::RequestKey;
 use crate::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 use crate::ledger::{AuditReport, LedgerError, LedgerReader, Totals};
-use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
 
 use super::audit::audit;
 use super::open::{self, Access, Reading};
 use super::rows::{ACCOUNT, Columns, RECEIPT, count};
+use super::values::Count;
 use super::{collect, statements, write};
 
 /// Reads a ledger through connections of its own that cannot write. Needs no lock: readers and the
@@ -51,24 +53,6 @@ impl SqliteReader {
     fn open_as(path: &Path, access: Access) -> Result<Self, LedgerError> {
         let first = open::for_reading(path, access)?;
         Ok(Self { path: path.to_owned(), access, idle: Mutex::new(vec![first]) })
-    }
-
-    /// Re-adds everything and compares, as of one moment.
-    ///
-    /// # Errors
-    /// The database failed. A wrong row is no error: the report names it.
-    pub fn audit(&self) -> Result<AuditReport, LedgerError> {
-        let reading = open::for_reading(&self.path, self.access)?;
-        open::remember_pages(&reading.connection)?;
-        audit(&reading.connection)
-    }
-
-    /// Sums over the whole ledger, as of one moment.
-    ///
-    /// # Errors
-    /// The database failed, or a sum leaves the range of money.
-    pub fn totals(&self) -> Result<Totals, LedgerError> {
-        self.with(totals)
     }
 
     fn with<T>(
@@ -148,6 +132,28 @@ impl LedgerReader for SqliteReader {
     fn requests(&self, query: &RequestQuery) -> Result<RequestPage, LedgerError> {
         self.with(|db| statements::requests(db, query))
     }
+
+    fn expired_holds(&self, now: Timestamp, limit: u64) -> Result<Vec<RequestKey>, LedgerError> {
+        self.with(|db| {
+            // A time beyond the sign never comes.
+            let sql = "SELECT h.key FROM open_hold o JOIN hold h ON h.key = o.key \
+                       WHERE h.expires >= 0 AND h.expires < ?1 ORDER BY h.entry LIMIT ?2";
+            let mut statement = db.prepare_cached(sql)?;
+            let most = Count(limit.min(u64::MAX >> 1));
+            let keys = statement.query_map((now, most), |row| row.get(0))?;
+            Ok(keys.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    fn totals(&self) -> Result<Totals, LedgerError> {
+        self.with(totals)
+    }
+
+    fn audit(&self) -> Result<AuditReport, LedgerError> {
+        let reading = open::for_reading(&self.path, self.access)?;
+        open::remember_pages(&reading.connection)?;
+        audit(&reading.connection)
+    }
 }
 
 fn receipt(db: &Connection, id: &ReceiptId) -> Result<Option<Receipt>, LedgerError> {
@@ -187,18 +193,9 @@ fn totals(db: &Connection) -> Result<Totals, LedgerError> {
     let mut statement = snapshot.prepare_cached(&format!("SELECT {ACCOUNT} FROM account a"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let account = Columns::of(row).account()?;
-        add(&mut totals.held, account.held)?;
-        add(&mut totals.earned, account.earned)?;
-        add(&mut totals.vouchered, account.vouchered)?;
+        totals.add(&Columns::of(row).account()?)?;
     }
     Ok(totals)
-}
-
-fn add(sum: &mut Neuron, amount: Neuron) -> Result<(), LedgerError> {
-    let out_of_range = || LedgerError::Corrupt("a total leaves the range of money".to_owned());
-    *sum = sum.checked_add(amount).ok_or_else(out_of_range)?;
-    Ok(())
 }
 
 const IDLE_CONNECTIONS_MAX: usize = 8;

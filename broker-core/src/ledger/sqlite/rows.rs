@@ -68,7 +68,7 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
         let (memo, at) = (self.take()?, self.take()?);
         let movements = [self.movement(user)?, self.movement(user)?, self.movement(user)?];
         let movements = movements.into_iter().flatten().collect();
-        Ok((Entry { seq, kind, user, key, memo, at, movements }, self.take()?))
+        Ok((Entry { seq, number: seq, kind, user, key, memo, at, movements }, self.take()?))
     }
 
     fn movement(&mut self, user: UserId) -> rusqlite::Result<Option<Movement>> {

@@ -41,7 +41,7 @@ pub(super) fn apply(
     command: &Command,
     now: Timestamp,
 ) -> Result<Decision, LedgerError> {
-    let view = view(db, head, command)?;
+    let view = view(db, command)?;
     let decided = decide(&view, command).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
     match decided {
         Err(refusal) => Ok(Err(refusal)),
@@ -52,7 +52,7 @@ pub(super) fn apply(
             let entry = entry(&effects, head.seq, now);
             write_entry(db, head, &entry)?;
             write_record(db, &effects.record, &entry)?;
-            collect::write(db, &effects.record, effects.books, &entry)?;
+            collect::write(db, &effects.record, effects.books_at(entry.number), &entry)?;
             Ok(Ok(effects.applied))
         }
     }
@@ -66,17 +66,8 @@ pub(super) fn account(db: &Connection, user: &UserId) -> rusqlite::Result<Accoun
     Ok(found.unwrap_or_default())
 }
 
-fn view(db: &Connection, head: &Head, command: &Command) -> Result<View, LedgerError> {
-    let (key, user) = match command {
-        Command::Mirror { user, .. } => (None, Some(*user)),
-        Command::Bind(_) => (None, None),
-        Command::Escrow { user, .. } | Command::Freeze { user, .. } => (None, Some(*user)),
-        Command::Seal(seal) => (None, Some(seal.voucher.voucher.user)),
-        Command::Countersign(signed) => (None, Some(signed.voucher.user)),
-        Command::Settle(settle) => (None, Some(settle.user)),
-        Command::Reserve(hold) => (Some(hold.key), Some(hold.user)),
-        Command::Capture { key, .. } | Command::Release { key, .. } => (Some(*key), None),
-    };
+fn view(db: &Connection, command: &Command) -> Result<View, LedgerError> {
+    let (key, user) = command.subject();
     let hold = match key {
         Some(key) => known_hold(db, &key)?,
         None => None,
@@ -90,8 +81,7 @@ fn view(db: &Connection, head: &Head, command: &Command) -> Result<View, LedgerE
         Command::Reserve(new) if hold.is_none() => is_taken(db, &new.receipt)?,
         _ => false,
     };
-    let mut view =
-        View { account, hold, receipt_id_taken, last_entry: head.seq, ..View::default() };
+    let mut view = View { account, hold, receipt_id_taken, ..View::default() };
     collect::see(db, &mut view, command, user)?;
     Ok(view)
 }
