@@ -9,6 +9,7 @@
 
 #[path = "../shared/books.rs"]
 mod books;
+mod conditions;
 #[path = "../shared/disk.rs"]
 mod disk;
 mod failing;

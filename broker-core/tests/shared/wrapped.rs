@@ -1,8 +1,11 @@
 //! A ledger with something between it and whoever writes to it.
 #![allow(dead_code, reason = "each test binary uses its own part of this file")]
 
+use std::sync::Arc;
+
 use broker_core::{
-    Account, AuditReport, Command, Decision, Hold, Ledger, LedgerError, Timestamp, UserId,
+    Account, AuditReport, Command, Decision, Hold, Ledger, LedgerError, LedgerReader, Timestamp,
+    UserId,
 };
 
 /// What [`Ledger::apply`] answers.
@@ -32,5 +35,9 @@ where
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         self.inner.audit()
+    }
+
+    fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError> {
+        self.inner.reader()
     }
 }

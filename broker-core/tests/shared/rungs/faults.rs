@@ -12,7 +12,7 @@ use broker_core::{
 
 use crate::books::{NOW, capture};
 use crate::disk::{Calls, Disk, Fault, Fired};
-use crate::work::{FEE, Open, Promise, check, covers, named_hold};
+use crate::work::{FEE, Open, Promise, carry_out, check, covers, named_hold};
 use crate::wrapped::Wrapped;
 
 /// How a fault ended.
@@ -114,15 +114,29 @@ pub(crate) fn fail_to_open(
         None => Bench::empty()?,
     };
     bench.disk.order(Some(fault));
-    let opened = open(&bench.path).and_then(|mut ledger| recover(ledger.as_mut(), NOW));
+    let opened = open(&bench.path).and_then(|mut ledger| {
+        recover(ledger.as_mut(), NOW)?;
+        Ok(ledger)
+    });
     let Some(fired) = bench.disk.fired() else { return Ok(None) };
+    bench.disk.order(None);
+    let mut promises = template.map(|_| before()).unwrap_or_default();
     let outcome = match opened {
         Err(error) => Outcome::NotOpened(error.to_string()),
-        Ok(_) => Outcome::Harmless(fired.file),
+        // What it promises now has to survive a power cut all the same.
+        Ok(mut ledger) => {
+            let (commands, promised): (Vec<_>, Vec<_>) = exchange("now").into_iter().unzip();
+            let commands: Vec<_> = covers().into_iter().chain(commands).collect();
+            carry_out(ledger.as_mut(), &commands)?;
+            promises.extend(promised);
+            Outcome::Harmless(fired.file)
+        }
     };
-    bench.disk.order(None);
+    let place = bench.folder.path().join("cut");
+    bench.disk.cut().lay_down(&place);
+    let _disk = Disk::mount(&place, 0);
+    check(&place.join("ledger.db"), &promises).map_err(|why| format!("after a cut: {why}"))?;
     drop(open(&bench.path).map_err(|error| format!("it does not open again: {error}"))?);
-    let promises = template.map(|_| before()).unwrap_or_default();
     check(&bench.path, &promises)?;
     Ok(Some(outcome))
 }
