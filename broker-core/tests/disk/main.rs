@@ -15,6 +15,9 @@ mod disk;
 mod failing;
 #[path = "../shared/rungs/faults.rs"]
 mod faults;
+#[path = "../shared/rungs/flushes.rs"]
+mod flushes;
+mod flushing;
 #[path = "../shared/rungs/power.rs"]
 mod power;
 #[path = "../shared/runs.rs"]
