@@ -83,7 +83,8 @@ impl From<rusqlite::Error> for LedgerError {
         }
         if is_malformed(&error) {
             return Self::Corrupt(format!(
-                "{error}. Keep a copy, and put the last backup that an audit finds sound in its place"
+                "{error}. Keep a copy, and put the last backup that an audit finds sound in its \
+                 place"
             ));
         }
         match error.sqlite_error_code() {

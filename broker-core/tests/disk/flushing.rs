@@ -17,7 +17,7 @@ fn every_batch_is_flushed_before_it_is_acknowledged() {
 fn a_lost_setting_is_noticed() {
     for setting in ["NORMAL", "OFF"] {
         let open = |path: &Path| -> Result<Box<dyn Ledger>, LedgerError> {
-            Ok(Box::new(open_with(path, &format!("PRAGMA synchronous = {setting}"))?))
+            Ok(Box::new(open_with(path, &format!("PRAGMA synchronous = {setting}"))?.0))
         };
         let found = flushes(&open).unwrap_err();
         assert!(found.contains("without a flush"), "{setting}: {found}");

@@ -59,6 +59,6 @@ fn small_log(seed: u64) -> impl Fn(&Path) -> Result<Box<dyn Ledger>, LedgerError
     let pages = [10, 40, 8192][(seed % 3) as usize];
     move |path| {
         let order = format!("PRAGMA wal_autocheckpoint = {pages}");
-        Ok(Box::new(disk::connection::open_with(path, &order)?))
+        Ok(Box::new(disk::connection::open_with(path, &order)?.0))
     }
 }

@@ -40,8 +40,9 @@ pub(crate) struct Fired {
     pub(crate) file: String,
     /// Calls since the last one that failed: what was tried after it.
     pub(crate) tried_since: u64,
-    /// Calls on a log that failed.
-    pub(crate) on_log: u64,
+    /// Calls on a log that failed, while a batch depended on them: a flush of a log that is clean
+    /// is none of these.
+    pub(crate) in_commits: u64,
 }
 
 /// How often the disk was asked.
@@ -126,6 +127,11 @@ impl Disk {
         mounted.retain(|disk| disk.strong_count() > 0);
         mounted.push(Arc::downgrade(&disk));
         disk
+    }
+
+    /// The disk that a path is on.
+    pub(crate) fn at(path: &Path) -> Option<Arc<Self>> {
+        Self::of(path).map(|(disk, _)| disk)
     }
 
     /// The disk that a path is on, and the file's name there.
@@ -231,8 +237,8 @@ impl Disk {
             Verdict::Pass => bytes,
             Verdict::Fail(length, _) => &bytes[..length],
         };
-        state.failed(verdict, name);
         state.images.entry(name.to_owned()).or_default().push(Op::Write(offset, written.to_vec()));
+        state.failed(verdict, name);
         verdict
     }
 
@@ -250,9 +256,9 @@ impl Disk {
         let mut verdict = Verdict::Pass;
         if let Some(Fault::Sync(_)) = state.due(|since| since.syncs) {
             verdict = Verdict::Fail(0, ffi::SQLITE_IOERR_FSYNC);
+            state.failed(verdict, name);
             let State { images, rng, .. } = &mut *state;
             images.entry(name.to_owned()).or_default().lose(rng);
-            state.failed(verdict, name);
         }
         if verdict != Verdict::Pass && !state.retries_syncs {
             return verdict;
@@ -301,9 +307,10 @@ impl State {
 
     fn failed(&mut self, verdict: Verdict, name: &str) {
         if verdict != Verdict::Pass {
-            let before = self.fired.as_ref().map_or(0, |fired| fired.on_log);
-            let on_log = before + u64::from(name.ends_with("-wal"));
-            self.fired = Some(Fired { file: name.to_owned(), tried_since: 0, on_log });
+            let before = self.fired.as_ref().map_or(0, |fired| fired.in_commits);
+            let is_dirty = self.images.get(name).is_some_and(Image::is_dirty);
+            let in_commits = before + u64::from(name.ends_with("-wal") && is_dirty);
+            self.fired = Some(Fired { file: name.to_owned(), tried_since: 0, in_commits });
         }
     }
 }

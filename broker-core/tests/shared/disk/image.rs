@@ -28,6 +28,11 @@ impl Image {
         self.pending.push(op);
     }
 
+    /// Whether something is on its way to the platters.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Everything has reached the platters.
     pub(super) fn flush(&mut self) {
         let pending = std::mem::take(&mut self.pending);
