@@ -212,6 +212,15 @@ pub enum LedgerError {
     /// The database failed. Whether the last batch was written is unknown until the next start.
     #[error("the ledger's database failed: {0}")]
     Storage(String),
+    /// There is no room for what has to be written.
+    #[error("{0}: make room and start again; nothing that was acknowledged is lost")]
+    Full(String),
+    /// This process may read and not write.
+    #[error("{0}: let this process write to the ledger's file, its folder and what lies beside it")]
+    ReadOnly(String),
+    /// Another program keeps the database locked, as a shell or a backup tool may.
+    #[error("{0}: another program holds it; end that program's work on the ledger and start again")]
+    Locked(String),
     /// The queue of waiting commands is full; nothing was written.
     #[error("the ledger's queue is full")]
     Busy,
