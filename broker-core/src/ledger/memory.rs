@@ -124,6 +124,18 @@ impl LedgerReader for MemoryLedger {
         Ok(expired.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
     }
 
+    fn head(&self) -> Result<(u64, Digest32), LedgerError> {
+        let pages = self.pages();
+        let last = pages.entries.last().map(|(entry, digest)| (entry.seq, *digest));
+        Ok(last.unwrap_or_default())
+    }
+
+    fn link(&self, place: u64) -> Result<Option<Digest32>, LedgerError> {
+        let pages = self.pages();
+        let index = place.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+        Ok(index.and_then(|index| pages.entries.get(index)).map(|(_, digest)| *digest))
+    }
+
     fn totals(&self) -> Result<Totals, LedgerError> {
         self.pages().totals()
     }
