@@ -2,21 +2,19 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt;
 use broker_core::settlement::LedgerStore;
 use broker_core::{
-    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, LedgerReader, Signer,
-    SqliteLedger, SqliteReader, SystemClock, UserId,
+    Chain, Clock, Command, Cover, LedgerHandle, LedgerReader, Signer, SystemClock, UserId,
 };
 use tokio::time::timeout;
 
 use crate::attest::report::ReportParts;
 use crate::attest::{self, ReportService, Tee};
-use crate::config::{Auth, LedgerUrl, Settings};
+use crate::config::{Auth, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
 use crate::exchange::stop::StopSwitch;
@@ -24,6 +22,7 @@ use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys;
+use crate::ledger::{self, Live, Opened};
 use crate::network::Network;
 use crate::network::service::Route;
 use crate::upstream::{Catalog, Target, Vllm};
@@ -42,7 +41,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(25);
 const CLOSING_TIME: Duration = Duration::from_secs(10);
 /// Bytes that a client does not take for so long beyond `clientIdleSecs` end its connection.
 const CLIENT_SILENCE: Duration = Duration::from_secs(60);
-/// The simulation's secret, beside the ledger.
+/// The simulation's secret, in the folder for what lies beside the ledger.
 const SECRET_FILE: &str = "simulated-tee.secret";
 
 /// A sidecar that has its ports and is ready to run.
@@ -75,10 +74,9 @@ impl Application {
         chain: Option<Arc<dyn Chain>>,
     ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let LedgerUrl::Sqlite(path) = &settings.ledger;
         let Tee { attester, keys } = attest::choose(settings.tee).await?;
         let platform = attester.platform();
-        let signer = keys::signer(&keys, &beside(path, SECRET_FILE)).await?;
+        let signer = keys::signer(&keys, &settings.state_dir().join(SECRET_FILE)).await?;
         let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
         let told = catalog.clone();
         catalog.advertise(settings.service.model.clone());
@@ -92,8 +90,8 @@ impl Application {
             clock: clock.clone(),
         });
         reports.self_check().await?;
-        let ledger = open_ledger(path, &*clock)?;
-        let ledger = broker_core::spawn_writer(Box::new(ledger), clock.clone());
+        let Opened { ledger, reader, lead } = ledger::open(&settings.ledger, clock.clone()).await?;
+        let ledger = broker_core::spawn_writer(ledger, clock.clone());
         cover_accounts(&ledger, &settings.auth).await?;
         if reports.is_simulated() {
             tracing::warn!(
@@ -101,10 +99,9 @@ impl Application {
                  use it to try things out, never to serve others"
             );
         }
-        let reader: Arc<dyn LedgerReader> = Arc::new(SqliteReader::open(path)?);
         let network = {
             let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
-            network::start(&settings, chain, store, signer.clone(), clock.clone()).await?
+            network::start(&settings, chain, store, lead, (signer.clone(), clock.clone())).await?
         };
         let parts = Parts { signer, catalog, reports, ledger, clock, network };
         let settings = Arc::new(settings);
@@ -136,6 +133,7 @@ impl Application {
             clock: parts.clock,
             stop: switch.watch(),
             fingerprint: Fingerprints::default(),
+            live: Arc::<Live>::default(),
         });
         // Connections belong to the thread that made them: each server thread has its own client.
         // This one shows at start that the next ones can be built.
@@ -247,15 +245,6 @@ struct Parts {
     network: Option<Arc<Network>>,
 }
 
-fn open_ledger(path: &Path, clock: &dyn Clock) -> Result<SqliteLedger, LedgerError> {
-    let mut ledger = SqliteLedger::open(path)?;
-    let released = broker_core::recover(&mut ledger as &mut dyn Ledger, clock.now())?;
-    if released > 0 {
-        tracing::warn!(released, "exchanges were cut off by a crash; their holds are released");
-    }
-    Ok(ledger)
-}
-
 /// Gives every account of the settings the cover it has there.
 async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartError> {
     let covers: Vec<(&str, Cover)> = match auth {
@@ -270,8 +259,4 @@ async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartE
         decided.map_err(|why| StartError::Credit { account: account.to_owned(), why })?;
     }
     Ok(())
-}
-
-fn beside(ledger: &Path, name: &str) -> std::path::PathBuf {
-    ledger.parent().unwrap_or(Path::new(".")).join(name)
 }

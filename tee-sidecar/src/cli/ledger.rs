@@ -1,12 +1,14 @@
 //! `ledger`: the operator's view of the money. Reads only, whether or not a sidecar is running.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use broker_core::ledger::statement::Statement;
-use broker_core::{Account, LedgerError, LedgerReader, Neuron, SqliteReader};
+use broker_core::{Account, LedgerError, LedgerReader, Neuron};
 
 use super::Exit;
-use crate::config::{LedgerUrl, Settings};
+use crate::config::Settings;
+use crate::ledger::open_for_operator;
 
 /// Prints the sums over all accounts, one `name: value` a line, and then a line for each account;
 /// amounts in neuron.
@@ -63,9 +65,8 @@ pub fn audit(settings: &Settings) -> Exit {
     ])
 }
 
-pub(super) fn open(settings: &Settings) -> Result<SqliteReader, LedgerError> {
-    let LedgerUrl::Sqlite(path) = &settings.ledger;
-    SqliteReader::open_for_operator(path)
+pub(super) fn open(settings: &Settings) -> Result<Arc<dyn LedgerReader>, LedgerError> {
+    open_for_operator(&settings.ledger)
 }
 
 pub(super) fn print(lines: &[(String, String)]) -> Exit {
