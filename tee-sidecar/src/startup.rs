@@ -91,6 +91,7 @@ impl Application {
         });
         reports.self_check().await?;
         let Opened { ledger, reader, lead } = ledger::open(&settings.ledger, clock.clone()).await?;
+        reports.show_ledger(reader.clone());
         let ledger = broker_core::spawn_writer(ledger, clock.clone());
         cover_accounts(&ledger, &settings.auth).await?;
         if reports.is_simulated() {
