@@ -12,8 +12,9 @@ use crate::receipt::{Receipt, ReceiptId};
 use self::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 
 pub mod entry;
-mod fold;
+mod journal;
 pub mod memory;
+mod replay;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod statement;

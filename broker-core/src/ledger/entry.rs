@@ -1,6 +1,6 @@
 //! Entries: commands as they are written down, each chained to the one before.
 
-use crate::account::{Bucket, Movement, UserId};
+use crate::account::{Movement, UserId};
 use crate::clock::Timestamp;
 use crate::command::Books;
 use crate::digest::{Digest32, Framed, RequestKey};
@@ -95,29 +95,6 @@ impl EntryKind {
             10 => Self::Freeze,
             _ => return None,
         })
-    }
-
-    /// Whether a command of this kind is about a request, which its key names.
-    pub const fn is_of_request(self) -> bool {
-        matches!(self, Self::Reserve | Self::Capture | Self::Release)
-    }
-
-    /// Whether a command of this kind moves money from `debit` to `credit`.
-    pub const fn moves(self, debit: Bucket, credit: Bucket) -> bool {
-        use Bucket::{Available, Earned, Held, Vouchered, World};
-        matches!(
-            (self, debit, credit),
-            (Self::Mirror | Self::Escrow | Self::Settle, World, Available)
-                | (Self::Mirror | Self::Escrow | Self::Settle, Available, World)
-                | (Self::Reserve, World, Available)
-                | (Self::Reserve, Available, Held)
-                | (Self::Capture, Held, Earned)
-                | (Self::Capture, Held, Available)
-                | (Self::Release, Held, Available)
-                | (Self::Seal, Earned, Vouchered)
-                | (Self::Escrow, Earned, World)
-                | (Self::Settle, Vouchered, World | Earned)
-        )
     }
 }
 

@@ -13,9 +13,11 @@ use crate::ledger::{AuditReport, Ledger, LedgerError, LedgerReader};
 
 mod audit;
 mod collect;
+mod journal;
 mod open;
 mod reader;
 mod rows;
+mod scan;
 mod schema;
 mod statements;
 mod values;
