@@ -41,6 +41,12 @@ pub trait Ledger: Send {
     /// Re-adds everything and compares.
     fn audit(&self) -> Result<AuditReport, LedgerError>;
 
+    /// Whether no other process can write to this ledger while it is open. Only then are the holds
+    /// that are open at a start those of a process that died, see [`crate::writer::recover`].
+    fn has_one_writer(&self) -> bool {
+        false
+    }
+
     /// A reader of the same ledger, for other threads.
     fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError>;
 }

@@ -58,6 +58,10 @@ impl Ledger for MemoryLedger {
         self.pages().audit()
     }
 
+    fn has_one_writer(&self) -> bool {
+        true
+    }
+
     fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError> {
         Ok(Arc::new(self.clone()))
     }

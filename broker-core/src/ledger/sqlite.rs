@@ -68,6 +68,10 @@ impl Ledger for SqliteLedger {
         audit::audit(&self.db)
     }
 
+    fn has_one_writer(&self) -> bool {
+        true
+    }
+
     fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError> {
         Ok(Arc::new(SqliteReader::open(&self.path)?))
     }
