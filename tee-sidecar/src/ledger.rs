@@ -16,7 +16,7 @@ mod lead;
 mod sweep;
 
 pub use lead::Lead;
-pub use sweep::{Live, Running};
+pub use sweep::{Live, Running, Sweeper};
 
 /// A ledger that is open.
 pub struct Opened {

@@ -22,7 +22,7 @@ use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys;
-use crate::ledger::{self, Live, Opened};
+use crate::ledger::{self, Live, Opened, Sweeper};
 use crate::network::Network;
 use crate::network::service::Route;
 use crate::upstream::{Catalog, Target, Vllm};
@@ -51,6 +51,7 @@ pub struct Application {
     switch: StopSwitch,
     admission: Arc<Admission>,
     ledger: LedgerHandle,
+    sweeper: Sweeper,
     catalog: Arc<Catalog>,
     engine: Arc<Vllm>,
     network: Option<Arc<Network>>,
@@ -120,7 +121,13 @@ impl Application {
     ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
-        let catalog = parts.catalog;
+        let (catalog, live) = (parts.catalog, Arc::<Live>::default());
+        let sweeper = Sweeper {
+            ledger: parts.ledger.clone(),
+            reader: reader.clone(),
+            live: live.clone(),
+            clock: parts.clock.clone(),
+        };
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
@@ -134,7 +141,7 @@ impl Application {
             clock: parts.clock,
             stop: switch.watch(),
             fingerprint: Fingerprints::default(),
-            live: Arc::<Live>::default(),
+            live,
         });
         // Connections belong to the thread that made them: each server thread has its own client.
         // This one shows at start that the next ones can be built.
@@ -171,7 +178,7 @@ impl Application {
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
         let (ledger, network) = (parts.ledger, parts.network);
-        Ok(Self { public, admin, switch, admission, ledger, catalog, engine, network })
+        Ok(Self { public, admin, switch, admission, ledger, sweeper, catalog, engine, network })
     }
 
     /// Where the public routes are.
@@ -195,6 +202,7 @@ impl Application {
         let mut public = rt::spawn(self.public.server);
         let mut admin = rt::spawn(self.admin.server);
         let watch = rt::spawn(async move { self.catalog.watch(&*self.engine).await });
+        let sweeping = rt::spawn(self.sweeper.run());
         let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
         let compare = services.map(|services| rt::spawn(async move { services.watch().await }));
         let failed = tokio::select! {
@@ -207,6 +215,7 @@ impl Application {
             }
         };
         watch.abort();
+        sweeping.abort();
         if let Some(compare) = compare {
             compare.abort();
         }
