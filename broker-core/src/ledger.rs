@@ -14,6 +14,8 @@ use self::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 pub mod entry;
 mod fold;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod statement;

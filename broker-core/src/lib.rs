@@ -42,6 +42,8 @@ pub use command::{
 pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
 pub use ledger::entry::{Entry, EntryKind};
 pub use ledger::memory::MemoryLedger;
+#[cfg(feature = "postgres")]
+pub use ledger::postgres::{Caretaker, PostgresLedger, PostgresReader};
 #[cfg(feature = "sqlite")]
 pub use ledger::sqlite::{SqliteLedger, SqliteReader};
 pub use ledger::statement::{
