@@ -15,10 +15,12 @@
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
 pub mod account;
+pub mod broker;
 pub mod chain;
 pub mod clock;
 pub mod command;
 pub mod digest;
+pub mod error;
 pub mod ledger;
 pub mod money;
 pub mod receipt;
@@ -33,13 +35,15 @@ pub mod voucher;
 pub mod writer;
 
 pub use account::{Account, Bucket, Cover, Movement, UserId};
+pub use broker::{Broker, BrokerBuilder, Charge, Delivered, Reserved};
 pub use chain::{Chain, ChainError};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use command::{
     Applied, Binding, Books, Command, Decision, Hold, HoldState, OpenVoucher, Refusal,
-    ReleaseReason, Seal, Settle,
+    ReleaseReason, Retire, Seal, Settle,
 };
 pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
+pub use error::Error;
 pub use ledger::entry::{Entry, EntryKind};
 pub use ledger::memory::MemoryLedger;
 #[cfg(feature = "postgres")]
@@ -60,4 +64,4 @@ pub use tariff::{
     CacheBilling, Fraction, Schedule, ScheduleError, Tariff, Tier, TokenBound, Usage, UsageSource,
 };
 pub use voucher::{Domain, SignedVoucher, Voucher};
-pub use writer::{LedgerHandle, WriterLimits, recover, spawn_writer, spawn_writer_with};
+pub use writer::{LedgerHandle, WriterLimits, recover, spawn_writer, spawn_writer_with, sweep};

@@ -26,12 +26,14 @@ mod check;
 mod mirror;
 mod plan;
 mod policy;
+mod preview;
 mod settler;
 
 pub use check::{Obstacle, SelfCheck, self_check};
 pub use mirror::{Mirrored, mirror};
 pub use plan::{Plan, Planned, plan};
 pub use policy::{Due, Policy, Reason};
+pub use preview::{Preview, preview};
 pub use settler::Settler;
 
 /// What a call to the ledger returns.

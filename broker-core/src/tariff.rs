@@ -28,6 +28,14 @@ pub struct Usage {
     pub source: UsageSource,
 }
 
+impl Usage {
+    /// So many prompt tokens and generated tokens by the engine's own count, none of them cached.
+    pub const fn new(input: u64, output: u64) -> Self {
+        let source = UsageSource::Engine;
+        Self { input, cached_input: 0, cache_write: 0, cache_write_1h: 0, output, source }
+    }
+}
+
 /// Where token counts come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

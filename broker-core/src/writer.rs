@@ -3,7 +3,7 @@
 //! Commands that wait together share one commit. A commit costs a flush of the disk, whatever its
 //! size, so this is worth more than an order of magnitude under load and needs no timer.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use crate::clock::{Clock, Timestamp};
 use crate::command::{Command, Decision, ReleaseReason};
 use crate::digest::RequestKey;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, LedgerReader};
 
 use self::thread::Writer;
 
@@ -107,6 +107,12 @@ impl LedgerHandle {
         *self.health.borrow() == Health::Running
     }
 
+    /// True once the writer has stopped for any other reason than [`Self::stop`]; see
+    /// [`Self::failed`].
+    pub fn has_failed(&self) -> bool {
+        *self.health.borrow() == Health::Failed
+    }
+
     /// Resolves once the writer has stopped for any other reason than [`Self::stop`]: from then on
     /// nothing is written, and the process had better end and recover. After a stop that was asked
     /// for it never resolves. The future does not keep the writer running.
@@ -166,6 +172,51 @@ pub fn recover(ledger: &mut dyn Ledger, now: Timestamp) -> Result<u64, LedgerErr
     Ok(released)
 }
 
+/// Frees the open holds that expired before `now`, and tells how many. Those that `is_live` names
+/// are left alone: their exchanges run in this process, however slowly.
+///
+/// Blocks while it reads and waits for the writer: call it from a thread that may, such as tokio's
+/// `spawn_blocking` gives. A hold that ends in another way meanwhile is not counted. With several
+/// writers on one ledger the exchanges of the others are not known here, so holds have to be made
+/// to last longer than any exchange does.
+///
+/// # Errors
+/// The ledger could not be read, or its writer has stopped. What was freed until then stays free.
+pub fn sweep(
+    handle: &LedgerHandle,
+    reader: &dyn LedgerReader,
+    now: Timestamp,
+    is_live: impl Fn(&RequestKey) -> bool,
+) -> Result<u64, LedgerError> {
+    let mut limit = SWEEP_HOLDS;
+    let mut freed: u64 = 0;
+    // A hold that could not be freed is not tried again in this sweep.
+    let mut tried = HashSet::new();
+    loop {
+        let expired = reader.expired_holds(now, limit)?;
+        let is_last = (expired.len() as u64) < limit;
+        let dead: Vec<_> =
+            expired.into_iter().filter(|key| !is_live(key) && tried.insert(*key)).collect();
+        if dead.is_empty() {
+            if is_last {
+                return Ok(freed);
+            }
+            // All of these stay; behind them there may be others.
+            limit = limit.saturating_mul(2);
+            continue;
+        }
+        // All are queued before the first is waited for, so that they share commits.
+        let why = ReleaseReason::Expired;
+        let released = dead.into_iter().map(|key| handle.apply(Command::Release { key, why }));
+        for answer in released.collect::<Vec<_>>() {
+            match pollster::block_on(answer)? {
+                Ok(_) => freed = freed.saturating_add(1),
+                Err(refusal) => tracing::debug!(%refusal, "an expired hold was not freed"),
+            }
+        }
+    }
+}
+
 /// What the writer last said of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Health {
@@ -188,5 +239,6 @@ struct Job {
     _place: Option<OwnedSemaphorePermit>,
 }
 
+const SWEEP_HOLDS: u64 = 1024;
 const QUEUE_COMMANDS_MAX: usize = 4096;
 const BATCH_COMMANDS_MAX: usize = 128;

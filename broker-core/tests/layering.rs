@@ -11,8 +11,8 @@ const FOREIGN: [&str; 4] = ["actix", "tdx_quote", "dcap_qvl", "std::env"];
 const EVM_ONLY: [&str; 2] = ["reqwest", "alloy_"];
 
 /// Packages that come with the feature `evm` alone.
-const EVM_PACKAGES: [&str; 6] =
-    ["alloy-primitives", "alloy-rlp", "alloy-sol-types", "hex", "reqwest", "serde_json"];
+const EVM_PACKAGES: [&str; 5] =
+    ["alloy-primitives", "alloy-rlp", "alloy-sol-types", "hex", "reqwest"];
 
 /// Packages that this crate does not reach, not even through others.
 const FOREIGN_PACKAGES: [&str; 6] =

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use broker_core::chain::{Chain, Terms};
 use broker_core::ledger::statement::Statement;
-use broker_core::settlement::{Plan, Planned, Policy, plan, self_check};
-use broker_core::{Address, ChainError, Clock, LedgerReader, Neuron, SystemClock, Timestamp};
+use broker_core::settlement::{self, Plan, Planned, Policy, Preview};
+use broker_core::{ChainError, Clock, LedgerReader, Neuron, SystemClock, Timestamp};
 
 use super::Exit;
 use super::ledger::{explain, open, print};
@@ -90,30 +90,24 @@ pub async fn preview(
     policy: &Policy,
     now: Timestamp,
 ) -> Result<Vec<(String, String)>, ChainError> {
-    let service = chain.service().await?;
     // Whether the sidecar's own key is the registered one is for the sidecar to say.
-    let signer = service.map_or(Address([0; 20]), |service| service.params.tee_signer);
-    let check = self_check(chain, signer).await;
-    let terms = chain.terms().await?;
-    let plan = plan(statements, chain, policy, &terms, now, false).await;
+    let preview = settlement::preview(statements, chain, None, policy, now).await?;
+    let Preview { obstacles, terms, plan, sent, frozen } = preview;
     if let Some((_, error)) = plan.unread.first() {
         return Err(error.clone());
     }
     let mut lines = sums(&plan, &terms);
-    let obstacles = check.obstacles.iter();
+    let obstacles = obstacles.iter();
     lines.extend(obstacles.map(|obstacle| ("obstacle".to_owned(), obstacle.to_string())));
     lines.extend(plan.users.iter().map(user));
-    let waiting = statements.iter().filter_map(|known| {
-        let open = known.open.as_ref()?;
-        let total = open.voucher.total;
-        Some((format!("user {}", known.user), format!("vouchered={total} due=sent already")))
-    });
-    lines.extend(waiting);
-    let frozen = statements.iter().filter(|known| known.account.frozen);
-    lines.extend(frozen.map(|known| {
-        let owed = known.account.owed().unwrap_or_default();
-        (format!("user {}", known.user), format!("owed={owed} due=never: frozen"))
+    lines.extend(sent.iter().map(|(user, total)| {
+        (format!("user {user}"), format!("vouchered={total} due=sent already"))
     }));
+    lines.extend(
+        frozen
+            .iter()
+            .map(|(user, owed)| (format!("user {user}"), format!("owed={owed} due=never: frozen"))),
+    );
     Ok(lines)
 }
 
