@@ -98,6 +98,13 @@ pub trait LedgerReader: Send + Sync {
     /// The open holds that expired before `now`, so many at most, the oldest first.
     fn expired_holds(&self, now: Timestamp, limit: u64) -> Result<Vec<RequestKey>, LedgerError>;
 
+    /// The end of the chain: how many entries have a place in it, and its last link; zeros for an
+    /// empty ledger. Reads one row.
+    fn head(&self) -> Result<(u64, Digest32), LedgerError>;
+
+    /// The link at this place of the chain, counted from 1; `None` where the chain is shorter.
+    fn link(&self, place: u64) -> Result<Option<Digest32>, LedgerError>;
+
     /// Sums over the whole ledger, as of one moment.
     fn totals(&self) -> Result<Totals, LedgerError>;
 

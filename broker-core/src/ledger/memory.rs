@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Binding, Command, Decision, Hold, HoldState, OpenVoucher};
-use crate::digest::RequestKey;
+use crate::digest::{Digest32, RequestKey};
 use crate::ledger::entry::entry;
 use crate::ledger::journal::{Line, Stop, Visitor};
 use crate::ledger::replay::Replay;
@@ -127,6 +127,18 @@ impl LedgerReader for MemoryLedger {
         let pages = self.pages();
         let expired = pages.open_holds().filter(|hold| hold.expires < now).map(|hold| hold.key);
         Ok(expired.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+    }
+
+    fn head(&self) -> Result<(u64, Digest32), LedgerError> {
+        let pages = self.pages();
+        let last = pages.lines.last().map(|line| (line.entry.seq, line.link.unwrap_or_default()));
+        Ok(last.unwrap_or_default())
+    }
+
+    fn link(&self, place: u64) -> Result<Option<Digest32>, LedgerError> {
+        let pages = self.pages();
+        let index = place.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+        Ok(index.and_then(|index| pages.lines.get(index)).and_then(|line| line.link))
     }
 
     fn totals(&self) -> Result<Totals, LedgerError> {

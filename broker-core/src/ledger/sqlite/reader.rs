@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Binding, HoldState, OpenVoucher};
-use crate::digest::RequestKey;
+use crate::digest::{Digest32, RequestKey};
 use crate::ledger::journal::{Stop, Visitor};
 use crate::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 use crate::ledger::{AuditReport, LedgerError, LedgerReader, Totals};
@@ -143,6 +143,17 @@ impl LedgerReader for SqliteReader {
             let most = Count(limit.min(u64::MAX >> 1));
             let keys = statement.query_map((now, most), |row| row.get(0))?;
             Ok(keys.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    fn head(&self) -> Result<(u64, Digest32), LedgerError> {
+        self.with(|db| write::Head::read(db).map(|head| (head.seq, head.digest)))
+    }
+
+    fn link(&self, place: u64) -> Result<Option<Digest32>, LedgerError> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached("SELECT digest FROM entry WHERE seq = ?1")?;
+            Ok(statement.query_row([Count(place)], |row| row.get(0)).optional()?)
         })
     }
 

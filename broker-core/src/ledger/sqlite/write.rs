@@ -18,8 +18,8 @@ use super::{collect, retire};
 /// The end of the chain: the last row's number and link. Read anew in every transaction, so that a
 /// rolled back batch leaves nothing behind.
 pub(super) struct Head {
-    seq: u64,
-    digest: Digest32,
+    pub(super) seq: u64,
+    pub(super) digest: Digest32,
 }
 
 impl Head {
