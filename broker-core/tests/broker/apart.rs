@@ -2,12 +2,14 @@
 //! own and panic there. And without any runtime.
 
 use broker_core::chain::Chain;
+use broker_core::ledger::journal::{Stop, Visitor};
 use broker_core::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 use broker_core::settlement::Policy;
 use broker_core::testing::{ONE, SimChain, SimOptions};
 use broker_core::{
-    Account, AuditReport, Binding, Command, Decision, Hold, HoldState, Ledger, LedgerError,
-    LedgerReader, MemoryLedger, OpenVoucher, Receipt, ReceiptId, RequestKey, Totals, Usage,
+    Account, AuditReport, Binding, Command, Decision, Digest32, Hold, HoldState, Ledger,
+    LedgerError, LedgerReader, MemoryLedger, OpenVoucher, Receipt, ReceiptId, RequestKey, Totals,
+    Usage,
 };
 
 use crate::*;
@@ -110,6 +112,18 @@ impl LedgerReader for OwnRuntime {
 
     fn audit(&self) -> Read<AuditReport> {
         LedgerReader::audit(self.there())
+    }
+
+    fn head(&self) -> Read<(u64, Digest32)> {
+        self.there().head()
+    }
+
+    fn link(&self, place: u64) -> Read<Option<Digest32>> {
+        self.there().link(place)
+    }
+
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        self.there().journal(behind, visitor)
     }
 }
 
