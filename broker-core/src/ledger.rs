@@ -17,6 +17,8 @@ pub mod archive;
 pub mod entry;
 pub mod journal;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod replay;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
