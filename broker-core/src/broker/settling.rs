@@ -13,9 +13,9 @@ use super::Broker;
 use super::blocking::blocking;
 
 impl Broker {
-    /// Takes over what the chain says of a user's escrow: its cover in neuron, and at the first time
-    /// where the nonces of its vouchers begin. Call it before the user's first request, and as often
-    /// as a change of the escrow has to be seen. What a user was charged before the first time is
+    /// Takes over what the chain says of a user's escrow: its cover in neuron, and at the first
+    /// time where the nonces of its vouchers begin. Call it before the user's first request, and as
+    /// often as a change of the escrow has to be seen. What a user was charged before the first time is
     /// taken to be paid in another way and leaves the books.
     ///
     /// # Errors
@@ -32,8 +32,8 @@ impl Broker {
     /// the report are in neuron. Passes of one broker wait for each other; on one ledger and one
     /// wallet only one broker may settle.
     ///
-    /// Safe to repeat and to be cut off anywhere. Once polled, a pass goes on to its end even if the
-    /// future is dropped.
+    /// Safe to repeat and to be cut off anywhere. Once polled, a pass goes on to its end even if
+    /// the future is dropped.
     ///
     /// # Errors
     /// [`Error::Chain`] where the chain gave no answer, [`Error::Sign`],

@@ -1,5 +1,5 @@
-//! Where a ledger is read: never inside a task, since some databases' clients run a runtime of their
-//! own and panic there. And without any runtime.
+//! Where a ledger is read: never inside a task, since some databases' clients run a runtime of
+//! their own and panic there. And without any runtime.
 
 use broker_core::chain::Chain;
 use broker_core::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
