@@ -15,8 +15,8 @@ use super::blocking::blocking;
 impl Broker {
     /// Takes over what the chain says of a user's escrow: its cover in neuron, and at the first
     /// time where the nonces of its vouchers begin. Call it before the user's first request, and as
-    /// often as a change of the escrow has to be seen. What a user was charged before the first time is
-    /// taken to be paid in another way and leaves the books.
+    /// often as a change of the escrow has to be seen. What a user was charged before the first
+    /// time is taken to be paid in another way and leaves the books.
     ///
     /// # Errors
     /// [`Error::Ledger`] or [`Error::Failed`].
