@@ -71,7 +71,7 @@ pub use chain::{Chain, ChainError};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use command::{
     Applied, Binding, Books, Command, Decision, Hold, HoldState, OpenVoucher, Refusal,
-    ReleaseReason, Seal, Settle,
+    ReleaseReason, Retire, Seal, Settle,
 };
 pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
 pub use error::Error;

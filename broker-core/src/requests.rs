@@ -45,9 +45,14 @@ impl Collected {
     /// Adds a receipt and the tariff that its request was admitted under. `None` where the total
     /// leaves the range of money; then nothing was added.
     pub fn add(&mut self, receipt: &Receipt, tariff: &Tariff) -> Option<()> {
-        self.total = self.total.checked_add(receipt.fee)?;
+        self.add_leaf(receipt.fee, receipt_leaf(receipt, tariff))
+    }
+
+    /// As [`Self::add`], for a receipt that is known by its fee and its leaf.
+    pub(crate) fn add_leaf(&mut self, fee: Neuron, leaf: Digest32) -> Option<()> {
+        self.total = self.total.checked_add(fee)?;
         self.receipts = self.receipts.saturating_add(1);
-        self.push(receipt_leaf(receipt, tariff));
+        self.push(leaf);
         Some(())
     }
 

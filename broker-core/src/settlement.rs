@@ -22,6 +22,8 @@ use crate::ledger::{LedgerError, LedgerReader};
 use crate::money::Neuron;
 use crate::writer::LedgerHandle;
 
+use tokio::sync::oneshot;
+
 mod check;
 mod mirror;
 mod plan;
@@ -44,8 +46,29 @@ pub trait Store: Send + Sync {
     /// Carries out a command and answers when it is durable.
     fn apply(&self, command: Command) -> StoreFuture<'_>;
 
-    /// Reads.
-    fn reader(&self) -> &dyn LedgerReader;
+    /// Puts a question to the ledger's reader, which may take its time for it: it is not asked on
+    /// the thread of the caller, who waits for other things too. The question keeps the answer.
+    fn ask(&self, question: Question);
+}
+
+/// What a store's reader is asked.
+pub type Question = Box<dyn FnOnce(&dyn LedgerReader) + Send>;
+
+/// Asks the store's reader, and waits for the answer.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub async fn read<T: Send + 'static>(
+    store: &dyn Store,
+    question: impl FnOnce(&dyn LedgerReader) -> Result<T, LedgerError> + Send + 'static,
+) -> Result<T, LedgerError> {
+    let (tell, told) = oneshot::channel();
+    store.ask(Box::new(move |reader| {
+        // Whoever asked may have left.
+        let _ = tell.send(question(reader));
+    }));
+    let unanswered = "the ledger's reader gave no answer: the system has no thread for it";
+    told.await.unwrap_or_else(|_| Err(LedgerError::Storage(unanswered.to_owned())))
 }
 
 /// A ledger behind its writer's thread.
@@ -62,8 +85,14 @@ impl Store for LedgerStore {
         Box::pin(self.handle.apply(command))
     }
 
-    fn reader(&self) -> &dyn LedgerReader {
-        &*self.reader
+    /// On a thread of its own: a database far away must not hold up a runtime, and its client may
+    /// have a runtime itself, which cannot wait within another one.
+    fn ask(&self, question: Question) {
+        let reader = self.reader.clone();
+        let thread = std::thread::Builder::new().name("ledger-reader".to_owned());
+        if let Err(error) = thread.spawn(move || question(&*reader)) {
+            tracing::error!(%error, "the ledger is not read");
+        }
     }
 }
 

@@ -32,9 +32,9 @@ const TAMPERINGS: &[(&str, &str, &str)] = &[
     ("UPDATE escrow SET cover = zeroblob(16) WHERE entry = 9", "escrow", "9"),
     ("DELETE FROM escrow WHERE entry = 2", "entry", "2"),
     ("DELETE FROM escrow WHERE entry = 9", "entry", "9"),
-    ("UPDATE voucher SET total = x'000000000000000000000000000000ff' WHERE entry = 7", G, "7"),
-    ("UPDATE voucher SET nonce = 9 WHERE entry = 12", G, "12"),
-    ("UPDATE voucher SET requests_hash = zeroblob(32) WHERE entry = 12", G, "12"),
+    ("UPDATE voucher SET total = x'000000000000000000000000000000ff' WHERE entry = 7", V, "7"),
+    ("UPDATE voucher SET nonce = 9 WHERE entry = 12", V, "12"),
+    ("UPDATE voucher SET requests_hash = zeroblob(32) WHERE entry = 12", V, "12"),
     ("UPDATE voucher SET carry = zeroblob(16) WHERE entry = 12", "voucher", "12"),
     ("UPDATE voucher SET sealed_to = 4 WHERE entry = 7", "voucher", "7"),
     ("UPDATE voucher SET since = 8 WHERE entry = 7", "voucher", "7"),
@@ -44,11 +44,11 @@ const TAMPERINGS: &[(&str, &str, &str)] = &[
     ("UPDATE voucher_signature SET signer = zeroblob(20) WHERE entry = 7", G, "7"),
     ("DELETE FROM voucher_signature WHERE entry = 7", "voucher", "7"),
     ("DELETE FROM voucher_signature WHERE entry = 13", "entry", "13"),
-    ("UPDATE settled SET paid = x'0000000000000000000000000000000f'", "voucher", "7"),
-    ("UPDATE settled SET tx = zeroblob(32)", "voucher", "7"),
-    ("UPDATE settled SET block_number = 1", "voucher", "7"),
+    ("UPDATE settled SET paid = x'0000000000000000000000000000000f'", "settled", "8"),
+    ("UPDATE settled SET tx = zeroblob(32)", "settled", "8"),
+    ("UPDATE settled SET block_number = 1", "settled", "8"),
     ("DELETE FROM settled", "entry", "8"),
-    ("DELETE FROM open_voucher", "voucher", "12"),
+    ("DELETE FROM open_voucher", "open_voucher", "0x01"),
     ("INSERT INTO open_voucher VALUES (zeroblob(20), 7)", "open_voucher", "0x0000"),
     ("UPDATE freeze SET nonce = 1", "freeze", "15"),
     ("DELETE FROM freeze", "entry", "15"),
@@ -66,6 +66,7 @@ const TAMPERINGS: &[(&str, &str, &str)] = &[
 
 /// The tables that are named most.
 const G: &str = "voucher_signature";
+const V: &str = "voucher";
 const B: &str = "books";
 
 #[test]

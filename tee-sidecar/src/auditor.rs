@@ -19,10 +19,12 @@ mod collateral;
 mod fetch;
 mod files;
 mod output;
+mod pinned;
 
 pub use answer::{AnswerFiles, audit_answer};
 pub use collateral::INTEL_PCS_URL;
 pub use output::{Failure, exit_of, print};
+pub use pinned::pinned;
 
 /// What the command line gives to every kind of audit.
 #[derive(Clone, Debug, Default)]

@@ -45,12 +45,17 @@ enum Command {
     Verify(Box<verify::VerifyArgs>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 enum LedgerCommand {
     /// Print what each account holds, owes and has left.
     Status,
     /// Recompute the ledger from its entries and name the first wrong row; changes nothing.
-    Audit,
+    Audit {
+        /// A saved attestation report: the ledger must go on from the end that it shows. Whether
+        /// the report itself holds is for `verify report FILE` to say.
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+    },
     /// Ask the running sidecar to collect what is owed, now.
     Settle {
         /// Print who is due and why, the gas and what is left of it; change and send nothing.
@@ -92,7 +97,9 @@ impl Cli {
             None | Some(Command::Serve) => serve::run(settings),
             Some(Command::CheckConfig) => check_config::run(&settings),
             Some(Command::Ledger(LedgerCommand::Status)) => ledger::status(&settings),
-            Some(Command::Ledger(LedgerCommand::Audit)) => ledger::audit(&settings),
+            Some(Command::Ledger(LedgerCommand::Audit { report })) => {
+                ledger::audit(&settings, report.as_deref())
+            }
             Some(Command::Ledger(LedgerCommand::Settle { dry_run: false })) => {
                 settle::ask(&settings)
             }
@@ -146,7 +153,7 @@ mod tests {
             (vec!["tee-sidecar", "check-config", "--config", "a"], Command::CheckConfig, Some("a")),
             (
                 vec!["tee-sidecar", "ledger", "audit", "--config", "a"],
-                Command::Ledger(LedgerCommand::Audit),
+                Command::Ledger(LedgerCommand::Audit { report: None }),
                 Some("a"),
             ),
             (vec!["tee-sidecar", "ledger", "status"], Command::Ledger(LedgerCommand::Status), None),

@@ -11,6 +11,7 @@ mod effective;
 mod env;
 mod error;
 mod keys;
+mod ledger;
 mod load;
 mod raw;
 mod secret;
@@ -19,6 +20,7 @@ mod text;
 pub use effective::effective;
 pub use env::environment;
 pub use error::{ConfigError, Problem};
+pub use ledger::LedgerUrl;
 pub use secret::Secret;
 
 /// An engine's address as `upstream.url` takes it, without a slash or `/v1` at its end; `None`
@@ -40,6 +42,8 @@ pub struct Settings {
     pub gpu: GpuProvider,
     /// `ledger.url`
     pub ledger: LedgerUrl,
+    /// `ledger.stateDir`; `None` where it was not given. [`Settings::state_dir`] is in force.
+    pub state_dir: Option<PathBuf>,
     /// `service.*`
     pub service: Service,
     /// `network.*`; `None` is a sidecar without a chain.
@@ -113,13 +117,6 @@ pub enum GpuProvider {
     None,
     /// The software GPU; only in builds with the feature `simulator`.
     Simulated,
-}
-
-/// `ledger.url`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LedgerUrl {
-    /// `sqlite://PATH`
-    Sqlite(PathBuf),
 }
 
 /// `service.*`

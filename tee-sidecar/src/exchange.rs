@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::config::OnDisconnect;
 use crate::fault::{Envelope, Fault};
+use crate::ledger::Live;
 use crate::upstream::{Catalog, Model, Upstream};
 
 pub mod admission;
@@ -78,6 +79,8 @@ pub struct Shared {
     pub stop: Stop,
     /// What the engine was last known by.
     pub fingerprint: Fingerprints,
+    /// The holds of exchanges that run, which do not expire.
+    pub live: Arc<Live>,
 }
 
 /// The engine's `system_fingerprint`, as its last total told it.

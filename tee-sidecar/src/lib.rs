@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod fault;
 pub mod http;
 pub mod keys;
+pub mod ledger;
 pub mod net;
 pub mod network;
 mod rate;

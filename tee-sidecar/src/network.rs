@@ -9,6 +9,7 @@ use broker_core::settlement::{LedgerStore, Settler};
 use broker_core::{Chain, Clock, Neuron, Signer};
 
 use crate::config::Settlement;
+use crate::ledger::Lead;
 
 pub mod accounts;
 pub mod book;
@@ -65,6 +66,8 @@ pub struct NetworkParts {
     pub chain: Arc<dyn Chain>,
     /// The ledger.
     pub store: LedgerStore,
+    /// Whether fees are collected here, or by another sidecar on the same ledger.
+    pub lead: Lead,
     /// The attested key, which signs vouchers too.
     pub signer: Arc<dyn Signer>,
     /// What time it is.
@@ -88,7 +91,7 @@ impl Network {
             policy: parts.settlement.policy,
         };
         let every = Duration::from_secs(parts.settlement.every_secs);
-        let settler = SettleHandle::start(settler, gate.clone(), every)?;
+        let settler = SettleHandle::start(settler, parts.lead, gate.clone(), every)?;
         let (chain, store, services) = (parts.chain, parts.store, OnceLock::new());
         let accounts = Arc::new(Accounts::new(chain.clone(), store.clone()));
         Ok(Self { chain, gate, settler, store, accounts, services })

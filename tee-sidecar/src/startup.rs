@@ -2,21 +2,19 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt;
 use broker_core::settlement::LedgerStore;
 use broker_core::{
-    Chain, Clock, Command, Cover, Ledger, LedgerError, LedgerHandle, LedgerReader, Signer,
-    SqliteLedger, SqliteReader, SystemClock, UserId,
+    Chain, Clock, Command, Cover, LedgerHandle, LedgerReader, Signer, SystemClock, UserId,
 };
 use tokio::time::timeout;
 
 use crate::attest::report::ReportParts;
 use crate::attest::{self, ReportService, Tee};
-use crate::config::{Auth, LedgerUrl, Settings};
+use crate::config::{Auth, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
 use crate::exchange::stop::StopSwitch;
@@ -24,6 +22,7 @@ use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys;
+use crate::ledger::{self, Live, Opened, Sweeper};
 use crate::network::Network;
 use crate::network::service::Route;
 use crate::upstream::{Catalog, Target, Vllm};
@@ -42,7 +41,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(25);
 const CLOSING_TIME: Duration = Duration::from_secs(10);
 /// Bytes that a client does not take for so long beyond `clientIdleSecs` end its connection.
 const CLIENT_SILENCE: Duration = Duration::from_secs(60);
-/// The simulation's secret, beside the ledger.
+/// The simulation's secret, in the folder for what lies beside the ledger.
 const SECRET_FILE: &str = "simulated-tee.secret";
 
 /// A sidecar that has its ports and is ready to run.
@@ -52,6 +51,7 @@ pub struct Application {
     switch: StopSwitch,
     admission: Arc<Admission>,
     ledger: LedgerHandle,
+    sweeper: Sweeper,
     catalog: Arc<Catalog>,
     engine: Arc<Vllm>,
     network: Option<Arc<Network>>,
@@ -75,10 +75,9 @@ impl Application {
         chain: Option<Arc<dyn Chain>>,
     ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let LedgerUrl::Sqlite(path) = &settings.ledger;
         let Tee { attester, keys } = attest::choose(settings.tee).await?;
         let platform = attester.platform();
-        let signer = keys::signer(&keys, &beside(path, SECRET_FILE)).await?;
+        let signer = keys::signer(&keys, &settings.state_dir().join(SECRET_FILE)).await?;
         let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
         let told = catalog.clone();
         catalog.advertise(settings.service.model.clone());
@@ -92,8 +91,9 @@ impl Application {
             clock: clock.clone(),
         });
         reports.self_check().await?;
-        let ledger = open_ledger(path, &*clock)?;
-        let ledger = broker_core::spawn_writer(Box::new(ledger), clock.clone());
+        let Opened { ledger, reader, lead } = ledger::open(&settings.ledger, clock.clone()).await?;
+        reports.show_ledger(reader.clone());
+        let ledger = broker_core::spawn_writer(ledger, clock.clone());
         cover_accounts(&ledger, &settings.auth).await?;
         if reports.is_simulated() {
             tracing::warn!(
@@ -101,10 +101,9 @@ impl Application {
                  use it to try things out, never to serve others"
             );
         }
-        let reader: Arc<dyn LedgerReader> = Arc::new(SqliteReader::open(path)?);
         let network = {
             let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
-            network::start(&settings, chain, store, signer.clone(), clock.clone()).await?
+            network::start(&settings, chain, store, lead, (signer.clone(), clock.clone())).await?
         };
         let parts = Parts { signer, catalog, reports, ledger, clock, network };
         let settings = Arc::new(settings);
@@ -122,7 +121,13 @@ impl Application {
     ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
-        let catalog = parts.catalog;
+        let (catalog, live) = (parts.catalog, Arc::<Live>::default());
+        let sweeper = Sweeper {
+            ledger: parts.ledger.clone(),
+            reader: reader.clone(),
+            live: live.clone(),
+            clock: parts.clock.clone(),
+        };
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
@@ -136,6 +141,7 @@ impl Application {
             clock: parts.clock,
             stop: switch.watch(),
             fingerprint: Fingerprints::default(),
+            live,
         });
         // Connections belong to the thread that made them: each server thread has its own client.
         // This one shows at start that the next ones can be built.
@@ -172,7 +178,7 @@ impl Application {
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
         let (ledger, network) = (parts.ledger, parts.network);
-        Ok(Self { public, admin, switch, admission, ledger, catalog, engine, network })
+        Ok(Self { public, admin, switch, admission, ledger, sweeper, catalog, engine, network })
     }
 
     /// Where the public routes are.
@@ -196,6 +202,7 @@ impl Application {
         let mut public = rt::spawn(self.public.server);
         let mut admin = rt::spawn(self.admin.server);
         let watch = rt::spawn(async move { self.catalog.watch(&*self.engine).await });
+        let sweeping = rt::spawn(self.sweeper.run());
         let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
         let compare = services.map(|services| rt::spawn(async move { services.watch().await }));
         let failed = tokio::select! {
@@ -208,6 +215,7 @@ impl Application {
             }
         };
         watch.abort();
+        sweeping.abort();
         if let Some(compare) = compare {
             compare.abort();
         }
@@ -247,15 +255,6 @@ struct Parts {
     network: Option<Arc<Network>>,
 }
 
-fn open_ledger(path: &Path, clock: &dyn Clock) -> Result<SqliteLedger, LedgerError> {
-    let mut ledger = SqliteLedger::open(path)?;
-    let released = broker_core::recover(&mut ledger as &mut dyn Ledger, clock.now())?;
-    if released > 0 {
-        tracing::warn!(released, "exchanges were cut off by a crash; their holds are released");
-    }
-    Ok(ledger)
-}
-
 /// Gives every account of the settings the cover it has there.
 async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartError> {
     let covers: Vec<(&str, Cover)> = match auth {
@@ -270,8 +269,4 @@ async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartE
         decided.map_err(|why| StartError::Credit { account: account.to_owned(), why })?;
     }
     Ok(())
-}
-
-fn beside(ledger: &Path, name: &str) -> std::path::PathBuf {
-    ledger.parent().unwrap_or(Path::new(".")).join(name)
 }

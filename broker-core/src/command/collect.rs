@@ -42,6 +42,13 @@ pub struct Seal {
 }
 
 impl Seal {
+    /// The voucher as it is open from then on.
+    pub(crate) fn open_since(&self, sealed_at: Timestamp) -> OpenVoucher {
+        let SignedVoucher { voucher, signature, signing_address } = self.voucher;
+        let signatures = vec![(signing_address, signature)];
+        OpenVoucher { voucher, signatures, since: self.since, sealed_at }
+    }
+
     /// A hash over every field and what is carried over, which the ledger chains.
     pub fn digest(&self, carry: Neuron) -> Digest32 {
         let SignedVoucher { voucher, signature, signing_address } = &self.voucher;

@@ -1,6 +1,6 @@
 //! Entries: commands as they are written down, each chained to the one before.
 
-use crate::account::{Bucket, Movement, UserId};
+use crate::account::{Movement, UserId};
 use crate::clock::Timestamp;
 use crate::command::Books;
 use crate::digest::{Digest32, Framed, RequestKey};
@@ -77,6 +77,8 @@ pub enum EntryKind {
     Settle = 9,
     /// An account was frozen.
     Freeze = 10,
+    /// Archived receipts were let go.
+    Retire = 11,
 }
 
 impl EntryKind {
@@ -93,31 +95,9 @@ impl EntryKind {
             8 => Self::Countersign,
             9 => Self::Settle,
             10 => Self::Freeze,
+            11 => Self::Retire,
             _ => return None,
         })
-    }
-
-    /// Whether a command of this kind is about a request, which its key names.
-    pub const fn is_of_request(self) -> bool {
-        matches!(self, Self::Reserve | Self::Capture | Self::Release)
-    }
-
-    /// Whether a command of this kind moves money from `debit` to `credit`.
-    pub const fn moves(self, debit: Bucket, credit: Bucket) -> bool {
-        use Bucket::{Available, Earned, Held, Vouchered, World};
-        matches!(
-            (self, debit, credit),
-            (Self::Mirror | Self::Escrow | Self::Settle, World, Available)
-                | (Self::Mirror | Self::Escrow | Self::Settle, Available, World)
-                | (Self::Reserve, World, Available)
-                | (Self::Reserve, Available, Held)
-                | (Self::Capture, Held, Earned)
-                | (Self::Capture, Held, Available)
-                | (Self::Release, Held, Available)
-                | (Self::Seal, Earned, Vouchered)
-                | (Self::Escrow, Earned, World)
-                | (Self::Settle, Vouchered, World | Earned)
-        )
     }
 }
 
@@ -138,6 +118,7 @@ pub(crate) fn entry(effects: &Effects<'_>, last_seq: u64, at: Timestamp) -> Entr
         Record::Freeze(nonce) => {
             (EntryKind::Freeze, None, Books::freeze_digest(&effects.user, nonce))
         }
+        Record::Retire(retire) => (EntryKind::Retire, None, retire.digest()),
     };
     // 2^64 rows are out of reach; a repeated number would be refused as a duplicate.
     let seq = last_seq.saturating_add(1);

@@ -1,23 +1,24 @@
 //! A ledger in memory: the reference that others are compared with, and a fake for tests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Binding, Command, Decision, Hold, HoldState, OpenVoucher};
 use crate::digest::{Digest32, RequestKey};
-use crate::ledger::entry::{Entry, entry};
-use crate::ledger::fold::Fold;
+use crate::ledger::entry::entry;
+use crate::ledger::journal::{Line, Stop, Visitor};
+use crate::ledger::replay::Replay;
 use crate::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 use crate::ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader, Totals};
-use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
 use crate::rules::{Effects, KnownHold, Record, View, decide};
 
 use self::collect::Collections;
 
 mod collect;
+mod retire;
 
 /// A ledger that forgets everything when its last clone is dropped. Clones share one set of books:
 /// give one to the writer and read from another.
@@ -55,7 +56,7 @@ impl Ledger for MemoryLedger {
     }
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
-        Ok(self.pages().audit())
+        self.pages().audit()
     }
 
     fn has_one_writer(&self) -> bool {
@@ -128,12 +129,28 @@ impl LedgerReader for MemoryLedger {
         Ok(expired.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
     }
 
+    fn head(&self) -> Result<(u64, Digest32), LedgerError> {
+        let pages = self.pages();
+        let last = pages.lines.last().map(|line| (line.entry.seq, line.link.unwrap_or_default()));
+        Ok(last.unwrap_or_default())
+    }
+
+    fn link(&self, place: u64) -> Result<Option<Digest32>, LedgerError> {
+        let pages = self.pages();
+        let index = place.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+        Ok(index.and_then(|index| pages.lines.get(index)).and_then(|line| line.link))
+    }
+
     fn totals(&self) -> Result<Totals, LedgerError> {
         self.pages().totals()
     }
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
-        Ok(self.pages().audit())
+        self.pages().audit()
+    }
+
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        self.pages().journal(behind, visitor)
     }
 }
 
@@ -145,7 +162,7 @@ struct Pages {
     keys: HashMap<ReceiptId, RequestKey>,
     receipts: HashMap<ReceiptId, Receipt>,
     aliases: HashMap<String, BTreeMap<UserId, ReceiptId>>,
-    entries: Vec<(Entry, Digest32)>,
+    lines: Vec<Line>,
     collections: Collections,
 }
 
@@ -186,11 +203,11 @@ impl Pages {
     }
 
     fn write(&mut self, effects: &Effects<'_>, now: Timestamp) {
-        let last = self.entries.last().map(|(entry, digest)| (entry.seq, *digest));
+        let last = self.lines.last().map(|line| (line.entry.seq, line.link));
         let (seq, head) = last.unwrap_or_default();
         let entry = entry(effects, seq, now);
-        let digest = entry.digest(&head);
-        self.entries.push((entry, digest));
+        let link = entry.digest(&head.unwrap_or_default());
+        self.lines.push(Line::of(effects, entry, link));
         if self.account(&effects.user) != effects.account {
             self.accounts.insert(effects.user, effects.account);
         }
@@ -211,6 +228,7 @@ impl Pages {
                 self.receipts.insert(receipt.id, receipt.clone());
             }
             Record::Release(key, why) => self.end(&key, HoldState::Released(why)),
+            Record::Retire(retire) => self.retire(retire.upto),
             _ => {}
         }
     }
@@ -232,44 +250,39 @@ impl Pages {
         Ok(totals)
     }
 
-    fn audit(&self) -> AuditReport {
-        let mut fold = Fold::default();
-        let mut fault = None;
-        for (entry, digest) in &self.entries {
-            if let Err(what) = fold.add(entry, digest) {
-                fault = Some(Fault { table: "entry", row: entry.seq.to_string(), what });
-                break;
-            }
-        }
-        AuditReport {
-            entries: fold.seq,
-            transfers: fold.transfers,
-            accounts: self.accounts.len() as u64,
-            receipts: self.receipts.len() as u64,
-            open_holds: self.open_holds().count() as u64,
-            unlinked: 0,
-            head: fold.head,
-            fault: fault.or_else(|| self.wrong_account(&fold)),
+    fn audit(&self) -> Result<AuditReport, LedgerError> {
+        let mut replay = Replay::default();
+        let told = self.journal(0, &mut replay).and_then(|()| Ok(replay.finish()?));
+        match told {
+            Err(Stop::Fault(fault)) => Ok(replay.report(Some(fault))),
+            Err(Stop::Error(error)) => Err(error),
+            Ok(()) => Ok(replay.report(self.wrong_account(&replay))),
         }
     }
 
-    fn wrong_account(&self, fold: &Fold) -> Option<Fault> {
-        let mut open: BTreeMap<UserId, Neuron> = BTreeMap::new();
-        for hold in self.open_holds() {
-            let sum = open.entry(hold.user).or_default();
-            *sum = sum.checked_add(hold.amount).unwrap_or(Neuron::new(u128::MAX));
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        let lines = self.lines.iter().filter(|line| line.entry.seq > behind);
+        for line in lines {
+            visitor.entry(&line.entry, line.link)?;
+            visitor.line(line.clone())?;
         }
-        let wrong = self.accounts.iter().find(|(user, account)| {
-            let folded = fold.accounts.get(user).copied().unwrap_or_default();
-            let held = open.get(user).copied().unwrap_or_default();
-            **account != folded || account.held != held || account.earned != self.unsealed_sum(user)
+        Ok(())
+    }
+
+    fn wrong_account(&self, replay: &Replay) -> Option<Fault> {
+        let folded = replay.users.iter().filter(|(_, known)| known.has_account);
+        let users: BTreeSet<_> = self.accounts.keys().chain(folded.map(|(user, _)| user)).collect();
+        let wrong = users.into_iter().find(|user| {
+            let known = replay.users.get(user).cloned().unwrap_or_default();
+            let stands = (known.books, known.voucher.as_ref());
+            self.accounts.get(user) != Some(&known.account) || self.standing(user) != stands
         });
-        wrong.map(|(user, _)| Fault {
-            table: "account",
-            row: user.to_string(),
-            what: "it differs from the sum of its movements, of its open holds or of its fees \
-                   under no voucher"
-                .to_owned(),
-        })
+        let account = wrong.map(|user| ("account", user.to_string()));
+        let is_open = |hold: &&Hold| replay.open.contains_key(&hold.key);
+        let strange = self.open_holds().find(|hold| !is_open(hold));
+        let hold = strange.map(|hold| ("hold", hold.key.0.to_string()));
+        let (table, row) = account.or(hold)?;
+        let what = "it differs from what the entries lead to".to_owned();
+        Some(Fault { table, row, what })
     }
 }

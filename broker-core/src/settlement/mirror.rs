@@ -5,7 +5,7 @@ use crate::chain::AccountView;
 use crate::command::{Command, Refusal};
 use crate::ledger::LedgerError;
 
-use super::Store;
+use super::{Store, read};
 
 /// What became of a view of an escrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub async fn mirror(
     user: UserId,
     view: &AccountView,
 ) -> Result<Mirrored, LedgerError> {
-    let known = store.reader().statement(&user)?;
+    let known = read(store, move |reader| reader.statement(&user)).await?;
     if known.as_ref().is_some_and(|known| known.account.frozen) {
         return Ok(Mirrored::Frozen);
     }
@@ -40,7 +40,8 @@ pub async fn mirror(
         // An escrow that was there and is gone covers nothing. Its nonce outlives it on the chain.
         let books = known.map(|known| (known.books.nonce, known.account.cover));
         let Some((Some(nonce), cover)) = books else { return Ok(Mirrored::Absent) };
-        let open = store.reader().statement(&user)?.and_then(|known| known.open);
+        let stands = read(store, move |reader| reader.statement(&user)).await?;
+        let open = stands.and_then(|known| known.open);
         if cover.is_zero() || open.is_some() {
             return Ok(Mirrored::Absent);
         }

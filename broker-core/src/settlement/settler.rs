@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::account::UserId;
+use crate::account::{Account, UserId};
 use crate::chain::{BATCH_VOUCHERS_MAX, Chain, ChainError, Landing, Verdict};
 use crate::clock::Clock;
 use crate::command::{Applied, Binding, Command, OpenVoucher, Seal, Settle};
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, LedgerReader};
 use crate::money::Neuron;
 use crate::signer::{Address, Signer};
 use crate::voucher::{SignedVoucher, Voucher};
@@ -15,7 +15,7 @@ use super::check::{SelfCheck, self_check};
 use super::mirror::{Mirrored, mirror};
 use super::plan::{Planned, plan};
 use super::policy::{Policy, Reason};
-use super::{PassReport, SettleError, Store};
+use super::{PassReport, SettleError, Store, read};
 
 /// Collects fees. Only one may work on a ledger and a wallet at a time.
 pub struct Settler {
@@ -48,7 +48,7 @@ impl Settler {
         self.seal_due(&check, asked, &mut report).await?;
         self.submit(&check, &mut report).await?;
         self.resolve_into(&mut report, Frozen::Left).await?;
-        report.open = self.count_open()?;
+        report.open = self.count_open().await?;
         Ok(report)
     }
 
@@ -60,36 +60,50 @@ impl Settler {
     pub async fn resolve(&self) -> Result<PassReport, SettleError> {
         let mut report = PassReport::default();
         self.resolve_into(&mut report, Frozen::Left).await?;
-        report.open = self.count_open()?;
+        report.open = self.count_open().await?;
         Ok(report)
     }
 
     /// Makes the ledger this provider's, or finds that it is another's.
     async fn bind(&self) -> Result<(), SettleError> {
         let ours = Binding { domain: self.chain.domain(), provider: self.chain.provider() };
-        let bound = match self.store.reader().binding()? {
+        let bound = match self.read(|reader| reader.binding()).await? {
             Some(bound) => bound,
             None => {
                 // Refused only where somebody else was faster; then that one counts.
                 let _ = self.store.apply(Command::Bind(ours)).await?;
-                self.store.reader().binding()?.unwrap_or(ours)
+                self.read(|reader| reader.binding()).await?.unwrap_or(ours)
             }
         };
         if bound == ours { Ok(()) } else { Err(SettleError::BoundElsewhere) }
     }
 
     /// Those of frozen users wait for the operator, and nobody waits for them.
-    fn count_open(&self) -> Result<u64, LedgerError> {
-        let mut count: u64 = 0;
-        for open in self.open()? {
-            let account = self.store.reader().account(&open.voucher.user)?;
-            count = count.saturating_add(u64::from(!account.frozen));
-        }
-        Ok(count)
+    async fn count_open(&self) -> Result<u64, LedgerError> {
+        let count = |reader: &dyn LedgerReader| {
+            let mut count: u64 = 0;
+            for open in reader.open_vouchers()? {
+                let account = reader.account(&open.voucher.user)?;
+                count = count.saturating_add(u64::from(!account.frozen));
+            }
+            Ok(count)
+        };
+        self.read(count).await
     }
 
-    fn open(&self) -> Result<Vec<OpenVoucher>, LedgerError> {
-        self.store.reader().open_vouchers()
+    async fn open(&self) -> Result<Vec<OpenVoucher>, LedgerError> {
+        self.read(|reader| reader.open_vouchers()).await
+    }
+
+    async fn account(&self, user: UserId) -> Result<Account, LedgerError> {
+        self.read(move |reader| reader.account(&user)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn LedgerReader) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        read(&*self.store, question).await
     }
 
     async fn resolve_into(
@@ -97,8 +111,8 @@ impl Settler {
         report: &mut PassReport,
         frozen: Frozen,
     ) -> Result<(), SettleError> {
-        for open in self.open()? {
-            let account = self.store.reader().account(&open.voucher.user)?;
+        for open in self.open().await? {
+            let account = self.account(open.voucher.user).await?;
             if account.frozen && frozen == Frozen::Left {
                 continue;
             }
@@ -161,7 +175,7 @@ impl Settler {
         report: &mut PassReport,
     ) -> Result<(), SettleError> {
         let now = self.clock.now();
-        let statements = self.store.reader().statements()?;
+        let statements = self.read(|reader| reader.statements()).await?;
         let plan = plan(&statements, &*self.chain, &self.policy, &check.terms, now, asked).await;
         report.say_unread(&plan.unread);
         for planned in &plan.users {
@@ -196,7 +210,7 @@ impl Settler {
         report: &mut PassReport,
     ) -> Result<(), SettleError> {
         let user = planned.user;
-        let Some(unsealed) = self.store.reader().unsealed(&user)? else {
+        let Some(unsealed) = self.read(move |reader| reader.unsealed(&user)).await? else {
             report.problems.push(format!("{user} owes, and no receipt of it is found"));
             return Ok(());
         };
@@ -239,7 +253,7 @@ impl Settler {
     async fn submit(&self, check: &SelfCheck, report: &mut PassReport) -> Result<(), SettleError> {
         let Some(paying) = check.paying_signer() else { return Ok(()) };
         let mut batch = Vec::new();
-        for open in self.open()? {
+        for open in self.open().await? {
             let view = match self.chain.account(open.voucher.user).await {
                 Ok(view) => view,
                 Err(error) => {
@@ -334,10 +348,10 @@ impl Settler {
             return Ok(Vec::new());
         }
         let mut waiting = Vec::new();
-        for open in self.open()? {
+        for open in self.open().await? {
             let Some(signed) = open.signed_by(&paying) else { continue };
             let user = open.voucher.user;
-            if self.store.reader().account(&user)?.frozen {
+            if self.account(user).await?.frozen {
                 continue;
             }
             // What the contract would not take now can be signed again by the new key later.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use broker_core::settlement::{Store, StoreFuture};
+use broker_core::settlement::{Question, Store, StoreFuture};
 use broker_core::testing::SimChain;
 use broker_core::{
     Clock, Command, Decision, Ledger, LedgerError, LedgerReader, MemoryLedger, Neuron, ReceiptId,
@@ -68,7 +68,7 @@ impl Store for SimStore {
         })
     }
 
-    fn reader(&self) -> &dyn LedgerReader {
-        &self.ledger
+    fn ask(&self, question: Question) {
+        question(&self.ledger);
     }
 }

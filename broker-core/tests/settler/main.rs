@@ -15,7 +15,7 @@ use broker_core::chain::{
     AccountView, Chain, ChainFuture, Landing, Service, ServiceParams, Terms, Verdict,
 };
 use broker_core::settlement::{
-    Mirrored, Obstacle, PassReport, Policy, Reason, Settler, Store, StoreFuture, mirror,
+    Mirrored, Obstacle, PassReport, Policy, Question, Reason, Settler, Store, StoreFuture, mirror,
 };
 use broker_core::testing::scenarios::service_params;
 use broker_core::testing::{Action, Pace, SimChain, SimOptions};
@@ -41,8 +41,8 @@ impl Store for Books {
         Box::pin(async { decided.map(|mut decisions| decisions.remove(0)) })
     }
 
-    fn reader(&self) -> &dyn LedgerReader {
-        &self.0
+    fn ask(&self, question: Question) {
+        question(&self.0);
     }
 }
 

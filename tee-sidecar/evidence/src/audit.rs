@@ -19,6 +19,7 @@ use crate::saved::SavedReport;
 mod binding;
 mod finding;
 mod gpu;
+mod ledger;
 mod log;
 mod reference;
 mod service;
@@ -65,6 +66,7 @@ pub fn audit_report(report: &SavedReport, materials: &Materials<'_>, policy: &Po
         binding::check(&mut audit, report, materials, quote);
         log::check(&mut audit, report, policy, quote);
     }
+    ledger::check(&mut audit, report);
     let gpus = gpu::check(&mut audit, report, materials, policy, roots);
     reference::check(&mut audit, materials, policy, &gpus);
     service::check(&mut audit, materials, policy, &gpus);

@@ -10,6 +10,7 @@ pub mod audit;
 mod binding;
 pub mod certificates;
 pub mod event_log;
+pub mod ledger_head;
 pub mod nras;
 pub mod nvidia;
 pub mod policy;

@@ -4,6 +4,7 @@
 use broker_core::{Address, Digest32};
 
 use crate::Nonce32;
+use crate::ledger_head::SignedLedgerHead;
 
 mod fields;
 mod json;
@@ -52,6 +53,8 @@ pub struct SavedReport {
     pub binding: Option<SavedBinding>,
     /// The served model.
     pub model: Option<String>,
+    /// The end of the provider's ledger.
+    pub ledger_head: Option<SignedLedgerHead>,
     /// The report says of itself that it proves nothing.
     pub simulated: bool,
 }

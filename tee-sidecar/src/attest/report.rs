@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use broker_core::{Clock, Digest32, Signer};
+use broker_core::{Clock, Digest32, LedgerReader, Signer};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
@@ -19,6 +19,7 @@ use crate::rate::{Rate, Rule};
 mod body;
 mod evidence;
 mod form;
+mod ledger_head;
 mod public;
 mod query;
 mod self_check;
@@ -26,6 +27,7 @@ mod shelf;
 mod slots;
 
 use form::Form;
+use ledger_head::Heads;
 pub use query::ReportQuery;
 
 use shelf::Shelf;
@@ -65,6 +67,8 @@ struct Parts {
     rate: Rate,
     /// Documents being made at one time.
     slots: Slots,
+    /// Where the ledger's chain ends, once there is a ledger.
+    ledger: Heads,
 }
 
 impl std::ops::Deref for Parts {
@@ -88,7 +92,13 @@ impl ReportService {
                 Rule { burst: NONCED_REPORTS_BURST / 4, per_sec: NONCED_REPORTS_PER_SEC / 4 },
             ),
             slots: Slots::default(),
+            ledger: Heads::default(),
         }))
+    }
+
+    /// From now on reports show where the ledger ends. Called once; a later one changes nothing.
+    pub fn show_ledger(&self, reader: Arc<dyn LedgerReader>) {
+        self.0.ledger.show(reader);
     }
 
     /// True where the evidence proves nothing, and says so.

@@ -1,12 +1,18 @@
 //! `ledger`: the operator's view of the money. Reads only, whether or not a sidecar is running.
 
 use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
 
 use broker_core::ledger::statement::Statement;
-use broker_core::{Account, LedgerError, LedgerReader, Neuron, SqliteReader};
+use broker_core::{Account, AuditReport, Digest32, LedgerError, LedgerReader, Neuron};
 
 use super::Exit;
-use crate::config::{LedgerUrl, Settings};
+use crate::auditor::{exit_of, pinned};
+use crate::config::Settings;
+use crate::evidence::audit::printable;
+use crate::evidence::ledger_head::LedgerHead;
+use crate::ledger::open_for_operator;
 
 /// Prints the sums over all accounts, one `name: value` a line, and then a line for each account;
 /// amounts in neuron.
@@ -42,17 +48,63 @@ fn line(known: &Statement) -> String {
     )
 }
 
-/// Re-adds every movement and compares every balance, hold and receipt with it.
-pub fn audit(settings: &Settings) -> Exit {
-    let report = match open(settings).and_then(|reader| reader.audit()) {
-        Ok(report) => report,
+/// Re-adds every movement and compares every balance, hold and receipt with it; with `report`, a
+/// saved attestation report, also with the end of the chain that was signed then.
+pub fn audit(settings: &Settings, report: Option<&Path>) -> Exit {
+    let pinned = match report.map(pinned) {
+        None => None,
+        Some(Ok(pinned)) => Some(pinned),
+        Some(Err(failure)) => {
+            eprintln!("tee-sidecar: {}", printable(&failure.to_string()));
+            return exit_of(&Err(failure));
+        }
+    };
+    let read = open(settings).and_then(|reader| {
+        let report = reader.audit()?;
+        let place = pinned.as_ref().map_or(0, |pinned| pinned.entries);
+        Ok((report, reader.link(place)?))
+    });
+    let (report, link) = match read {
+        Ok(read) => read,
         Err(error) => return explain(&error),
     };
     if let Some(fault) = &report.fault {
         eprintln!("tee-sidecar: the ledger is wrong: {fault}");
         return Exit::Refuted;
     }
-    print(&[
+    if let Some(why) = pinned.and_then(|pinned| contradiction(&pinned, link)) {
+        eprintln!("tee-sidecar: the ledger is not the one of the report: {why}");
+        return Exit::Refuted;
+    }
+    let mut lines = found(&report);
+    if let Some(pinned) = pinned {
+        let what = format!("goes on from the {} entries of {} ms", pinned.entries, pinned.at);
+        lines.push(("report".to_owned(), what));
+    }
+    print(&lines)
+}
+
+/// What the report's head says, and the ledger does not.
+fn contradiction(pinned: &LedgerHead, link: Option<Digest32>) -> Option<String> {
+    let LedgerHead { entries, head, at } = pinned;
+    if *entries == 0 {
+        return None;
+    }
+    match link {
+        Some(link) if link == *head => None,
+        Some(link) => Some(format!(
+            "entry {entries} has the link {link}, and at {at} ms it was {head}: entries were \
+             changed since"
+        )),
+        None => Some(format!(
+            "it is shorter than the {entries} entries it had at {at} ms: entries were cut off, or \
+             an old copy was restored"
+        )),
+    }
+}
+
+fn found(report: &AuditReport) -> Vec<(String, String)> {
+    [
         ("audit".to_owned(), "clean".to_owned()),
         ("entries".to_owned(), report.entries.to_string()),
         ("transfers".to_owned(), report.transfers.to_string()),
@@ -60,12 +112,12 @@ pub fn audit(settings: &Settings) -> Exit {
         ("receipts".to_owned(), report.receipts.to_string()),
         ("open_holds".to_owned(), report.open_holds.to_string()),
         ("head".to_owned(), report.head.to_string()),
-    ])
+    ]
+    .into()
 }
 
-pub(super) fn open(settings: &Settings) -> Result<SqliteReader, LedgerError> {
-    let LedgerUrl::Sqlite(path) = &settings.ledger;
-    SqliteReader::open_for_operator(path)
+pub(super) fn open(settings: &Settings) -> Result<Arc<dyn LedgerReader>, LedgerError> {
+    open_for_operator(&settings.ledger)
 }
 
 pub(super) fn print(lines: &[(String, String)]) -> Exit {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use broker_core::chain::{Chain, Terms};
 use broker_core::ledger::statement::Statement;
 use broker_core::settlement::{self, Plan, Planned, Policy, Preview};
-use broker_core::{ChainError, Clock, LedgerReader, Neuron, SystemClock, Timestamp};
+use broker_core::{ChainError, Clock, Neuron, SystemClock, Timestamp};
 
 use super::Exit;
 use super::ledger::{explain, open, print};

@@ -1,7 +1,6 @@
 //! The rules: from texts to values, noting every text that breaks one.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use broker_core::{Neuron, Tariff};
 use tracing_subscriber::EnvFilter;
@@ -11,11 +10,11 @@ use super::keys;
 use super::raw::{RawLog, RawServer, RawService, RawSettings, RawUpstream};
 use super::text::{Text, Texts};
 use super::{
-    GpuProvider, LedgerUrl, Log, LogFormat, OnDisconnect, Server, Service, Settings, TeeProvider,
-    Upstream,
+    GpuProvider, Log, LogFormat, OnDisconnect, Server, Service, Settings, TeeProvider, Upstream,
 };
 
 mod access;
+mod ledger;
 mod limits;
 mod network;
 mod pricing;
@@ -30,7 +29,8 @@ pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
     let upstream = upstream(check, &raw.upstream);
     let tee = tee_provider(check, raw.tee.provider.as_ref());
     let gpu = gpu_provider(check, raw.gpu.provider.as_ref());
-    let ledger = ledger(check, raw.ledger.url.as_ref());
+    let ledger = ledger::url(check, &raw.ledger);
+    let state_dir = ledger::state_dir(check, raw.ledger.state_dir.as_ref());
     let service = service(check, &raw.service);
     let problems_before = check.problems.len();
     let network = network::network(check, &raw.network);
@@ -47,6 +47,7 @@ pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
         tee,
         gpu,
         ledger,
+        state_dir,
         service,
         network,
         settlement,
@@ -211,27 +212,6 @@ fn needs_simulator(check: &mut Check, key: &str, given: Option<&Text>) {
     }
 }
 
-fn ledger(check: &mut Check, given: Option<&Text>) -> LedgerUrl {
-    let key = "ledger.url";
-    let default = LedgerUrl::Sqlite(PathBuf::from(LEDGER_PATH));
-    let is_postgres =
-        |text: &str| ["postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme));
-    if given.is_some_and(|given| is_postgres(given.as_str())) {
-        // The address holds a password as a rule, so it is not repeated.
-        let rule = "this release does not have the PostgreSQL ledger; use sqlite://PATH";
-        check.problems.push(Problem::of(key, rule));
-        return default;
-    }
-    let rule = "must be sqlite://PATH with the path of a file";
-    check.parsed(key, given, default, rule, |text| {
-        let path = text.strip_prefix("sqlite://")?;
-        // SQLite reads `:memory:` and `file:…` as commands; a ledger in memory forgets its money.
-        let is_command = path.starts_with(':') || path.starts_with("file:");
-        let is_file = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '\0']);
-        (is_file && !is_command).then(|| LedgerUrl::Sqlite(PathBuf::from(path)))
-    })
-}
-
 fn service(check: &mut Check, raw: &RawService) -> Service {
     let rule = "must be http:// or https:// with a host, and no credentials, query or fragment";
     let given = raw.serving_url.as_ref();
@@ -270,7 +250,6 @@ const LOOPBACK: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCA
 const LISTEN: SocketAddr = SocketAddr::new(LOOPBACK, 8080);
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(LOOPBACK, 3080);
 const UPSTREAM_URL: &str = "http://127.0.0.1:8000";
-const LEDGER_PATH: &str = "./data/ledger.db";
 const SERVICE_TYPE: &str = "chatbot";
 const VERIFIABILITY: &str = "TeeML";
 const LOG_FILTER: &str = "info";

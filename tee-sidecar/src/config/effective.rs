@@ -4,8 +4,8 @@ use broker_core::Cover;
 use serde_json::{Value, json};
 
 use super::{
-    ApiKey, Auth, GpuProvider, LedgerUrl, Limits, LogFormat, OnDisconnect, Secret, Settings,
-    TeeProvider, secret,
+    ApiKey, Auth, GpuProvider, Limits, LogFormat, OnDisconnect, Secret, Settings, TeeProvider,
+    secret,
 };
 
 mod network;
@@ -19,6 +19,7 @@ pub fn effective(settings: &Settings) -> String {
         tee,
         gpu,
         ledger,
+        state_dir,
         service,
         network,
         settlement,
@@ -27,7 +28,6 @@ pub fn effective(settings: &Settings) -> String {
         limits,
         log,
     } = settings;
-    let LedgerUrl::Sqlite(ledger_path) = ledger;
     let document = json!({
         "server": {
             "listen": server.listen,
@@ -45,7 +45,7 @@ pub fn effective(settings: &Settings) -> String {
         },
         "tee": { "provider": tee_word(*tee) },
         "gpu": { "provider": gpu_word(*gpu) },
-        "ledger": { "url": format!("sqlite://{}", ledger_path.display()) },
+        "ledger": { "url": ledger.to_string(), "stateDir": state_dir },
         "service": {
             "servingUrl": service.serving_url,
             "type": service.kind,

@@ -20,6 +20,8 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
     ("tee.provider", |raw| &mut raw.tee.provider),
     ("gpu.provider", |raw| &mut raw.gpu.provider),
     ("ledger.url", |raw| &mut raw.ledger.url),
+    ("ledger.urlFile", |raw| &mut raw.ledger.url_file),
+    ("ledger.stateDir", |raw| &mut raw.ledger.state_dir),
     ("servingUrl", |raw| &mut raw.serving_url),
     ("service.servingUrl", |raw| &mut raw.service.serving_url),
     ("service.type", |raw| &mut raw.service.kind),
@@ -117,7 +119,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("network.transactionLimit", "gas is estimated; leave it out"),
     ("network.gasEstimationBuffer", "gas is estimated; leave it out"),
     ("allowOrigins", "write server.allowOrigins"),
-    ("database", "the ledger is one file: ledger.url"),
+    ("database", "write ledger.url: a file, or a PostgreSQL database of its own"),
     ("service.targetUrl", "write upstream.url, or register the service with its URL"),
     ("interval.reconciliationProcessor", "the chain is asked all the time; leave it out"),
 ];

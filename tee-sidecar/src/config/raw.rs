@@ -75,6 +75,8 @@ pub(super) struct RawProvider {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct RawLedger {
     pub(super) url: Option<Text>,
+    pub(super) url_file: Option<Text>,
+    pub(super) state_dir: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

@@ -9,6 +9,7 @@ use super::Shared;
 use super::funds::FROZEN;
 use super::handover::Mark;
 use crate::fault::Fault;
+use crate::ledger::Running;
 
 /// A durable hold. Dropped without being closed it is released: the ledger never waits for a pump
 /// that died.
@@ -21,6 +22,8 @@ pub(super) struct OpenHold {
     user: UserId,
     request_hash: Digest32,
     open: bool,
+    /// It does not expire meanwhile.
+    _running: Option<Running>,
 }
 
 /// How an exchange ended.
@@ -80,7 +83,7 @@ impl OpenHold {
     /// Sets the money aside, durably. Where the ledger has too little, whoever knows where it comes
     /// from looks once more.
     pub(super) async fn reserve(shared: &Shared, hold: Hold) -> Result<Self, Fault> {
-        let short = match Self::try_reserve(&shared.ledger, hold.clone()).await? {
+        let short = match Self::try_reserve(shared, hold.clone()).await? {
             Ok(open) => return Ok(open),
             Err(refusal @ Refusal::InsufficientFunds { .. }) => refusal,
             Err(other) => return Err(refused(other)),
@@ -88,19 +91,16 @@ impl OpenHold {
         let Some(funds) = &shared.funds else { return Err(refused(short)) };
         let (user, needed) = (hold.user, hold.amount);
         funds.look_again(user).await?;
-        match Self::try_reserve(&shared.ledger, hold).await? {
+        match Self::try_reserve(shared, hold).await? {
             Ok(open) => Ok(open),
             Err(Refusal::InsufficientFunds { .. }) => Err(funds.too_little(user, needed).await),
             Err(other) => Err(refused(other)),
         }
     }
 
-    async fn try_reserve(
-        ledger: &LedgerHandle,
-        hold: Hold,
-    ) -> Result<Result<Self, Refusal>, Fault> {
+    async fn try_reserve(shared: &Shared, hold: Hold) -> Result<Result<Self, Refusal>, Fault> {
         let mut open = Self {
-            ledger: ledger.clone(),
+            ledger: shared.ledger.clone(),
             key: hold.key,
             amount: hold.amount,
             tariff: hold.tariff.clone(),
@@ -109,10 +109,12 @@ impl OpenHold {
             request_hash: hold.fingerprint.0,
             // Until the ledger has said so the hold under this key may be another exchange's.
             open: false,
+            _running: None,
         };
-        let decided = ledger.apply(Command::Reserve(hold)).await;
+        let decided = shared.ledger.apply(Command::Reserve(hold)).await;
         let decided = decided.map_err(|error| unavailable(&error))?;
         open.open = decided.is_ok();
+        open._running = open.open.then(|| shared.live.begin(open.key));
         Ok(decided.map(|_| open))
     }
 

@@ -8,21 +8,32 @@ use serde::Serialize;
 use super::AppState;
 
 const NO_LEDGER: &str = "the ledger's writer has stopped: see the log, mend the disk, restart";
+const FOLLOWS: &str = "another sidecar on this ledger has the lead and collects the fees";
 
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<Cow<'static, str>>,
+    /// What an operator may want to know, and nobody has to mend.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<&'static str>,
 }
 
 /// The process runs; a restart would not help.
 pub(super) async fn live(state: web::Data<AppState>) -> HttpResponse {
     if state.exchange.shared.ledger.is_healthy() {
-        return HttpResponse::Ok().json(Health { status: "ok", reasons: Vec::new() });
+        return HttpResponse::Ok().json(Health {
+            status: "ok",
+            reasons: Vec::new(),
+            notes: Vec::new(),
+        });
     }
-    HttpResponse::ServiceUnavailable()
-        .json(Health { status: "failed", reasons: vec![NO_LEDGER.into()] })
+    HttpResponse::ServiceUnavailable().json(Health {
+        status: "failed",
+        reasons: vec![NO_LEDGER.into()],
+        notes: Vec::new(),
+    })
 }
 
 /// The process can answer; if not, why.
@@ -41,8 +52,10 @@ pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
     if let Some(network) = &state.network {
         reasons.extend(network.gate.waits_for().into_iter().map(Cow::from));
     }
+    let leads = state.network.as_ref().is_none_or(|network| network.settler.leads());
+    let notes = if leads { Vec::new() } else { vec![FOLLOWS] };
     if reasons.is_empty() {
-        return HttpResponse::Ok().json(Health { status: "ready", reasons });
+        return HttpResponse::Ok().json(Health { status: "ready", reasons, notes });
     }
-    HttpResponse::ServiceUnavailable().json(Health { status: "not ready", reasons })
+    HttpResponse::ServiceUnavailable().json(Health { status: "not ready", reasons, notes })
 }

@@ -13,8 +13,6 @@ use std::time::Duration;
 use broker_core::chain::AccountView;
 use broker_core::settlement::{LedgerStore, mirror};
 use broker_core::{Chain, ChainError, UserId};
-use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use crate::fault::Fault;
@@ -115,15 +113,10 @@ impl Accounts {
     }
 
     /// What the ledger refuses waits for the settler, or froze the account: the next hold will say
-    /// so. Reads the database, which is not for a thread that serves streams.
+    /// so.
     async fn tell_ledger(&self, user: UserId, view: AccountView) -> Result<(), Fault> {
-        let (store, runtime) = (self.store.clone(), Handle::current());
-        let told = spawn_blocking(move || runtime.block_on(mirror(&store, user, &view))).await;
-        match told {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(no_ledger(&error)),
-            Err(_cancelled) => Err(Fault::Internal),
-        }
+        let told = mirror(&self.store, user, &view).await;
+        told.map(drop).map_err(|error| no_ledger(&error))
     }
 
     fn slot(&self, user: UserId, peer: Option<IpAddr>) -> Result<Arc<Slot>, Fault> {

@@ -98,6 +98,7 @@ impl Book {
     pub fn write(&self, page: &Page) -> io::Result<()> {
         let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
         let beside = self.0.with_extension("json.new");
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;

@@ -248,6 +248,9 @@ impl Services {
     }
 
     async fn compare(&self) -> Result<Option<Service>, ServiceError> {
+        // Sidecars that share the folder share the book.
+        let written = self.book.read()?;
+        *self.page.lock().unwrap_or_else(PoisonError::into_inner) = written;
         let service = self.chain.service().await?;
         let Some(service) = service else {
             self.gate.price(Prices::Absent);

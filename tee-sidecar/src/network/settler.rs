@@ -1,15 +1,20 @@
 //! The one actor that collects fees: a thread of its own, so that a slow node holds nobody up.
+//!
+//! Of several sidecars on one ledger only the one with the lead collects. The others look at the
+//! chain all the same, and take paid work while its fees can be collected. A lead that is lost in
+//! the middle of a pass does no harm: see [`Lead`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use broker_core::settlement::{Obstacle, Settler};
+use broker_core::settlement::{Obstacle, Settler, read};
 use broker_core::{Neuron, Timestamp};
 use tokio::sync::oneshot;
 
 use self::actor::Shared;
 use super::{Condition, Gate, Settling};
+use crate::ledger::Lead;
 
 mod actor;
 
@@ -58,9 +63,14 @@ impl SettleHandle {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(settler: Settler, gate: Arc<Gate>, every: Duration) -> std::io::Result<Self> {
+    pub fn start(
+        settler: Settler,
+        lead: Lead,
+        gate: Arc<Gate>,
+        every: Duration,
+    ) -> std::io::Result<Self> {
         let leaving = Leaving(gate.clone());
-        let shared = Arc::new(Shared::new(settler, gate, every));
+        let shared = Arc::new(Shared::new(settler, lead, gate, every));
         let (stop, stopped) = oneshot::channel::<()>();
         let actor = shared.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -82,6 +92,11 @@ impl SettleHandle {
     /// Asks for a pass that collects from everyone who owes. Does not wait for it.
     pub fn ask(&self) {
         self.shared.ask();
+    }
+
+    /// Whether this sidecar is the one that collects.
+    pub fn leads(&self) -> bool {
+        self.shared.lead.is_ours()
     }
 
     /// What the actor did so far.
@@ -106,7 +121,8 @@ impl SettleHandle {
     /// Fees of a frozen account and of an empty escrow cannot be collected in any case.
     async fn may_be_removed(&self) -> Result<(), String> {
         let settler = &self.shared.settler;
-        let statements = settler.store.reader().statements().map_err(|error| error.to_string())?;
+        let statements = read(&*settler.store, |reader| reader.statements()).await;
+        let statements = statements.map_err(|error| error.to_string())?;
         let mut owing = Vec::new();
         for known in statements {
             let account = &known.account;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::settlement::LedgerStore;
-use broker_core::{Binding, Chain, Clock, LedgerReader, Signer};
+use broker_core::settlement::{LedgerStore, read};
+use broker_core::{Binding, Chain, Clock, Signer};
 use tokio::time::timeout;
 
-use super::{StartError, beside};
-use crate::config::{Auth, LedgerUrl, Settings};
+use super::StartError;
+use crate::config::{Auth, Settings};
 use crate::exchange::funds::Funds;
+use crate::ledger::Lead;
 use crate::network::book::Book;
 use crate::network::connect::reach;
 use crate::network::escrows::Escrows;
@@ -17,7 +18,7 @@ use crate::network::service::{Route, Services};
 use crate::network::sessions::Sessions;
 use crate::network::{Network, NetworkParts};
 
-/// What the chain does not hold of a registration, beside the ledger.
+/// What the chain does not hold of a registration, in the folder for what lies beside the ledger.
 const SERVICE_FILE: &str = "service.json";
 /// The chain gets this long to tell the service before requests are taken.
 const FIRST_LOOK_TIME: Duration = Duration::from_secs(5);
@@ -27,17 +28,17 @@ pub(super) async fn start(
     settings: &Settings,
     chain: Option<Arc<dyn Chain>>,
     store: LedgerStore,
-    signer: Arc<dyn Signer>,
-    clock: Arc<dyn Clock>,
+    lead: Lead,
+    (signer, clock): (Arc<dyn Signer>, Arc<dyn Clock>),
 ) -> Result<Option<Arc<Network>>, StartError> {
     let chain = match (chain, &settings.network) {
         (Some(chain), _) => chain,
         (None, Some(network)) => reach(network).await.map_err(StartError::Network)?,
         (None, None) => return Ok(None),
     };
-    check_binding(&*store.reader, &*chain)?;
+    check_binding(&store, &*chain).await?;
     let settlement = settings.settlement;
-    let parts = NetworkParts { chain, store, signer, clock, settlement };
+    let parts = NetworkParts { chain, store, lead, signer, clock, settlement };
     Ok(Some(Arc::new(Network::start(parts).map_err(StartError::Server)?)))
 }
 
@@ -47,8 +48,7 @@ pub(super) fn serve(
     settings: &Arc<Settings>,
     route: Route,
 ) -> Result<(), StartError> {
-    let LedgerUrl::Sqlite(path) = &settings.ledger;
-    let book = Book::at(beside(path, SERVICE_FILE));
+    let book = Book::at(settings.state_dir().join(SERVICE_FILE));
     let services = Services::open(network, settings.clone(), route, book);
     let _ = network.services.set(Arc::new(services.map_err(StartError::Service)?));
     Ok(())
@@ -69,9 +69,9 @@ pub(super) async fn first_look(network: &Network) {
     }
 }
 
-fn check_binding(reader: &dyn LedgerReader, chain: &dyn Chain) -> Result<(), StartError> {
+async fn check_binding(store: &LedgerStore, chain: &dyn Chain) -> Result<(), StartError> {
     let ours = Binding { domain: chain.domain(), provider: chain.provider() };
-    match reader.binding()? {
+    match read(store, |reader| reader.binding()).await? {
         Some(bound) if bound != ours => {
             let (bound, ours) = (bound.provider, ours.provider);
             Err(StartError::BoundElsewhere { bound, ours })

@@ -18,6 +18,7 @@ mod disconnect;
 mod edge;
 mod failures;
 mod flood;
+mod pinned;
 mod process;
 mod retries;
 mod shutdown;

@@ -143,6 +143,7 @@ const SETS: &[(&str, &str, &str)] = &[
     ("SIDECAR__TEE__PROVIDER", "tdx", "provider: tdx\n"),
     ("SIDECAR__GPU__PROVIDER", "none", "provider: none\n"),
     ("SIDECAR__LEDGER__URL", "sqlite://a.db", "url: sqlite://a.db\n"),
+    ("SIDECAR__LEDGER__STATEDIR", "/state", "stateDir: /state\n"),
     ("SIDECAR__SERVINGURL", "http://me", "servingUrl: http://me\n"),
     ("SIDECAR__SERVICE__SERVINGURL", "http://me", "servingUrl: http://me\n"),
     ("SIDECAR__SERVICE__TYPE", "image", "type: image\n"),

@@ -1,6 +1,6 @@
 //! What is accepted, and what becomes of it.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use broker_core::{Cover, Neuron};
 use tee_sidecar::config::{
@@ -18,7 +18,9 @@ fn without_a_file_or_with_an_empty_one_the_defaults_hold() {
     assert_eq!(settings.upstream.model, None);
     assert_eq!(settings.upstream.on_disconnect, OnDisconnect::Abort);
     assert_eq!((settings.tee, settings.gpu), (TeeProvider::Auto, GpuProvider::Auto));
-    assert_eq!(settings.ledger, LedgerUrl::Sqlite(PathBuf::from("./data/ledger.db")));
+    let LedgerUrl::Sqlite(path) = &settings.ledger else { panic!("{:?}", settings.ledger) };
+    assert_eq!(path, Path::new("./data/ledger.db"));
+    assert_eq!(settings.state_dir(), Path::new("./data"));
     assert_eq!(settings.service.kind, "chatbot");
     assert_eq!(settings.service.verifiability, "TeeML");
     assert!(settings.service.tariff.input_price.is_zero());

@@ -11,6 +11,7 @@ mod binary;
 mod environment;
 mod example;
 mod good;
+mod ledger;
 mod network;
 mod secrets;
 mod support;

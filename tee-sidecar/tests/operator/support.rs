@@ -230,6 +230,7 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
         tee: TeeProvider::Simulated,
         gpu: GpuProvider::None,
         ledger: LedgerUrl::Sqlite(ledger),
+        state_dir: None,
         service: Service {
             serving_url: Some(format!("{SERVING_URL}/")),
             kind: "chatbot".into(),

@@ -60,15 +60,9 @@ impl Collections {
                 user.captured.push((seq, receipt.id, !receipt.fee.is_zero()));
             }
             Record::Seal(seal, _) => {
-                let signed = &seal.voucher;
                 user.sealed = seq;
-                user.vouchers.push((signed.voucher.nonce, seal.sealed_to));
-                user.open = Some(OpenVoucher {
-                    voucher: signed.voucher,
-                    signatures: vec![(signed.signing_address, signed.signature)],
-                    since: seal.since,
-                    sealed_at: now,
-                });
+                user.vouchers.push((seal.voucher.voucher.nonce, seal.sealed_to));
+                user.open = Some(seal.open_since(now));
             }
             Record::Countersign(signed) => {
                 if let Some(open) = &mut user.open {
@@ -87,6 +81,26 @@ impl Collections {
 }
 
 impl Pages {
+    /// No voucher depends on what this entry recorded, now or ever.
+    pub(super) fn is_final(&self, user: &UserId, seq: u64) -> bool {
+        let Some(known) = self.collections.users.get(user) else { return true };
+        if known.books.nonce.is_none() {
+            return true;
+        }
+        let ended = match known.open {
+            None => known.books.sealed_to,
+            // The last of them is open.
+            Some(_) => known.vouchers.iter().rev().nth(1).map_or(0, |(_, sealed_to)| *sealed_to),
+        };
+        seq <= ended
+    }
+
+    pub(super) fn forget(&mut self, user: &UserId, receipt: &ReceiptId) {
+        if let Some(known) = self.collections.users.get_mut(user) {
+            known.captured.retain(|(_, id, _)| id != receipt);
+        }
+    }
+
     /// Adds to `view` what a command that collects is decided from.
     pub(super) fn see_collections(
         &self,
@@ -131,14 +145,10 @@ impl Pages {
         Ok((exists && !is_empty).then_some(Unsealed { collected, sealed_to, books }))
     }
 
-    /// The fees under no voucher, and what the last voucher left unpaid.
-    pub(super) fn unsealed_sum(&self, user: &UserId) -> Neuron {
-        let Some(known) = self.collections.users.get(user) else { return Neuron::ZERO };
-        let behind = known.captured.iter().filter(|(entry, ..)| *entry > known.books.sealed_to);
-        let fees = behind.filter_map(|(_, id, _)| self.receipts.get(id)).map(|receipt| receipt.fee);
-        fees.fold(known.books.carry, |sum, fee| {
-            sum.checked_add(fee).unwrap_or(Neuron::new(u128::MAX))
-        })
+    /// How a user's fees stand on their way to the chain.
+    pub(super) fn standing(&self, user: &UserId) -> (Books, Option<&OpenVoucher>) {
+        let known = self.collections.users.get(user);
+        (known.map(|known| known.books).unwrap_or_default(), known.and_then(|k| k.open.as_ref()))
     }
 
     pub(super) fn statement(&self, user: &UserId) -> Statement {

@@ -3,10 +3,8 @@
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, Row};
 
-use crate::account::{Account, Bucket, Movement, UserId};
+use crate::account::Account;
 use crate::command::{Hold, OpenVoucher};
-use crate::digest::Digest32;
-use crate::ledger::entry::Entry;
 use crate::money::Neuron;
 use crate::receipt::Receipt;
 use crate::tariff::{Tariff, Usage};
@@ -15,10 +13,6 @@ use crate::voucher::Voucher;
 use super::values::Count;
 
 pub(super) const ACCOUNT: &str = "a.cover, a.held, a.earned, a.vouchered, a.unlimited, a.frozen";
-
-/// Of an entry and its three movements, of which any but the first of them may be missing.
-pub(super) const ENTRY: &str = "e.seq, e.kind, e.user, e.key, e.memo, e.at, t.debit, t.credit, \
-     t.amount, u.debit, u.credit, u.amount, w.debit, w.credit, w.amount, e.digest";
 
 pub(super) const HOLD: &str = "h.key, h.fingerprint, h.receipt, h.user, h.amount, \
      h.input_price, h.output_price, h.schedule, h.expires";
@@ -59,23 +53,6 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
             unlimited: self.take()?,
             frozen: self.take()?,
         })
-    }
-
-    /// The columns of [`ENTRY`]: the row, and the link of the chain stored with it.
-    pub(super) fn entry(&mut self) -> rusqlite::Result<(Entry, Digest32)> {
-        let Count(seq) = self.take()?;
-        let (kind, user, key) = (self.take()?, self.take()?, self.take()?);
-        let (memo, at) = (self.take()?, self.take()?);
-        let movements = [self.movement(user)?, self.movement(user)?, self.movement(user)?];
-        let movements = movements.into_iter().flatten().collect();
-        Ok((Entry { seq, number: seq, kind, user, key, memo, at, movements }, self.take()?))
-    }
-
-    fn movement(&mut self, user: UserId) -> rusqlite::Result<Option<Movement>> {
-        let (debit, credit): (Option<Bucket>, Option<Bucket>) = (self.take()?, self.take()?);
-        let amount = self.take()?;
-        let all = debit.zip(credit).zip(amount);
-        Ok(all.map(|((debit, credit), amount)| Movement { user, debit, credit, amount }))
     }
 
     /// The columns of [`HOLD`].

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{REPORT_BYTES_MAX, ReportFormError, SigningKey};
 use crate::Nonce32;
+use crate::ledger_head::{LedgerHead, SignedLedgerHead};
 use crate::strict_json;
 
 /// The GPU evidence of a node: what NVIDIA's attestation service takes.
@@ -168,6 +169,29 @@ impl<'a> Fields<'a> {
             64 | 32 => Ok(Some(bytes)),
             _ => Err(self.wrong(field, "must be 64 bytes (ecdsa) or 32 (ed25519)")),
         }
+    }
+
+    /// Whole, or not there: a head without its signature is none.
+    pub(super) fn ledger_head(&self) -> Result<Option<SignedLedgerHead>, ReportFormError> {
+        let field = "ledger_head";
+        let Some(signed) = self.object(field)? else { return Ok(None) };
+        let number = |name| {
+            let number = signed.get(name).and_then(Value::as_u64);
+            number.ok_or_else(|| self.wrong(field, "has no whole numbers `entries` and `at`"))
+        };
+        let head = LedgerHead {
+            entries: number("entries")?,
+            head: signed.digest("head")?.ok_or_else(|| self.wrong(field, "has no `head`"))?,
+            at: number("at")?,
+        };
+        let signature = signed.hex("signature")?;
+        let signature = signature.ok_or_else(|| self.wrong(field, "has no `signature`"))?;
+        let signing_address = match signed.hex("signing_address")?.map(<[u8; 20]>::try_from) {
+            None => None,
+            Some(Ok(bytes)) => Some(Address(bytes)),
+            Some(Err(_)) => return Err(self.wrong(field, "has a `signing_address` that is none")),
+        };
+        Ok(Some(SignedLedgerHead { head, signature, signing_address }))
     }
 
     /// A list, or a text that holds one; empty is none.

@@ -103,6 +103,7 @@ fn report_of(place: String, report: &Map<String, Value>) -> Result<SavedReport, 
         tls_spki: fields.digest("tls_cert_fingerprint")?,
         binding: binding.transpose()?,
         model: fields.text("model_name")?,
+        ledger_head: fields.ledger_head()?,
         simulated: fields.flag("simulated")?,
         place,
     })

@@ -13,6 +13,7 @@ use super::form::Form;
 use super::{Document, Parts, ReportError, StatedModel};
 use crate::attest::AttestError;
 use crate::evidence::Nonce32;
+use crate::evidence::ledger_head::LedgerHead;
 use crate::evidence::nvidia::{Architecture, GpuEvidence};
 
 pub(super) fn render(
@@ -31,6 +32,7 @@ pub(super) fn render(
     }
     let quote = hex::encode(&collected.quote.bytes);
     let public_key = hex::encode(public_key(parts));
+    let ledger_head = collected.ledger.map(|head| SignedHead::of(parts, head)).transpose()?;
     let report = Report {
         signing_address: parts.signer.address(),
         signing_algo: "ecdsa",
@@ -47,6 +49,7 @@ pub(super) fn render(
         tls_cert_fingerprint: tls(parts, form),
         binding: (form == Form::Bound).then(|| Binding::of(collected)),
         model_name: collected.model.as_deref(),
+        ledger_head: ledger_head.as_ref(),
         simulated: parts.attester.platform().is_simulated().then_some(true),
     };
     let plain = Envelope { report: &report, all_attestations: [&report], model_attestations: None };
@@ -132,6 +135,8 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     model_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ledger_head: Option<&'a SignedHead>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     simulated: Option<bool>,
 }
 
@@ -157,6 +162,33 @@ impl Binding {
             model_sha256: collected.model.as_deref().map(sha256),
             log_head_sha256: None,
         }
+    }
+}
+
+/// Where the ledger ended, under the attested key's signature.
+#[derive(Serialize)]
+struct SignedHead {
+    entries: u64,
+    /// 64 hex digits.
+    head: String,
+    /// Milliseconds since 1970.
+    at: u64,
+    /// `0x` and hex: EIP-191 over [`LedgerHead::text`].
+    signature: String,
+    signing_address: Address,
+}
+
+impl SignedHead {
+    fn of(parts: &Parts, head: LedgerHead) -> Result<Self, AttestError> {
+        let signed = parts.signer.sign_text(&head.text());
+        let signature = signed.map_err(|e| AttestError::SelfCheck(e.to_string()))?;
+        Ok(Self {
+            entries: head.entries,
+            head: head.head.to_string(),
+            at: head.at,
+            signature: signature.to_string(),
+            signing_address: parts.signer.address(),
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use super::form::Form;
 use super::slots::Slot;
 use super::{Parts, ReportError, ReportService, blocking};
 use crate::attest::{AttestError, GpuError};
+use crate::evidence::ledger_head::LedgerHead;
 use crate::evidence::nvidia::{GpuEvidence, verify_gpu};
 use crate::evidence::tdx::{InspectedQuote, inspect_quote};
 use crate::evidence::{Binding, Nonce32, Quote, ReportData};
@@ -25,6 +26,8 @@ pub(super) struct Collected {
     pub(super) model: Option<String>,
     pub(super) report_data: ReportData,
     pub(super) quote: Quote,
+    /// Where the ledger ended meanwhile; `None` where it does not say.
+    pub(super) ledger: Option<LedgerHead>,
 }
 
 /// The GPUs first: `binding=v2` quotes a hash of what they say.
@@ -46,7 +49,12 @@ pub(super) async fn collect(
     })
     .await?;
     let quote = in_time(QUOTE_SECS_MAX, service.0.attester.quote(&report_data)).await??;
-    Ok(Collected { nonce, gpu_nonce, gpus, nvidia_payload, model, report_data, quote })
+    // 0G's quote has no place for it.
+    let ledger = match form {
+        Form::Legacy => None,
+        _ => service.0.ledger.read(&*service.0.clock).await,
+    };
+    Ok(Collected { nonce, gpu_nonce, gpus, nvidia_payload, model, report_data, quote, ledger })
 }
 
 fn gpu_nonce(parts: &Parts, form: Form, nonce: Nonce32) -> Nonce32 {

@@ -52,6 +52,8 @@ fn of_network(registry: &mut Registry, state: &AppState) {
     gauge(registry, "settlement_gate_open", "1 while paid requests are taken", open);
     let help = "Reasons why paid requests are refused";
     gauge(registry, "settlement_gate_reasons", help, waits_for.len() as f64);
+    let leads = if network.settler.leads() { 1.0 } else { 0.0 };
+    gauge(registry, "settlement_leader", "1 where this sidecar collects the fees", leads);
     let status = network.settler.status();
     let obstacles = Family::<Kind, Gauge>::default();
     for obstacle in &status.obstacles {

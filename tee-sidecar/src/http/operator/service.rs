@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::{AppState, body};
 use super::refused::Refused;
+use super::settle::only_the_leader;
 use super::wanted::wanted;
 use super::{network, rfc3339, services};
 use crate::fault::Fault;
@@ -55,6 +56,7 @@ pub(super) async fn remove(
 ) -> Result<HttpResponse, Refused> {
     let context = "delete service";
     let network = network(&state, context)?;
+    only_the_leader(&network, context)?;
     let services = services(&network, context)?;
     // Whoever asked may leave; what has begun on the chain is seen to its end.
     let removing = tokio::spawn(async move { services.remove(&name, &network).await });
@@ -65,6 +67,7 @@ pub(super) async fn remove(
 
 async fn put(state: &AppState, wanted: Registered, context: &'static str) -> Result<(), Refused> {
     let network = network(state, context)?;
+    only_the_leader(&network, context)?;
     let services = services(&network, context)?;
     let registering = tokio::spawn(async move {
         services.register(wanted, &network).await?;

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Status;
+use crate::ledger::Lead;
 use crate::network::Gate;
 use crate::network::accounts::USABLE;
 
@@ -20,10 +21,13 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(3);
 const SILENCE_BORNE: Duration = USABLE;
 /// A voucher that did not land in this time is sent again.
 const SUBMIT_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// How often a sidecar that does not lead looks whether it does now.
+const LEAD_LOOK: Duration = Duration::from_secs(1);
 
 /// What the actor and its handle share.
 pub(super) struct Shared {
     pub(super) settler: Settler,
+    pub(super) lead: Lead,
     gate: Arc<Gate>,
     every: Duration,
     asked: Notify,
@@ -37,9 +41,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(settler: Settler, gate: Arc<Gate>, every: Duration) -> Self {
+    pub(super) fn new(settler: Settler, lead: Lead, gate: Arc<Gate>, every: Duration) -> Self {
         Self {
             settler,
+            lead,
             gate,
             every,
             asked: Notify::new(),
@@ -65,9 +70,10 @@ impl Shared {
     pub(super) async fn collect(&self) {
         let mut asked = false;
         loop {
+            self.await_lead().await;
             let next_pass = Instant::now() + self.pass(asked).await;
             asked = false;
-            while Instant::now() < next_pass {
+            while self.lead.is_ours() && Instant::now() < next_pass {
                 let open = self.read().open > 0;
                 let resolve = Instant::now() + RESOLVE_EVERY;
                 let wake = if open { resolve.min(next_pass) } else { next_pass };
@@ -84,6 +90,21 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Passes when this sidecar leads. What it knew of vouchers before is not what is there now.
+    async fn await_lead(&self) {
+        if self.lead.is_ours() {
+            return;
+        }
+        tracing::info!("another sidecar on this ledger collects the fees");
+        let mut status = self.status.write().unwrap_or_else(PoisonError::into_inner);
+        (status.open, status.refused, status.problems) = (0, Vec::new(), Vec::new());
+        drop(status);
+        while !self.lead.is_ours() {
+            sleep(LEAD_LOOK).await;
+        }
+        tracing::info!("this sidecar collects the fees now");
     }
 
     /// How long to wait for the next pass.

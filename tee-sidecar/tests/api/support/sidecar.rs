@@ -48,7 +48,7 @@ impl Sidecar {
 
     /// On a chain of the test's own.
     pub(crate) fn run_on(settings: Settings, chain: Option<Arc<dyn Chain>>) -> Self {
-        let LedgerUrl::Sqlite(ledger) = settings.ledger.clone();
+        let LedgerUrl::Sqlite(ledger) = settings.ledger.clone() else { panic!("no file") };
         let (ready, told) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -162,6 +162,7 @@ pub(crate) fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
         tee: TeeProvider::Simulated,
         gpu: GpuProvider::None,
         ledger: LedgerUrl::Sqlite(ledger),
+        state_dir: None,
         service: Service {
             serving_url: None,
             kind: "chatbot".into(),

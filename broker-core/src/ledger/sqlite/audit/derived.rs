@@ -1,0 +1,152 @@
+//! The tables that follow from the journal, compared with what it leads to.
+
+use rusqlite::Connection;
+
+use crate::account::UserId;
+use crate::digest::RequestKey;
+use crate::ledger::Fault;
+use crate::ledger::journal::Stop;
+use crate::ledger::replay::{Replay, Standing};
+use crate::ledger::sqlite::collect;
+use crate::ledger::sqlite::rows::ACCOUNT;
+use crate::ledger::sqlite::scan::{each, none};
+use crate::ledger::sqlite::values::Count;
+
+/// Names the first row that differs.
+pub(super) fn compare(db: &Connection, replay: &Replay) -> Result<(), Stop> {
+    once(db)?;
+    open_holds(db, replay)?;
+    aliases(db)?;
+    open_vouchers(db, replay)?;
+    books(db, replay)?;
+    accounts(db, replay)
+}
+
+/// A key, an id and a nonce are used once. Indexes see to it, as long as nobody drops them.
+fn once(db: &Connection) -> Result<(), Stop> {
+    for (table, columns) in [("hold", "key"), ("hold", "receipt"), ("voucher", "user, nonce")] {
+        let sql = format!("SELECT {columns} FROM {table} GROUP BY {columns} HAVING count(*) > 1");
+        none(db, table, &sql, "there are two of it")?;
+    }
+    Ok(())
+}
+
+fn open_holds(db: &Connection, replay: &Replay) -> Result<(), Stop> {
+    let mut found: usize = 0;
+    each(db, "open_hold", "SELECT o.key, o.key FROM open_hold o", |columns| {
+        found = found.saturating_add(1);
+        let key: RequestKey = columns.take()?;
+        let is_open = replay.open.contains_key(&key);
+        if is_open { Ok(()) } else { Err("its hold has ended, or never was".into()) }
+    })?;
+    if found == replay.open.len() {
+        return Ok(());
+    }
+    let sql = "SELECT h.key, h.key FROM hold h \
+               WHERE NOT EXISTS (SELECT 1 FROM open_hold o WHERE o.key = h.key)";
+    each(db, "hold", sql, |columns| {
+        let is_open = replay.open.contains_key(&columns.take()?);
+        if is_open { Err("it has not ended, and is not among the open".into()) } else { Ok(()) }
+    })
+}
+
+/// Every id of an engine has its alias, which leads to the first receipt of its user that carries
+/// it, and there is no other alias.
+fn aliases(db: &Connection) -> Result<(), Stop> {
+    let sql = "SELECT l.alias FROM upstream_alias l LEFT JOIN receipt r ON r.id = l.receipt \
+               WHERE r.upstream_id IS NOT l.alias OR r.user IS NOT l.user LIMIT 1";
+    none(db, "upstream_alias", sql, "its receipt carries another id or is another user's")?;
+    let sql = "SELECT r.id FROM receipt r WHERE r.upstream_id IS NOT NULL AND NOT EXISTS \
+               (SELECT 1 FROM upstream_alias l WHERE l.alias = r.upstream_id AND l.user = r.user) \
+               LIMIT 1";
+    none(db, "receipt", sql, "the engine's id of it leads nowhere")?;
+    let sql = "SELECT l.alias FROM receipt r \
+               JOIN upstream_alias l ON l.alias = r.upstream_id AND l.user = r.user \
+               JOIN receipt f ON f.id = l.receipt WHERE r.entry < f.entry LIMIT 1";
+    none(db, "upstream_alias", sql, "an earlier receipt of its user carries the id")?;
+    let sql = "SELECT r.id FROM receipt r \
+               JOIN upstream_alias l ON l.alias = r.upstream_id AND l.user = r.user \
+               WHERE l.receipt <> r.id AND NOT EXISTS (SELECT 1 FROM upstream_repeat p \
+               WHERE p.alias = l.alias AND p.user = l.user AND p.entry = r.entry) LIMIT 1";
+    none(db, "receipt", sql, "the engine's id of it is not among the repeated ones")?;
+    let sql = "SELECT p.alias FROM upstream_repeat p LEFT JOIN receipt r ON r.entry = p.entry \
+               WHERE r.upstream_id IS NOT p.alias OR r.user IS NOT p.user LIMIT 1";
+    none(db, "upstream_repeat", sql, "its receipt carries another id or is another user's")
+}
+
+fn open_vouchers(db: &Connection, replay: &Replay) -> Result<(), Stop> {
+    let mut found: usize = 0;
+    let sql = "SELECT o.user, o.user, v.nonce FROM open_voucher o \
+               LEFT JOIN voucher v ON v.entry = o.voucher AND v.user = o.user";
+    each(db, "open_voucher", sql, |columns| {
+        found = found.saturating_add(1);
+        let user: UserId = columns.take()?;
+        let nonce: Option<Count> = columns.take()?;
+        let open = replay.users.get(&user).and_then(|known| known.voucher.as_ref());
+        match open.map(|open| open.voucher.nonce) == nonce.map(|Count(nonce)| nonce) {
+            true if open.is_some() => Ok(()),
+            _ => Err("no voucher of its user is open under its number".into()),
+        }
+    })?;
+    let mut open = replay.users.iter().filter(|(_, known)| known.voucher.is_some());
+    if open.clone().count() == found {
+        return Ok(());
+    }
+    let missing = open.find(|(user, _)| !matches!(collect::open_voucher(db, user), Ok(Some(_))));
+    let row = missing.map(|(user, _)| user.to_string()).unwrap_or_default();
+    let what = "the user's voucher has not ended, and is not among the open".to_owned();
+    Err(Fault { table: "open_voucher", row, what }.into())
+}
+
+fn books(db: &Connection, replay: &Replay) -> Result<(), Stop> {
+    let has_books = |known: &Standing| known.books.nonce.is_some();
+    let found = users(db, "books", &mut |user| {
+        let due = replay.users.get(user).filter(|known| has_books(known)).map(|known| known.books);
+        match collect::books(db, user) {
+            Ok(stored) if due == Some(stored) => Ok(()),
+            Ok(_) => Err("they differ from what the vouchers come to".into()),
+            Err(error) => Err(error.into()),
+        }
+    })?;
+    let mut due = replay.users.iter().filter(|(_, known)| has_books(known));
+    missing("books", due.find(|(user, _)| found.binary_search(user).is_err()))
+}
+
+fn accounts(db: &Connection, replay: &Replay) -> Result<(), Stop> {
+    let sql = format!("SELECT {ACCOUNT} FROM account a WHERE a.user = ?1");
+    let mut statement = db.prepare(&sql).map_err(Stop::from)?;
+    let found = users(db, "account", &mut |user| {
+        let due = replay.users.get(user).filter(|known| known.has_account);
+        let due = due.map(|known| known.account);
+        let stored = statement
+            .query_row([user], |row| crate::ledger::sqlite::rows::Columns::of(row).account())?;
+        match due == Some(stored) {
+            true => Ok(()),
+            false => Err("it differs from what its movements lead to".into()),
+        }
+    })?;
+    let mut due = replay.users.iter().filter(|(_, known)| known.has_account);
+    missing("account", due.find(|(user, _)| found.binary_search(user).is_err()))
+}
+
+/// Checks every user of a table. Returns them in order.
+fn users(
+    db: &Connection,
+    table: &'static str,
+    check: &mut dyn FnMut(&UserId) -> Result<(), crate::ledger::sqlite::scan::Wrong>,
+) -> Result<Vec<UserId>, Stop> {
+    let mut found = Vec::new();
+    let sql = format!("SELECT t.user, t.user FROM {table} t ORDER BY t.user");
+    each(db, table, &sql, |columns| {
+        let user = columns.take()?;
+        found.push(user);
+        check(&user)
+    })?;
+    Ok(found)
+}
+
+fn missing(table: &'static str, row: Option<(&UserId, &Standing)>) -> Result<(), Stop> {
+    let Some((user, _)) = row else { return Ok(()) };
+    let what = "it is missing, and the user's entries are not".to_owned();
+    Err(Fault { table, row: user.to_string(), what }.into())
+}

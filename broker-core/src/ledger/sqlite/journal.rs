@@ -1,0 +1,210 @@
+//! The journal of a stored ledger: every table of records is read once, side by side, in the order
+//! of the entries that recorded its rows.
+
+use rusqlite::Connection;
+
+use crate::account::Movement;
+use crate::chain::{Block, Payment};
+use crate::clock::Timestamp;
+use crate::command::{Binding, Retire, Seal, Settle};
+use crate::digest::{Digest32, RequestKey};
+use crate::ledger::entry::{Entry, EntryKind};
+use crate::ledger::journal::{Line, Stop, Visitor, Written, fault_of_entry};
+use crate::voucher::{Domain, SignedVoucher};
+
+use super::rows::{Columns, HOLD, RECEIPT, VOUCHER};
+use super::scan::{Cursor, Wrong};
+use super::values::Count;
+
+/// Every line behind a place in the chain, in order.
+///
+/// # Errors
+/// What the visitor stops at, a row that cannot be read or that no entry recorded, a database that
+/// fails.
+pub(super) fn lines(db: &Connection, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+    let mut statements = Vec::new();
+    for (table, sql) in RECORDS {
+        statements.push(db.prepare(&ordered(table, sql))?);
+    }
+    let mut records = Vec::new();
+    for (statement, (table, _)) in statements.iter_mut().zip(RECORDS) {
+        records.push(Cursor::open(table, statement, behind)?);
+    }
+    let mut transfers = db.prepare(TRANSFERS)?;
+    let mut transfers = Cursor::open("transfer", &mut transfers, behind)?;
+    let mut retired = db.prepare(RETIRED)?;
+    let mut retired = Cursor::open("retired", &mut retired, behind)?;
+    let mut entries = db.prepare(ENTRIES)?;
+    let mut entries = Cursor::open("entry", &mut entries, behind)?;
+    while let Some((mut entry, link)) = entries.next(&mut read_entry)? {
+        while let Some(movement) = transfers.at(entry.seq, &mut |row| read_movement(row, &entry))? {
+            entry.movements.push(movement);
+        }
+        visitor.entry(&entry, Some(link))?;
+        let written = match records.get_mut(place(entry.kind)) {
+            None => Written::Cover,
+            Some(cursor) => {
+                let mut written = cursor.at(entry.seq, &mut |row| read_record(row, &entry))?;
+                if written.is_none() && entry.kind == EntryKind::Capture {
+                    let leaf = retired.at(entry.seq, &mut |row| Ok(row.take()?))?;
+                    written = leaf.map(Written::Retired);
+                }
+                let what = || format!("its row in {} is missing", cursor.table);
+                written.ok_or_else(|| fault_of_entry(&entry, what()))?
+            }
+        };
+        visitor.line(Line { entry, link: Some(link), written })?;
+    }
+    transfers.ends()?;
+    retired.ends()?;
+    records.iter().try_for_each(Cursor::ends)
+}
+
+const ENTRIES: &str = "SELECT e.seq, e.seq, e.seq, e.kind, e.user, e.key, e.memo, e.at, e.digest \
+                       FROM entry e WHERE e.seq > ?1 ORDER BY e.seq";
+const TRANSFERS: &str = "SELECT t.entry, t.entry, t.n, t.debit, t.credit, t.amount \
+                         FROM transfer t WHERE t.entry > ?1 ORDER BY t.entry, t.n";
+
+const RETIRED: &str =
+    "SELECT x.entry, x.entry, x.leaf FROM retired x WHERE x.entry > ?1 ORDER BY x.entry";
+
+/// The tables of records and how they are read: a row's name, the entry that recorded it, and what
+/// [`read_record`] takes. In the order of the entries' kinds, from [`EntryKind::Reserve`] on.
+const RECORDS: [(&str, &str); 10] = [
+    ("hold", "SELECT r.key, r.entry, {HOLD}, r.opened_at FROM hold r"),
+    ("receipt", "SELECT r.id, r.entry, {RECEIPT}, r.key FROM receipt r"),
+    ("released", "SELECT r.key, r.entry, r.why, r.key, r.at FROM released r"),
+    ("binding", "SELECT r.entry, r.entry, r.chain_id, r.contract, r.provider FROM binding r"),
+    ("escrow", "SELECT r.entry, r.entry, r.cover, r.nonce, r.user FROM escrow r"),
+    (
+        "voucher",
+        "SELECT r.entry, r.entry, {VOUCHER}, r.carry, r.sealed_to, r.since, r.sealed_at, \
+         g.signer, g.signature FROM voucher r \
+         LEFT JOIN voucher_signature g ON g.entry = r.entry",
+    ),
+    (
+        "voucher_signature",
+        "SELECT r.entry, r.entry, {VOUCHER}, r.signer, r.signature \
+         FROM (SELECT * FROM voucher_signature WHERE entry <> voucher) r \
+         LEFT JOIN voucher v ON v.entry = r.voucher",
+    ),
+    (
+        "settled",
+        "SELECT r.entry, r.entry, v.user, v.nonce, r.paid, r.cover, r.block_number, \
+         r.block_hash, r.tx FROM settled r LEFT JOIN voucher v ON v.entry = r.voucher",
+    ),
+    ("freeze", "SELECT r.entry, r.entry, r.nonce, r.user FROM freeze r"),
+    ("retire", "SELECT r.entry, r.entry, r.upto, r.archive FROM retire r"),
+];
+
+/// A query of [`RECORDS`], in the order of the entries.
+fn ordered(table: &str, sql: &str) -> String {
+    let of = |columns: &str, letter: &str| columns.replace(letter, "r.");
+    let voucher = if table == "voucher" { of(VOUCHER, "v.") } else { VOUCHER.to_owned() };
+    let sql = sql.replace("{HOLD}", &of(HOLD, "h.")).replace("{VOUCHER}", &voucher);
+    let sql = sql.replace("{RECEIPT}", RECEIPT);
+    format!("{sql} WHERE r.entry > ?1 ORDER BY r.entry")
+}
+
+/// Where the records of a kind are in [`RECORDS`]; a mirrored cover has none.
+fn place(kind: EntryKind) -> usize {
+    usize::from(kind as u8).wrapping_sub(2)
+}
+
+fn read_entry(columns: &mut Columns<'_, '_>) -> Result<(Entry, Digest32), Wrong> {
+    let seq = columns.count()?;
+    let (kind, user, key) = (columns.take()?, columns.take()?, columns.take()?);
+    let (memo, at) = (columns.take()?, columns.take()?);
+    let movements = Vec::with_capacity(3);
+    Ok((Entry { seq, number: seq, kind, user, key, memo, at, movements }, columns.take()?))
+}
+
+fn read_movement(columns: &mut Columns<'_, '_>, entry: &Entry) -> Result<Movement, Wrong> {
+    let Count(n) = columns.take()?;
+    if n != (entry.movements.len() as u64).saturating_add(1) {
+        return Err("the one before it is missing".into());
+    }
+    let (debit, credit, amount) = (columns.take()?, columns.take()?, columns.take()?);
+    Ok(Movement { user: entry.user, debit, credit, amount })
+}
+
+fn read_record(columns: &mut Columns<'_, '_>, entry: &Entry) -> Result<Written, Wrong> {
+    Ok(match entry.kind {
+        EntryKind::Mirror => Written::Cover,
+        EntryKind::Reserve => {
+            let hold = columns.hold()?;
+            written_with(entry.at, columns.take()?)?;
+            Written::Hold(Box::new(hold))
+        }
+        EntryKind::Capture => {
+            let receipt = columns.receipt()?;
+            belongs_to(entry.key, columns.take()?)?;
+            Written::Receipt(Box::new(receipt))
+        }
+        EntryKind::Release => {
+            let why = columns.take()?;
+            belongs_to(entry.key, columns.take()?)?;
+            written_with(entry.at, columns.take()?)?;
+            Written::Release(why)
+        }
+        EntryKind::Bind => {
+            let domain = Domain { chain_id: columns.count()?, contract: columns.take()? };
+            Written::Binding(Binding { domain, provider: columns.take()? })
+        }
+        EntryKind::Escrow => {
+            let (cover, nonce) = (columns.take()?, columns.count()?);
+            is_of(entry, columns)?;
+            Written::Escrow { cover, nonce }
+        }
+        EntryKind::Seal => read_seal(columns, entry)?,
+        EntryKind::Countersign => {
+            let voucher = columns.voucher()?;
+            let (signing_address, signature) = (columns.take()?, columns.take()?);
+            let signed = SignedVoucher { voucher, signature, signing_address };
+            Written::Countersign(Box::new(signed))
+        }
+        EntryKind::Settle => {
+            let (user, nonce) = (columns.take()?, columns.count()?);
+            let (paid, cover) = (columns.take()?, columns.take()?);
+            let block = Block { number: columns.count()?, hash: columns.take()? };
+            let payment = Payment { paid, cover, block, transaction: columns.take()? };
+            Written::Settle(Box::new(Settle { user, nonce, payment }))
+        }
+        EntryKind::Freeze => {
+            let nonce = columns.count()?;
+            is_of(entry, columns)?;
+            Written::Freeze(nonce)
+        }
+        EntryKind::Retire => {
+            let (upto, archive) = (columns.count()?, columns.take()?);
+            Written::Retire(Retire { upto, archive })
+        }
+    })
+}
+
+fn read_seal(columns: &mut Columns<'_, '_>, entry: &Entry) -> Result<Written, Wrong> {
+    let voucher = columns.voucher()?;
+    let carry = columns.take()?;
+    let (sealed_to, since) = (columns.count()?, columns.count()?);
+    written_with(entry.at, columns.take()?)?;
+    let (signer, signature) = (columns.take::<Option<_>>()?, columns.take::<Option<_>>()?);
+    let Some((signing_address, signature)) = signer.zip(signature) else {
+        return Err("its first signature is missing".into());
+    };
+    let voucher = SignedVoucher { voucher, signature, signing_address };
+    Ok(Written::Seal(Box::new(Seal { voucher, sealed_to, since }), carry))
+}
+
+fn written_with(entry: Timestamp, row: Timestamp) -> Result<(), Wrong> {
+    if row == entry { Ok(()) } else { Err("its entry is of another time".into()) }
+}
+
+fn belongs_to(entry: Option<RequestKey>, row: RequestKey) -> Result<(), Wrong> {
+    if entry == Some(row) { Ok(()) } else { Err("its entry is about another request".into()) }
+}
+
+/// The row's user comes next.
+fn is_of(entry: &Entry, columns: &mut Columns<'_, '_>) -> Result<(), Wrong> {
+    let user: crate::account::UserId = columns.take()?;
+    if user == entry.user { Ok(()) } else { Err("its entry is about another user".into()) }
+}

@@ -1,0 +1,126 @@
+//! `ledger.url` and what lies beside the ledger.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use reqwest::Url;
+
+use super::secret::PRESENT;
+use super::{Secret, Settings};
+
+/// `ledger.url`
+#[derive(Clone, Debug)]
+pub enum LedgerUrl {
+    /// `sqlite://PATH`
+    Sqlite(PathBuf),
+    /// `postgres://…`, which has a password in it as a rule.
+    Postgres(Secret<String>),
+}
+
+impl LedgerUrl {
+    /// Reads an address as `ledger.url` takes it.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if Self::is_postgres(text) {
+            return postgres(text);
+        }
+        let path = text.strip_prefix("sqlite://").ok_or(RULE)?;
+        // SQLite reads `:memory:` and `file:…` as commands; a ledger in memory forgets its money.
+        let is_command = path.starts_with(':') || path.starts_with("file:");
+        let is_file = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '\0']);
+        if is_file && !is_command { Ok(Self::Sqlite(PathBuf::from(path))) } else { Err(RULE) }
+    }
+
+    /// Whether the text means to be the address of a PostgreSQL database, which has a password in
+    /// it as a rule.
+    pub(super) fn is_postgres(text: &str) -> bool {
+        POSTGRES.iter().any(|scheme| text.starts_with(scheme))
+    }
+}
+
+impl fmt::Display for LedgerUrl {
+    /// The address without its password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres(url) => f.write_str(&without_password(url.expose())),
+        }
+    }
+}
+
+impl Settings {
+    /// Where the files lie that belong to the ledger and are not in it.
+    pub fn state_dir(&self) -> PathBuf {
+        let given = self.state_dir.as_deref();
+        let default = match &self.ledger {
+            LedgerUrl::Sqlite(path) => match path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => folder,
+                _ => Path::new("."),
+            },
+            LedgerUrl::Postgres(_) => Path::new(STATE_DIR),
+        };
+        given.unwrap_or(default).to_owned()
+    }
+}
+
+fn postgres(text: &str) -> Result<LedgerUrl, &'static str> {
+    if text.contains(PRESENT) {
+        return Err("has the placeholder that check-config prints in place of a password");
+    }
+    // The parser would drop spaces and line ends from within.
+    let is_clean = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    let url = Url::parse(text).ok().filter(|_| is_clean).ok_or(POSTGRES_RULE)?;
+    // A host may also stand in the query: that is how a socket's folder is named.
+    let has_host = url.has_host() || url.query_pairs().any(|(name, _)| name == "host");
+    if has_host {
+        Ok(LedgerUrl::Postgres(Secret::new(text.to_owned())))
+    } else {
+        Err(POSTGRES_RULE)
+    }
+}
+
+/// A password stands before the host, or among the parameters.
+fn without_password(text: &str) -> String {
+    let Ok(url) = Url::parse(text) else { return PRESENT.to_owned() };
+    let mut shown = format!("{}://{}", url.scheme(), url.username());
+    if url.password().is_some() {
+        shown.push(':');
+        shown.push_str(PRESENT);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        shown.push('@');
+    }
+    shown.push_str(url.host_str().unwrap_or_default());
+    if let Some(port) = url.port() {
+        shown.push_str(&format!(":{port}"));
+    }
+    shown.push_str(url.path());
+    let pairs = url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    for (index, pair) in pairs.enumerate() {
+        shown.push(if index == 0 { '?' } else { '&' });
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = if HARMLESS.contains(&name) { value } else { PRESENT };
+        shown.push_str(&format!("{name}={value}"));
+    }
+    shown
+}
+
+const POSTGRES: [&str; 2] = ["postgres:", "postgresql:"];
+const RULE: &str = "must be sqlite://PATH with the path of a file, or postgres://HOST/DATABASE";
+const POSTGRES_RULE: &str = "must be postgres://USER:PASSWORD@HOST:PORT/DATABASE, without spaces; \
+                             a socket's folder goes into ?host=";
+/// Parameters whose values tell nothing that is secret.
+const HARMLESS: [&str; 8] = [
+    "host",
+    "hostaddr",
+    "port",
+    "user",
+    "dbname",
+    "sslmode",
+    "application_name",
+    "connect_timeout",
+];
+/// Where no file is the ledger.
+const STATE_DIR: &str = "./data";
