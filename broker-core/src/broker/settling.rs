@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use crate::account::UserId;
 use crate::chain::{AccountView, Chain};
+use crate::command::Command;
 use crate::error::Error;
+use crate::ledger::LedgerReader;
 use crate::settlement::{
-    LedgerStore, Mirrored, PassReport, Policy, Preview, SettleError, Settler, mirror, preview,
+    Mirrored, PassReport, Policy, Preview, Question, SettleError, Settler, Store, StoreFuture,
+    mirror, preview,
 };
+use crate::writer::LedgerHandle;
 
 use super::Broker;
-use super::blocking::blocking;
+use super::blocking::{aside, to_the_end};
 
 impl Broker {
     /// Takes over what the chain says of a user's escrow: its cover in neuron, and at the first
@@ -22,8 +26,7 @@ impl Broker {
     /// [`Error::Ledger`] or [`Error::Failed`].
     pub async fn mirror_escrow(&self, user: UserId, view: AccountView) -> Result<Mirrored, Error> {
         self.shared.check()?;
-        let store = self.store();
-        let taken = blocking(move || pollster::block_on(mirror(&store, user, &view))).await?;
+        let taken = mirror(&self.books(), user, &view).await;
         taken.map_err(|error| self.shared.failure(error))
     }
 
@@ -76,15 +79,15 @@ impl Broker {
         let turn = Arc::clone(&self.shared.passes).lock_owned().await;
         self.shared.check()?;
         let settler = Settler {
-            store: Arc::new(self.store()),
+            store: Arc::new(self.books()),
             chain,
             signer: Arc::clone(&self.shared.signer),
             clock: Arc::clone(&self.shared.clock),
             policy,
         };
-        let passed = blocking(move || {
+        let passed = to_the_end(async move {
             let _turn = turn;
-            pollster::block_on(settler.pass(asked))
+            settler.pass(asked).await
         });
         passed.await?.map_err(|error| match error {
             SettleError::Ledger(error) => self.shared.failure(error),
@@ -92,8 +95,26 @@ impl Broker {
         })
     }
 
-    fn store(&self) -> LedgerStore {
+    fn books(&self) -> Books {
         let shared = &self.shared;
-        LedgerStore { handle: shared.handle.clone(), reader: Arc::clone(&shared.reader) }
+        Books { handle: shared.handle.clone(), reader: Arc::clone(&shared.reader) }
+    }
+}
+
+/// The ledger as settlement uses it. Unlike [`crate::settlement::LedgerStore`] it starts no
+/// threads: what blocks goes to the runtime's.
+struct Books {
+    handle: LedgerHandle,
+    reader: Arc<dyn LedgerReader>,
+}
+
+impl Store for Books {
+    fn apply(&self, command: Command) -> StoreFuture<'_> {
+        Box::pin(self.handle.apply(command))
+    }
+
+    fn ask(&self, question: Question) {
+        let reader = Arc::clone(&self.reader);
+        aside(move || question(&*reader));
     }
 }

@@ -2,12 +2,14 @@
 //! their own and panic there. And without any runtime.
 
 use broker_core::chain::Chain;
+use broker_core::ledger::journal::{Stop, Visitor};
 use broker_core::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 use broker_core::settlement::Policy;
 use broker_core::testing::{ONE, SimChain, SimOptions};
 use broker_core::{
-    Account, AuditReport, Binding, Command, Decision, Hold, HoldState, Ledger, LedgerError,
-    LedgerReader, MemoryLedger, OpenVoucher, Receipt, ReceiptId, RequestKey, Totals, Usage,
+    Account, AuditReport, Binding, Command, Decision, Digest32, Hold, HoldState, Ledger,
+    LedgerError, LedgerReader, MemoryLedger, OpenVoucher, Receipt, ReceiptId, RequestKey, Totals,
+    Usage,
 };
 
 use crate::*;
@@ -102,6 +104,18 @@ impl LedgerReader for OwnRuntime {
 
     fn expired_holds(&self, now: Timestamp, limit: u64) -> Read<Vec<RequestKey>> {
         self.there().expired_holds(now, limit)
+    }
+
+    fn head(&self) -> Read<(u64, Digest32)> {
+        self.there().head()
+    }
+
+    fn link(&self, place: u64) -> Read<Option<Digest32>> {
+        self.there().link(place)
+    }
+
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        self.there().journal(behind, visitor)
     }
 
     fn totals(&self) -> Read<Totals> {
