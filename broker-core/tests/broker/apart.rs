@@ -125,6 +125,18 @@ impl LedgerReader for OwnRuntime {
     fn audit(&self) -> Read<AuditReport> {
         LedgerReader::audit(self.there())
     }
+
+    fn head(&self) -> Read<(u64, Digest32)> {
+        self.there().head()
+    }
+
+    fn link(&self, place: u64) -> Read<Option<Digest32>> {
+        self.there().link(place)
+    }
+
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        self.there().journal(behind, visitor)
+    }
 }
 
 async fn a_life(broker: Broker) {
