@@ -1,5 +1,5 @@
-//! Where a ledger is read: never inside a task, since some databases' clients run a runtime of their
-//! own and panic there. And without any runtime.
+//! Where a ledger is read: never inside a task, since some databases' clients run a runtime of
+//! their own and panic there. And without any runtime.
 
 use broker_core::chain::Chain;
 use broker_core::ledger::journal::{Stop, Visitor};
@@ -104,6 +104,18 @@ impl LedgerReader for OwnRuntime {
 
     fn expired_holds(&self, now: Timestamp, limit: u64) -> Read<Vec<RequestKey>> {
         self.there().expired_holds(now, limit)
+    }
+
+    fn head(&self) -> Read<(u64, Digest32)> {
+        self.there().head()
+    }
+
+    fn link(&self, place: u64) -> Read<Option<Digest32>> {
+        self.there().link(place)
+    }
+
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        self.there().journal(behind, visitor)
     }
 
     fn totals(&self) -> Read<Totals> {
