@@ -77,6 +77,8 @@ pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
 pub use error::Error;
 pub use ledger::entry::{Entry, EntryKind};
 pub use ledger::memory::MemoryLedger;
+#[cfg(feature = "postgres")]
+pub use ledger::postgres::{Caretaker, PostgresLedger, PostgresReader};
 #[cfg(feature = "sqlite")]
 pub use ledger::sqlite::{SqliteLedger, SqliteReader};
 pub use ledger::statement::{

@@ -122,6 +122,10 @@ impl LedgerReader for OwnRuntime {
         self.there().link(place)
     }
 
+    fn retirable(&self, upto: u64, limit: u64) -> Read<Option<u64>> {
+        self.there().retirable(upto, limit)
+    }
+
     fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
         self.there().journal(behind, visitor)
     }
