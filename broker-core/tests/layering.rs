@@ -227,7 +227,7 @@ fn nothing_below_the_embedding_api_knows_it() {
 }
 
 #[test]
-fn threads_begin_in_known_places_only() {
+fn threads_begin_in_few_places_only() {
     let root = source_folder();
     let begins = |line: &str| {
         ["thread::spawn", "thread::scope", "thread::Builder"].iter().any(|way| line.contains(way))

@@ -19,7 +19,7 @@ use super::session::{Purpose, Session};
 use super::statements::SNAPSHOT;
 use super::values::Count;
 use super::write::alias;
-use super::{collect, journal, places, schema, statements};
+use super::{collect, journal, places, retire, schema, statements};
 
 /// Reads a ledger through a few connections of its own, which cannot write. What a writer of any
 /// instance was answered is seen at once.
@@ -227,6 +227,10 @@ impl LedgerReader for PostgresReader {
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         let mut session = Session::open(&self.address, Purpose::Audit)?;
         audit(&mut session)
+    }
+
+    fn retirable(&self, upto: u64, limit: u64) -> Result<Option<u64>, LedgerError> {
+        self.with(|session| retire::retirable(session, upto, limit))
     }
 
     fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {

@@ -127,6 +127,18 @@ impl Page {
         }
     }
 
+    /// Adds an entry of another ledger, where no hold is open in the end.
+    pub(super) fn copy(&mut self, entry: &Entry, record: Option<&Record<'_>>) {
+        self.entries.add(entry);
+        self.transfers.add(entry);
+        match record {
+            Some(Record::Hold(hold)) => self.holds.add(hold, entry),
+            Some(Record::Receipt(key, receipt)) => self.receipts.add(key, receipt, entry),
+            Some(Record::Release(key, why)) => self.releases.add(key, *why, entry),
+            _ => {}
+        }
+    }
+
     /// An account that changed, as it is in the end.
     pub(super) fn set(&mut self, user: UserId, account: Account) {
         self.accounts.insert(user, account);
