@@ -13,9 +13,11 @@ use tokio::task::spawn_blocking;
 use crate::config::LedgerUrl;
 
 mod lead;
+mod mending;
 mod sweep;
 
 pub use lead::Lead;
+pub use mending::advice;
 pub use sweep::{Live, Running, Sweeper};
 
 /// A ledger that is open.

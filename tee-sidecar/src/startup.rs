@@ -52,6 +52,8 @@ pub struct Application {
     admission: Arc<Admission>,
     ledger: LedgerHandle,
     sweeper: Sweeper,
+    /// What a host is told when the ledger fails.
+    mending: String,
     catalog: Arc<Catalog>,
     engine: Arc<Vllm>,
     network: Option<Arc<Network>>,
@@ -178,7 +180,23 @@ impl Application {
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
         let (ledger, network) = (parts.ledger, parts.network);
-        Ok(Self { public, admin, switch, admission, ledger, sweeper, catalog, engine, network })
+        let mending = format!(
+            "the ledger {} has failed, and the log says why; mend its disk or database and start \
+             again: nothing that was acknowledged is lost",
+            settings.ledger
+        );
+        Ok(Self {
+            public,
+            admin,
+            switch,
+            admission,
+            ledger,
+            sweeper,
+            mending,
+            catalog,
+            engine,
+            network,
+        })
     }
 
     /// Where the public routes are.
@@ -211,7 +229,7 @@ impl Application {
             ended = &mut admin => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
             () = self.ledger.failed() => {
                 tracing::error!("the ledger has failed: nothing more can be answered");
-                Err(std::io::Error::other("the ledger has failed; mend the disk and start again"))
+                Err(std::io::Error::other(self.mending))
             }
         };
         watch.abort();
