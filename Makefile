@@ -5,10 +5,10 @@ target := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
 simulator := --features tee-sidecar/simulator
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fuzz bench clean
+.PHONY: help run demo test check fuzz bench crash-long clean
 
 help: ## this list
-	@awk -F ':.* ## ' '/^[a-z]+:.* ## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.* ## ' '/^[a-z-]+:.* ## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## the sidecar with a software TEE; UPSTREAM=http://host:port for a real model server
 	cargo build --locked --release -p tee-sidecar -p examples $(simulator)
@@ -35,6 +35,11 @@ fuzz: ## ten minutes of each fuzz target; needs cargo-fuzz
 
 bench: ## throughput and latency
 	.ci/bench
+
+crash-long: ## 10,000 kills of the ledger, 10,000 images of its log and 10,000 power cuts
+	KILLS=10000 cargo test --locked -p broker-core --test sigkill -- --nocapture
+	IMAGES=10000 cargo test --locked -p broker-core --test wal_images -- --nocapture
+	CUTS=10000 cargo test --locked -p broker-core --test disk -- --nocapture power_cut
 
 clean: ## build products and the quick start's ledger
 	cargo clean --locked

@@ -16,6 +16,9 @@ use crate::money::Neuron;
 pub struct UserId([u8; 20]);
 
 impl UserId {
+    /// No account: what an entry is about that is about none.
+    pub const NOBODY: Self = Self([0; 20]);
+
     /// The account with these bytes.
     pub const fn new(bytes: [u8; 20]) -> Self {
         Self(bytes)

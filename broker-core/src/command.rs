@@ -10,8 +10,10 @@ use crate::tariff::{Tariff, Usage};
 use crate::voucher::SignedVoucher;
 
 mod collect;
+mod retire;
 
 pub use collect::{Binding, Books, OpenVoucher, Seal, Settle};
+pub use retire::Retire;
 
 /// Something the ledger is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,13 +69,15 @@ pub enum Command {
         /// The nonce that the contract took last.
         nonce: u64,
     },
+    /// Lets archived receipts go.
+    Retire(Retire),
 }
 
 impl Command {
     /// The request that it is about, and the user where the command itself names one.
     pub(crate) fn subject(&self) -> (Option<RequestKey>, Option<UserId>) {
         match self {
-            Self::Bind(_) => (None, None),
+            Self::Bind(_) | Self::Retire(_) => (None, None),
             Self::Mirror { user, .. } | Self::Escrow { user, .. } | Self::Freeze { user, .. } => {
                 (None, Some(*user))
             }
@@ -202,6 +206,8 @@ pub enum Applied {
     },
     /// Nothing more is done for the user.
     Frozen,
+    /// The receipts are gone.
+    Retired,
 }
 
 /// Why a command was not carried out. A refusal is an answer, not an error: nothing was written.

@@ -9,11 +9,14 @@ use crate::digest::{Digest32, RequestKey};
 use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
 
+use self::journal::{Stop, Visitor};
 use self::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 
 pub mod entry;
-mod journal;
+pub mod journal;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod replay;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -108,6 +111,13 @@ pub trait LedgerReader: Send + Sync {
     /// Re-adds everything and compares, as of one moment. A wrong row is no error: the report
     /// names it.
     fn audit(&self) -> Result<AuditReport, LedgerError>;
+
+    /// Tells the journal behind a place in the chain, as of one moment; all of it behind 0.
+    ///
+    /// # Errors
+    /// What the visitor stops at, a row that cannot be read or that no entry recorded, a failed
+    /// database.
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop>;
 }
 
 /// Sums over a whole ledger.
@@ -217,6 +227,15 @@ pub enum LedgerError {
     /// The database failed. Whether the last batch was written is unknown until the next start.
     #[error("the ledger's database failed: {0}")]
     Storage(String),
+    /// There is no room for what has to be written.
+    #[error("{0}: make room and start again; nothing that was acknowledged is lost")]
+    Full(String),
+    /// This process may read and not write.
+    #[error("{0}: let this process write to the ledger's file, its folder and what lies beside it")]
+    ReadOnly(String),
+    /// Another program keeps the database locked, as a shell or a backup tool may.
+    #[error("{0}: another program holds it; end that program's work on the ledger and start again")]
+    Locked(String),
     /// The queue of waiting commands is full; nothing was written.
     #[error("the ledger's queue is full")]
     Busy,

@@ -40,12 +40,14 @@ pub use chain::{Chain, ChainError};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use command::{
     Applied, Binding, Books, Command, Decision, Hold, HoldState, OpenVoucher, Refusal,
-    ReleaseReason, Seal, Settle,
+    ReleaseReason, Retire, Seal, Settle,
 };
 pub use digest::{Digest32, Fingerprint, Framed, RequestKey};
 pub use error::Error;
 pub use ledger::entry::{Entry, EntryKind};
 pub use ledger::memory::MemoryLedger;
+#[cfg(feature = "postgres")]
+pub use ledger::postgres::{Caretaker, PostgresLedger, PostgresReader};
 #[cfg(feature = "sqlite")]
 pub use ledger::sqlite::{SqliteLedger, SqliteReader};
 pub use ledger::statement::{

@@ -5,8 +5,8 @@
 
 use crate::account::{Account, Bucket, Cover, Movement, UserId};
 use crate::command::{
-    Applied, Binding, Books, Command, Hold, HoldState, OpenVoucher, Refusal, ReleaseReason, Seal,
-    Settle,
+    Applied, Binding, Books, Command, Hold, HoldState, OpenVoucher, Refusal, ReleaseReason, Retire,
+    Seal, Settle,
 };
 use crate::digest::RequestKey;
 use crate::money::Neuron;
@@ -96,6 +96,8 @@ pub enum Record<'a> {
     Settle(&'a Settle),
     /// The nonce on chain for which an account is frozen.
     Freeze(u64),
+    /// Receipts that are gone.
+    Retire(Retire),
 }
 
 /// The books do not allow what they say has happened: they were changed from outside, or the rules
@@ -117,6 +119,7 @@ pub fn decide<'a>(
         Command::Reserve(hold) => reserve(view, hold),
         Command::Capture { key, receipt } => capture(view, *key, receipt),
         Command::Release { key, why } => release(view, *key, *why),
+        Command::Retire(retire) => Ok(self::retire(*retire)),
         command => collect::decide(view, command),
     };
     match plan {
@@ -271,6 +274,18 @@ fn release(view: &View, key: RequestKey, why: ReleaseReason) -> Result<Plan<'sta
     })
 }
 
+/// An entry of nobody's: it is about no account.
+fn retire(retire: Retire) -> Plan<'static> {
+    Plan {
+        user: UserId::NOBODY,
+        steps: [NO_STEP; 3],
+        unlimited: false,
+        books: None,
+        record: Record::Retire(retire),
+        applied: Applied::Retired,
+    }
+}
+
 fn open_hold(view: &View) -> Result<&Hold, Refusal> {
     let known = view.hold.as_ref().ok_or(Refusal::UnknownHold)?;
     if known.state == HoldState::Open { Ok(&known.hold) } else { Err(Refusal::HoldEnded) }
@@ -322,7 +337,7 @@ fn check(view: &View, effects: &Effects<'_>) -> Result<(), Broken> {
         }
         Record::Cover(_) | Record::Hold(_) => Ok(()),
         Record::Escrow(..) | Record::Seal(..) | Record::Settle(_) => collect::check(view, effects),
-        Record::Binding(_) | Record::Countersign(_) | Record::Freeze(_) => {
+        Record::Binding(_) | Record::Countersign(_) | Record::Freeze(_) | Record::Retire(_) => {
             let still = Account { frozen: before.frozen, ..*after } == *before;
             if still { Ok(()) } else { Err(Broken("money moves where none is to move")) }
         }

@@ -3,71 +3,18 @@
 
 #[path = "shared/books.rs"]
 mod books;
+#[cfg(feature = "postgres")]
+#[path = "shared/pg.rs"]
+mod pg;
+#[path = "shared/rig.rs"]
+mod rig;
 
 use books::{NOW, capture, hold, key, neuron, receipt, receipt_id, release, user};
 use broker_core::{
-    Account, Applied, Command, Cover, Decision, Digest32, Fingerprint, HoldState, Ledger,
-    LedgerReader, MemoryLedger, Receipt, Refusal, ReleaseReason, Tariff, Usage, UserId, recover,
+    Account, Applied, Command, Cover, Digest32, Fingerprint, HoldState, Receipt, Refusal,
+    ReleaseReason, Tariff, Usage, UserId, recover,
 };
-#[cfg(feature = "sqlite")]
-use broker_core::{SqliteLedger, SqliteReader};
-
-/// A ledger, and a reader beside it.
-struct Rig {
-    ledger: Box<dyn Ledger>,
-    reader: Box<dyn LedgerReader>,
-    _folder: Option<tempfile::TempDir>,
-}
-
-impl Rig {
-    fn memory() -> Self {
-        let ledger = MemoryLedger::new();
-        Self { ledger: Box::new(ledger.clone()), reader: Box::new(ledger), _folder: None }
-    }
-
-    #[cfg(feature = "sqlite")]
-    fn sqlite() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ledger.db");
-        let ledger = SqliteLedger::open(&path).unwrap();
-        let reader = SqliteReader::open(&path).unwrap();
-        Self { ledger: Box::new(ledger), reader: Box::new(reader), _folder: Some(folder) }
-    }
-
-    fn run(&mut self, batch: &[Command]) -> Vec<Decision> {
-        self.ledger.apply(batch, NOW).unwrap()
-    }
-
-    fn one(&mut self, command: Command) -> Decision {
-        self.run(&[command])[0]
-    }
-
-    fn cover(&mut self, user: UserId, total: u128) {
-        let cover = Cover::UpTo(neuron(total));
-        assert_eq!(self.one(Command::Mirror { user, cover }), Ok(Applied::Mirrored));
-    }
-
-    fn unlimited(&mut self, user: UserId) {
-        let cover = Cover::Unlimited;
-        assert_eq!(self.one(Command::Mirror { user, cover }), Ok(Applied::Mirrored));
-    }
-
-    /// The account, on which both sides agree.
-    fn account(&self, user: UserId) -> Account {
-        let account = self.ledger.account(&user).unwrap();
-        assert_eq!(self.reader.account(&user).unwrap(), account);
-        account
-    }
-
-    fn buckets(&self, user: UserId) -> [u128; 3] {
-        let account = self.account(user);
-        [account.cover.get(), account.held.get(), account.earned.get()]
-    }
-
-    fn assert_clean(&self) {
-        assert_eq!(self.ledger.audit().unwrap().fault, None);
-    }
-}
+use rig::Rig;
 
 macro_rules! scenarios {
     ($($name:ident)*) => {
@@ -82,6 +29,15 @@ macro_rules! scenarios {
             $(#[test]
             fn $name() {
                 super::$name(&mut super::Rig::sqlite());
+            })*
+        }
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[test]
+            fn $name() {
+                if let Some(mut rig) = super::Rig::postgres() {
+                    super::$name(&mut rig);
+                }
             })*
         }
     };

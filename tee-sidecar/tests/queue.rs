@@ -62,6 +62,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         stop: switch.watch(),
         fingerprint: Fingerprints::default(),
         funds: None,
+        live: Arc::default(),
     };
     let exchange = Exchange { shared: Arc::new(shared), engine: engine.clone() };
     let user = UserId::named("open");

@@ -77,6 +77,8 @@ pub enum EntryKind {
     Settle = 9,
     /// An account was frozen.
     Freeze = 10,
+    /// Archived receipts were let go.
+    Retire = 11,
 }
 
 impl EntryKind {
@@ -93,6 +95,7 @@ impl EntryKind {
             8 => Self::Countersign,
             9 => Self::Settle,
             10 => Self::Freeze,
+            11 => Self::Retire,
             _ => return None,
         })
     }
@@ -115,6 +118,7 @@ pub(crate) fn entry(effects: &Effects<'_>, last_seq: u64, at: Timestamp) -> Entr
         Record::Freeze(nonce) => {
             (EntryKind::Freeze, None, Books::freeze_digest(&effects.user, nonce))
         }
+        Record::Retire(retire) => (EntryKind::Retire, None, retire.digest()),
     };
     // 2^64 rows are out of reach; a repeated number would be refused as a duplicate.
     let seq = last_seq.saturating_add(1);

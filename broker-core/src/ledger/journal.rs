@@ -4,7 +4,7 @@
 //! ledger can tell its journal, so that one audit, one archive and one move serve all of them.
 
 use crate::account::{Cover, UserId};
-use crate::command::{Binding, Command, Hold, ReleaseReason, Seal, Settle};
+use crate::command::{Binding, Command, Hold, ReleaseReason, Retire, Seal, Settle};
 use crate::digest::Digest32;
 use crate::ledger::entry::Entry;
 use crate::ledger::{Fault, LedgerError};
@@ -15,31 +15,48 @@ use crate::voucher::SignedVoucher;
 
 /// One command that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) entry: Entry,
+pub struct Line {
+    /// The command's entry, with its movements.
+    pub entry: Entry,
     /// The link of the chain that is stored with it; `None` for one that has no place yet.
-    pub(crate) link: Option<Digest32>,
-    pub(crate) written: Written,
+    pub link: Option<Digest32>,
+    /// What else it wrote.
+    pub written: Written,
 }
 
 /// What a command wrote beside its entry and its movements.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
+#[non_exhaustive]
+pub enum Written {
     /// Nothing: the cover follows from the movements.
     Cover,
+    /// A hold.
     Hold(Box<Hold>),
+    /// The receipt that ended a hold.
     Receipt(Box<Receipt>),
+    /// A receipt that was let go: its leaf under a voucher, see [`crate::requests`].
+    Retired(Digest32),
+    /// The release that ended a hold.
     Release(ReleaseReason),
+    /// Whose ledger it is.
     Binding(Binding),
+    /// What a final block said of an escrow.
     Escrow {
+        /// What covers the user's spending, in neuron.
         cover: Neuron,
+        /// The nonce that the contract took last.
         nonce: u64,
     },
-    /// A voucher, and what it carries over.
+    /// A voucher, and what it carries over, in neuron.
     Seal(Box<Seal>, Neuron),
+    /// Another signature over an open voucher.
     Countersign(Box<SignedVoucher>),
+    /// The end of a voucher.
     Settle(Box<Settle>),
+    /// The nonce on chain for which an account was frozen.
     Freeze(u64),
+    /// Receipts that were let go.
+    Retire(Retire),
 }
 
 impl Line {
@@ -56,6 +73,7 @@ impl Line {
             Record::Countersign(signed) => Written::Countersign(Box::new(*signed)),
             Record::Settle(settle) => Written::Settle(Box::new(*settle)),
             Record::Freeze(nonce) => Written::Freeze(nonce),
+            Record::Retire(retire) => Written::Retire(retire),
         };
         Self { entry, link: Some(link), written }
     }
@@ -93,6 +111,8 @@ impl Line {
             Written::Countersign(signed) => Command::Countersign(signed.clone()),
             Written::Settle(settle) => Command::Settle(settle.clone()),
             Written::Freeze(nonce) => Command::Freeze { user, nonce: *nonce },
+            Written::Retire(retire) => Command::Retire(*retire),
+            Written::Retired(_) => return Err("its receipt is not there"),
         })
     }
 
@@ -111,13 +131,15 @@ impl Line {
             Written::Countersign(_) => ("voucher_signature", number()),
             Written::Settle(_) => ("settled", number()),
             Written::Freeze(_) => ("freeze", number()),
+            Written::Retire(_) => ("retire", number()),
+            Written::Retired(_) => ("retired", number()),
         };
         Fault { table, row, what: what.into() }
     }
 }
 
 /// Reads a journal as it is told.
-pub(crate) trait Visitor {
+pub trait Visitor {
     /// The next entry, with its movements and its link, before its record is looked at: who checks
     /// the chain names the entry that was changed and not the record that no longer fits it.
     fn entry(&mut self, _entry: &Entry, _link: Option<Digest32>) -> Result<(), Stop> {
@@ -133,9 +155,9 @@ pub(crate) fn fault_of_entry(entry: &Entry, what: impl Into<String>) -> Fault {
     Fault { table: "entry", row: entry.seq.to_string(), what: what.into() }
 }
 
-/// Why an audit ends early.
+/// Why the telling of a journal ends early.
 #[derive(Debug)]
-pub(crate) enum Stop {
+pub enum Stop {
     /// This row contradicts the others.
     Fault(Fault),
     /// The books could not be read to their end.

@@ -18,6 +18,7 @@ use crate::rules::{Effects, KnownHold, Record, View, decide};
 use self::collect::Collections;
 
 mod collect;
+mod retire;
 
 /// A ledger that forgets everything when its last clone is dropped. Clones share one set of books:
 /// give one to the writer and read from another.
@@ -147,6 +148,10 @@ impl LedgerReader for MemoryLedger {
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         self.pages().audit()
     }
+
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        self.pages().journal(behind, visitor)
+    }
 }
 
 #[derive(Clone, Default)]
@@ -223,6 +228,7 @@ impl Pages {
                 self.receipts.insert(receipt.id, receipt.clone());
             }
             Record::Release(key, why) => self.end(&key, HoldState::Released(why)),
+            Record::Retire(retire) => self.retire(retire.upto),
             _ => {}
         }
     }
@@ -246,15 +252,21 @@ impl Pages {
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         let mut replay = Replay::default();
-        let told = self.lines.iter().try_for_each(|line| {
-            replay.entry(&line.entry, line.link)?;
-            replay.line(line.clone())
-        });
+        let told = self.journal(0, &mut replay).and_then(|()| Ok(replay.finish()?));
         match told {
             Err(Stop::Fault(fault)) => Ok(replay.report(Some(fault))),
             Err(Stop::Error(error)) => Err(error),
             Ok(()) => Ok(replay.report(self.wrong_account(&replay))),
         }
+    }
+
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        let lines = self.lines.iter().filter(|line| line.entry.seq > behind);
+        for line in lines {
+            visitor.entry(&line.entry, line.link)?;
+            visitor.line(line.clone())?;
+        }
+        Ok(())
     }
 
     fn wrong_account(&self, replay: &Replay) -> Option<Fault> {

@@ -17,6 +17,8 @@ use crate::rules::{Effects, KnownHold, Record, View, decide, moved};
 use crate::signer::recover_signer;
 use crate::voucher::SignedVoucher;
 
+mod retired;
+
 /// What the lines so far amount to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Replay {
@@ -27,6 +29,9 @@ pub(crate) struct Replay {
     pub(crate) unlinked: u64,
     pub(crate) transfers: u64,
     pub(crate) receipts: u64,
+    /// The place of the last receipt that was let go, and the last one that might be.
+    retired: u64,
+    retired_upto: u64,
     pub(crate) binding: Option<Binding>,
     pub(crate) users: BTreeMap<UserId, Standing>,
     pub(crate) open: HashMap<RequestKey, Hold>,
@@ -70,6 +75,10 @@ pub(crate) struct Standing {
     pub(crate) voucher: Option<OpenVoucher>,
     /// Fees that no voucher covers yet, once there is an escrow.
     waiting: VecDeque<Waiting>,
+    /// Entries up to here are under vouchers that have ended, or behind the first escrow.
+    settled_to: u64,
+    /// The last entry whose receipt was let go.
+    retired: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +93,15 @@ impl Replay {
     fn add(&mut self, line: &Line) -> Result<(), Fault> {
         let checked = self.checked.take().filter(|(seq, _)| *seq == line.entry.seq);
         let (seq, head) = checked.ok_or_else(|| line.fault("its entry was not checked"))?;
+        match line.written {
+            Written::Retired(leaf) => self.add_retired(line, leaf)?,
+            _ => self.carry_out(line)?,
+        }
+        (self.seq, self.head) = (seq, head);
+        Ok(())
+    }
+
+    fn carry_out(&mut self, line: &Line) -> Result<(), Fault> {
         let found = &line.entry;
         let known = self.users.get(&found.user).map(|known| known.account).unwrap_or_default();
         let cover = found.movements.iter().try_fold(known, |account, step| moved(&account, step));
@@ -97,7 +115,6 @@ impl Replay {
         self.check_signatures(line)?;
         compare(line, &due, view.books.carry)?;
         self.take(line, &effects);
-        (self.seq, self.head) = (seq, head);
         Ok(())
     }
 
@@ -164,13 +181,9 @@ impl Replay {
             }
             Record::Receipt(key, receipt) => {
                 self.receipts = self.receipts.saturating_add(1);
-                let hold = self.open.remove(&key);
-                if known.books.nonce.is_some()
-                    && !receipt.fee.is_zero()
-                    && let Some(hold) = hold
-                {
-                    let leaf = receipt_leaf(receipt, &hold.tariff);
-                    known.waiting.push_back(Waiting { number: *number, fee: receipt.fee, leaf });
+                if let Some(hold) = self.open.remove(&key) {
+                    let leaf = || receipt_leaf(receipt, &hold.tariff);
+                    known.owes(*number, receipt.fee, leaf);
                 }
             }
             Record::Release(key, _) => {
@@ -187,13 +200,24 @@ impl Replay {
                 }
             }
             Record::Settle(_) => known.voucher = None,
+            Record::Retire(retire) => self.retired_upto = self.retired_upto.max(retire.upto),
             Record::Cover(_) | Record::Escrow(..) | Record::Freeze(_) => {}
         }
         known.books = effects.books_at(*number).unwrap_or(known.books);
+        if known.voucher.is_none() {
+            known.settled_to = known.books.sealed_to;
+        }
     }
 }
 
 impl Standing {
+    /// Notes a fee that a voucher will cover.
+    fn owes(&mut self, number: u64, fee: Neuron, leaf: impl FnOnce() -> Digest32) {
+        if self.books.nonce.is_some() && !fee.is_zero() {
+            self.waiting.push_back(Waiting { number, fee, leaf: leaf() });
+        }
+    }
+
     /// What a voucher of the fees up to the entry `upto` comes to; `None` where that entry is none
     /// of theirs.
     fn collect(&self, user: UserId, upto: u64) -> Option<Collected> {

@@ -16,6 +16,7 @@ mod collect;
 mod journal;
 mod open;
 mod reader;
+mod retire;
 mod rows;
 mod scan;
 mod schema;
@@ -79,10 +80,30 @@ impl Ledger for SqliteLedger {
 
 impl From<rusqlite::Error> for LedgerError {
     fn from(error: rusqlite::Error) -> Self {
-        if is_unreadable(&error) || is_malformed(&error) {
-            Self::Corrupt(error.to_string())
-        } else {
-            Self::Storage(error.to_string())
+        use rusqlite::ErrorCode::{
+            DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure,
+        };
+        if is_unreadable(&error) {
+            return Self::Corrupt(error.to_string());
+        }
+        if is_malformed(&error) {
+            return Self::Corrupt(format!(
+                "{error}. Keep a copy, and put the last backup that an audit finds sound in its \
+                 place"
+            ));
+        }
+        match error.sqlite_error_code() {
+            Some(DiskFull) => Self::Full(error.to_string()),
+            Some(ReadOnly) => Self::ReadOnly(error.to_string()),
+            Some(DatabaseBusy | DatabaseLocked) => Self::Locked(error.to_string()),
+            Some(SystemIoFailure) => {
+                let code = error.sqlite_error().map_or(0, |error| error.extended_code);
+                Self::Storage(format!(
+                    "{error} (SQLite's code {code}). Look after the disk and start again; nothing \
+                     that was acknowledged is lost"
+                ))
+            }
+            _ => Self::Storage(error.to_string()),
         }
     }
 }

@@ -132,6 +132,9 @@ fn unknown(error: &LedgerError) -> LedgerError {
     match error {
         LedgerError::Storage(what) => LedgerError::Storage(what.clone()),
         LedgerError::Corrupt(what) => LedgerError::Corrupt(what.clone()),
+        LedgerError::Full(what) => LedgerError::Full(what.clone()),
+        LedgerError::ReadOnly(what) => LedgerError::ReadOnly(what.clone()),
+        LedgerError::Locked(what) => LedgerError::Locked(what.clone()),
         other => LedgerError::Storage(other.to_string()),
     }
 }

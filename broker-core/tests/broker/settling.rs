@@ -1,10 +1,13 @@
 //! Collecting on the simulated contracts.
 
 use broker_core::chain::Chain;
-use broker_core::settlement::{Mirrored, Policy, Reason};
+use broker_core::settlement::{Mirrored, Obstacle, Policy, Reason};
 use broker_core::testing::scenarios::service_params;
 use broker_core::testing::{SimChain, SimOptions};
-use broker_core::{Address, Error, MemoryLedger, Usage};
+use broker_core::{
+    Address, Digest32, Error, LocalSigner, MemoryLedger, SignError, Signature, Signer, Usage,
+};
+use secp256k1::PublicKey;
 
 use crate::*;
 
@@ -69,9 +72,32 @@ async fn what_is_due_is_paid_to_the_neuron_and_once() {
     assert_clean(&broker).await;
 }
 
+/// A key that takes its time, and counts what it signs.
+struct Slow(LocalSigner, Arc<AtomicU64>);
+
+impl Signer for Slow {
+    fn address(&self) -> Address {
+        self.0.address()
+    }
+
+    fn public_key(&self) -> PublicKey {
+        self.0.public_key()
+    }
+
+    fn sign_digest(&self, digest: &Digest32) -> Result<Signature, SignError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(50));
+        self.0.sign_digest(digest)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn passes_that_are_asked_for_together_pay_once() {
-    let (chain, broker) = rig(SimOptions::default(), MemoryLedger::new()).await;
+async fn passes_that_are_asked_for_together_wait_for_each_other() {
+    let (chain, other) = rig(SimOptions::default(), MemoryLedger::new()).await;
+    other.stop();
+    let signed = Arc::new(AtomicU64::new(0));
+    let slow = builder().signer(Slow(signer(), signed.clone())).ledger(MemoryLedger::new());
+    let broker = slow.tariff(Tariff::per_token(PRICE, PRICE)).start().unwrap();
     chain.deposit(user(1), neuron(broker_core::testing::ONE)).unwrap();
     see(&broker, &chain, user(1)).await;
     let owed = charge(&broker, user(1), "a", 700).await;
@@ -81,13 +107,25 @@ async fn passes_that_are_asked_for_together_pay_once() {
             tokio::spawn(async move { broker.settle_all(chain).await.unwrap() })
         })
         .collect();
-    let mut settled = Vec::new();
+    // A caller that leaves does not take the pass's turn along.
+    passes[0].abort();
     for pass in passes {
-        settled.extend(pass.await.unwrap().settled);
+        let _ = pass.await;
     }
-    assert_eq!(settled, [(user(1), owed)]);
     assert_eq!((chain.paid()[&user(1)], chain.results().len()), (owed, 1));
+    assert_eq!(signed.load(Ordering::Relaxed), 2, "one receipt and one voucher");
     assert_clean(&broker).await;
+}
+
+#[tokio::test]
+async fn a_plan_says_what_stands_in_the_way_of_this_broker_s_key() {
+    let (chain, broker) = rig(SimOptions::default(), MemoryLedger::new()).await;
+    let mut params = service_params();
+    params.tee_signer = Address([0x55; 20]);
+    chain.register(params).await.unwrap();
+    let plan = broker.settle_plan(&*chain, &policy()).await.unwrap();
+    let (ours, theirs) = (address(), Address([0x55; 20]));
+    assert_eq!(plan.obstacles, [Obstacle::OtherSigner { ours, theirs }]);
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use broker_core::chain::{
     AccountView, Chain, ChainFuture, Landing, Payment, Service, ServiceParams, Terms, Verdict,
 };
 use broker_core::testing::SimChain;
-use broker_core::{Address, Digest32, Domain, SignedVoucher, UserId};
+use broker_core::{Address, Clock, Digest32, Domain, SignedVoucher, Signer, UserId, Voucher};
+
+use crate::operator::key;
 
 /// One bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub(crate) enum Flaw {
     TakesPartialForWhole,
     /// A crash loses what the ledger had acknowledged during the pass.
     ForgetsOnCrash,
+    /// Each time a voucher is sent it gets its nonce from the clock, and not from the ledger.
+    ClockNonce,
 }
 
 /// A chain's client with a bug.
@@ -34,6 +38,15 @@ impl Flawed {
             transaction: item.transaction,
         }))
     }
+}
+
+/// The same fees under a nonce of the clock's, in tenths of a microsecond as 0G's broker has them.
+fn redated(chain: &SimChain, signed: &SignedVoucher) -> SignedVoucher {
+    let nonce = chain.now().0 * 10_000;
+    let voucher = Voucher { nonce: nonce.max(signed.voucher.nonce + 1), ..signed.voucher };
+    let mut keys = [1, 2].map(key).into_iter();
+    let key = keys.find(|key| key.address() == signed.signing_address);
+    voucher.sign(&chain.domain(), &key.unwrap()).unwrap()
 }
 
 impl Chain for Flawed {
@@ -65,7 +78,10 @@ impl Chain for Flawed {
         self.chain.rehearse(batch)
     }
 
-    fn submit(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, Vec<Digest32>> {
+    fn submit(&self, mut batch: Vec<SignedVoucher>) -> ChainFuture<'_, Vec<Digest32>> {
+        if self.flaw == Flaw::ClockNonce {
+            batch = batch.iter().map(|signed| redated(&self.chain, signed)).collect();
+        }
         self.chain.submit(batch)
     }
 

@@ -73,7 +73,8 @@ fn sixty_users_are_settled_where_few_fit_into_a_block() {
 
 #[test]
 fn a_settler_with_a_bug_is_caught() {
-    for flaw in [Flaw::Hasty, Flaw::TakesPartialForWhole, Flaw::ForgetsOnCrash] {
+    let flaws = [Flaw::Hasty, Flaw::TakesPartialForWhole, Flaw::ForgetsOnCrash, Flaw::ClockNonce];
+    for flaw in flaws {
         let (_, failures) = all(200, Some(flaw));
         println!("{flaw:?}: {} of 200 seeds, as {:?}", failures.len(), failures.first());
         assert!(!failures.is_empty(), "{flaw:?} is not caught");

@@ -81,6 +81,26 @@ impl Collections {
 }
 
 impl Pages {
+    /// No voucher depends on what this entry recorded, now or ever.
+    pub(super) fn is_final(&self, user: &UserId, seq: u64) -> bool {
+        let Some(known) = self.collections.users.get(user) else { return true };
+        if known.books.nonce.is_none() {
+            return true;
+        }
+        let ended = match known.open {
+            None => known.books.sealed_to,
+            // The last of them is open.
+            Some(_) => known.vouchers.iter().rev().nth(1).map_or(0, |(_, sealed_to)| *sealed_to),
+        };
+        seq <= ended
+    }
+
+    pub(super) fn forget(&mut self, user: &UserId, receipt: &ReceiptId) {
+        if let Some(known) = self.collections.users.get_mut(user) {
+            known.captured.retain(|(_, id, _)| id != receipt);
+        }
+    }
+
     /// Adds to `view` what a command that collects is decided from.
     pub(super) fn see_collections(
         &self,

@@ -18,7 +18,7 @@ mod derived;
 pub(super) fn audit(db: &Connection) -> Result<AuditReport, LedgerError> {
     let snapshot = db.unchecked_transaction()?;
     let mut replay = Replay::default();
-    let told = journal::lines(&snapshot, &mut replay);
+    let told = journal::lines(&snapshot, 0, &mut replay).and_then(|()| Ok(replay.finish()?));
     let compared = told.and_then(|()| derived::compare(&snapshot, &replay));
     match compared {
         Ok(()) => Ok(replay.report(None)),

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::account::Movement;
 use crate::chain::{Block, Payment};
 use crate::clock::Timestamp;
-use crate::command::{Binding, Seal, Settle};
+use crate::command::{Binding, Retire, Seal, Settle};
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::entry::{Entry, EntryKind};
 use crate::ledger::journal::{Line, Stop, Visitor, Written, fault_of_entry};
@@ -16,24 +16,26 @@ use super::rows::{Columns, HOLD, RECEIPT, VOUCHER};
 use super::scan::{Cursor, Wrong};
 use super::values::Count;
 
-/// Every line, in order.
+/// Every line behind a place in the chain, in order.
 ///
 /// # Errors
 /// What the visitor stops at, a row that cannot be read or that no entry recorded, a database that
 /// fails.
-pub(super) fn lines(db: &Connection, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+pub(super) fn lines(db: &Connection, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
     let mut statements = Vec::new();
-    for (_, sql) in RECORDS {
-        statements.push(db.prepare(&with_columns(sql))?);
+    for (table, sql) in RECORDS {
+        statements.push(db.prepare(&ordered(table, sql))?);
     }
     let mut records = Vec::new();
     for (statement, (table, _)) in statements.iter_mut().zip(RECORDS) {
-        records.push(Cursor::open(table, statement)?);
+        records.push(Cursor::open(table, statement, behind)?);
     }
     let mut transfers = db.prepare(TRANSFERS)?;
-    let mut transfers = Cursor::open("transfer", &mut transfers)?;
+    let mut transfers = Cursor::open("transfer", &mut transfers, behind)?;
+    let mut retired = db.prepare(RETIRED)?;
+    let mut retired = Cursor::open("retired", &mut retired, behind)?;
     let mut entries = db.prepare(ENTRIES)?;
-    let mut entries = Cursor::open("entry", &mut entries)?;
+    let mut entries = Cursor::open("entry", &mut entries, behind)?;
     while let Some((mut entry, link)) = entries.next(&mut read_entry)? {
         while let Some(movement) = transfers.at(entry.seq, &mut |row| read_movement(row, &entry))? {
             entry.movements.push(movement);
@@ -42,7 +44,11 @@ pub(super) fn lines(db: &Connection, visitor: &mut dyn Visitor) -> Result<(), St
         let written = match records.get_mut(place(entry.kind)) {
             None => Written::Cover,
             Some(cursor) => {
-                let written = cursor.at(entry.seq, &mut |row| read_record(row, &entry))?;
+                let mut written = cursor.at(entry.seq, &mut |row| read_record(row, &entry))?;
+                if written.is_none() && entry.kind == EntryKind::Capture {
+                    let leaf = retired.at(entry.seq, &mut |row| Ok(row.take()?))?;
+                    written = leaf.map(Written::Retired);
+                }
                 let what = || format!("its row in {} is missing", cursor.table);
                 written.ok_or_else(|| fault_of_entry(&entry, what()))?
             }
@@ -50,48 +56,54 @@ pub(super) fn lines(db: &Connection, visitor: &mut dyn Visitor) -> Result<(), St
         visitor.line(Line { entry, link: Some(link), written })?;
     }
     transfers.ends()?;
+    retired.ends()?;
     records.iter().try_for_each(Cursor::ends)
 }
 
 const ENTRIES: &str = "SELECT e.seq, e.seq, e.seq, e.kind, e.user, e.key, e.memo, e.at, e.digest \
-                       FROM entry e ORDER BY e.seq";
+                       FROM entry e WHERE e.seq > ?1 ORDER BY e.seq";
 const TRANSFERS: &str = "SELECT t.entry, t.entry, t.n, t.debit, t.credit, t.amount \
-                         FROM transfer t ORDER BY t.entry, t.n";
+                         FROM transfer t WHERE t.entry > ?1 ORDER BY t.entry, t.n";
+
+const RETIRED: &str =
+    "SELECT x.entry, x.entry, x.leaf FROM retired x WHERE x.entry > ?1 ORDER BY x.entry";
 
 /// The tables of records and how they are read: a row's name, the entry that recorded it, and what
 /// [`read_record`] takes. In the order of the entries' kinds, from [`EntryKind::Reserve`] on.
-const RECORDS: [(&str, &str); 9] = [
-    ("hold", "SELECT h.key, h.entry, {HOLD}, h.opened_at FROM hold h ORDER BY h.entry"),
-    ("receipt", "SELECT r.id, r.entry, {RECEIPT}, r.key FROM receipt r ORDER BY r.entry"),
-    ("released", "SELECT x.key, x.entry, x.why, x.key, x.at FROM released x ORDER BY x.entry"),
-    (
-        "binding",
-        "SELECT b.entry, b.entry, b.chain_id, b.contract, b.provider FROM binding b \
-         ORDER BY b.entry",
-    ),
-    ("escrow", "SELECT x.entry, x.entry, x.cover, x.nonce, x.user FROM escrow x ORDER BY x.entry"),
+const RECORDS: [(&str, &str); 10] = [
+    ("hold", "SELECT r.key, r.entry, {HOLD}, r.opened_at FROM hold r"),
+    ("receipt", "SELECT r.id, r.entry, {RECEIPT}, r.key FROM receipt r"),
+    ("released", "SELECT r.key, r.entry, r.why, r.key, r.at FROM released r"),
+    ("binding", "SELECT r.entry, r.entry, r.chain_id, r.contract, r.provider FROM binding r"),
+    ("escrow", "SELECT r.entry, r.entry, r.cover, r.nonce, r.user FROM escrow r"),
     (
         "voucher",
-        "SELECT v.entry, v.entry, {VOUCHER}, v.carry, v.sealed_to, v.since, v.sealed_at, \
-         g.signer, g.signature FROM voucher v \
-         LEFT JOIN voucher_signature g ON g.entry = v.entry ORDER BY v.entry",
+        "SELECT r.entry, r.entry, {VOUCHER}, r.carry, r.sealed_to, r.since, r.sealed_at, \
+         g.signer, g.signature FROM voucher r \
+         LEFT JOIN voucher_signature g ON g.entry = r.entry",
     ),
     (
         "voucher_signature",
-        "SELECT g.entry, g.entry, {VOUCHER}, g.signer, g.signature FROM voucher_signature g \
-         LEFT JOIN voucher v ON v.entry = g.voucher WHERE g.entry <> g.voucher ORDER BY g.entry",
+        "SELECT r.entry, r.entry, {VOUCHER}, r.signer, r.signature \
+         FROM (SELECT * FROM voucher_signature WHERE entry <> voucher) r \
+         LEFT JOIN voucher v ON v.entry = r.voucher",
     ),
     (
         "settled",
-        "SELECT s.entry, s.entry, v.user, v.nonce, s.paid, s.cover, s.block_number, \
-         s.block_hash, s.tx FROM settled s LEFT JOIN voucher v ON v.entry = s.voucher \
-         ORDER BY s.entry",
+        "SELECT r.entry, r.entry, v.user, v.nonce, r.paid, r.cover, r.block_number, \
+         r.block_hash, r.tx FROM settled r LEFT JOIN voucher v ON v.entry = r.voucher",
     ),
-    ("freeze", "SELECT z.entry, z.entry, z.nonce, z.user FROM freeze z ORDER BY z.entry"),
+    ("freeze", "SELECT r.entry, r.entry, r.nonce, r.user FROM freeze r"),
+    ("retire", "SELECT r.entry, r.entry, r.upto, r.archive FROM retire r"),
 ];
 
-fn with_columns(sql: &str) -> String {
-    sql.replace("{HOLD}", HOLD).replace("{RECEIPT}", RECEIPT).replace("{VOUCHER}", VOUCHER)
+/// A query of [`RECORDS`], in the order of the entries.
+fn ordered(table: &str, sql: &str) -> String {
+    let of = |columns: &str, letter: &str| columns.replace(letter, "r.");
+    let voucher = if table == "voucher" { of(VOUCHER, "v.") } else { VOUCHER.to_owned() };
+    let sql = sql.replace("{HOLD}", &of(HOLD, "h.")).replace("{VOUCHER}", &voucher);
+    let sql = sql.replace("{RECEIPT}", RECEIPT);
+    format!("{sql} WHERE r.entry > ?1 ORDER BY r.entry")
 }
 
 /// Where the records of a kind are in [`RECORDS`]; a mirrored cover has none.
@@ -162,6 +174,10 @@ fn read_record(columns: &mut Columns<'_, '_>, entry: &Entry) -> Result<Written, 
             let nonce = columns.count()?;
             is_of(entry, columns)?;
             Written::Freeze(nonce)
+        }
+        EntryKind::Retire => {
+            let (upto, archive) = (columns.count()?, columns.take()?);
+            Written::Retire(Retire { upto, archive })
         }
     })
 }

@@ -22,6 +22,10 @@ pub(super) fn for_writing(path: &Path) -> Result<(Connection, File), LedgerError
     make_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
+    if connection.is_readonly("main")? {
+        // SQLite opens it all the same, and would refuse the first command.
+        return Err(LedgerError::ReadOnly(format!("{name} can only be read")));
+    }
     // Whether the file is ours is asked first: the journal mode is written into it.
     schema::create_or_check(&mut connection, &name)?;
     SETTINGS.iter().try_for_each(|setting| setting.set(&connection))?;
@@ -124,8 +128,13 @@ struct Setting {
 
 impl Setting {
     fn set(&self, connection: &Connection) -> Result<(), LedgerError> {
-        // The journal mode answers with a row, which `pragma_update` ignores.
-        Ok(connection.pragma_update(None, self.name, self.value)?)
+        // The journal mode answers with a row, and what it writes is committed behind it. Whoever
+        // stops at the row does not hear that the commit failed.
+        let mut statement =
+            connection.prepare(&format!("PRAGMA {} = {}", self.name, self.value))?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+        Ok(())
     }
 
     fn check(&self, connection: &Connection) -> Result<(), LedgerError> {
@@ -255,7 +264,12 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn storage(what: &dyn std::fmt::Display, error: &std::io::Error) -> LedgerError {
-    LedgerError::Storage(format!("{what}: {error}"))
+    let told = format!("{what}: {error}");
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => LedgerError::Full(told),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => LedgerError::ReadOnly(told),
+        _ => LedgerError::Storage(told),
+    }
 }
 
 #[cfg(test)]
@@ -286,6 +300,16 @@ mod tests {
         assert_eq!(flushed_for("a/b"), [""; 0]);
         std::fs::write(root.join("file"), "").unwrap();
         assert!(make_folders(&root.join("file/x"), &mut sync).is_err());
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_told_apart() {
+        let told = |kind: ErrorKind| storage(&"ledger.db", &kind.into());
+        assert!(matches!(told(ErrorKind::StorageFull), LedgerError::Full(_)));
+        assert!(matches!(told(ErrorKind::QuotaExceeded), LedgerError::Full(_)));
+        assert!(matches!(told(ErrorKind::PermissionDenied), LedgerError::ReadOnly(_)));
+        assert!(matches!(told(ErrorKind::ReadOnlyFilesystem), LedgerError::ReadOnly(_)));
+        assert!(matches!(told(ErrorKind::NotADirectory), LedgerError::Storage(_)));
     }
 
     #[test]

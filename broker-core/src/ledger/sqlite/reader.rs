@@ -9,6 +9,7 @@ use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Binding, HoldState, OpenVoucher};
 use crate::digest::{Digest32, RequestKey};
+use crate::ledger::journal::{Stop, Visitor};
 use crate::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 use crate::ledger::{AuditReport, LedgerError, LedgerReader, Totals};
 use crate::receipt::{Receipt, ReceiptId};
@@ -17,7 +18,7 @@ use super::audit::audit;
 use super::open::{self, Access, Reading};
 use super::rows::{ACCOUNT, Columns, RECEIPT, count};
 use super::values::Count;
-use super::{collect, statements, write};
+use super::{collect, journal, statements, write};
 
 /// Reads a ledger through connections of its own that cannot write. Needs no lock: readers and the
 /// writer do not block each other.
@@ -164,6 +165,13 @@ impl LedgerReader for SqliteReader {
         let reading = open::for_reading(&self.path, self.access)?;
         open::remember_pages(&reading.connection)?;
         audit(&reading.connection)
+    }
+
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        let reading = open::for_reading(&self.path, self.access)?;
+        open::remember_pages(&reading.connection)?;
+        let snapshot = reading.connection.unchecked_transaction()?;
+        journal::lines(&snapshot, behind, visitor)
     }
 }
 

@@ -101,8 +101,9 @@ impl<'stmt> Cursor<'stmt> {
     pub(super) fn open(
         table: &'static str,
         statement: &'stmt mut Statement<'_>,
+        behind: u64,
     ) -> Result<Self, Stop> {
-        let mut cursor = Self { table, rows: statement.query([])?, next: None };
+        let mut cursor = Self { table, rows: statement.query([Count(behind)])?, next: None };
         cursor.advance()?;
         Ok(cursor)
     }

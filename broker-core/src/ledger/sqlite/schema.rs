@@ -5,8 +5,10 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use crate::ledger::LedgerError;
 
 use self::collect::COLLECTING;
+use self::retire::RETIRING;
 
 mod collect;
+mod retire;
 
 /// Makes the tables in an empty database; brings one of an earlier version to this one; leaves one
 /// of ours as it is; refuses any other.
@@ -21,6 +23,11 @@ pub(super) fn create_or_check(connection: &mut Connection, path: &str) -> Result
     let marks = (pragma(&tx, "application_id")?, pragma(&tx, "user_version")?);
     if marks == (APPLICATION_ID, 1) {
         tx.execute_batch(COLLECTING)?;
+        tx.pragma_update(None, "user_version", 2)?;
+    }
+    let marks = (pragma(&tx, "application_id")?, pragma(&tx, "user_version")?);
+    if marks == (APPLICATION_ID, 2) {
+        tx.execute_batch(RETIRING)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     tx.commit()?;
@@ -69,7 +76,7 @@ fn unreadable(error: rusqlite::Error, path: &str) -> LedgerError {
 
 /// "0GFL" in ASCII.
 const APPLICATION_ID: i64 = 0x3047_464c;
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// Amounts, prices, accounts, ids and hashes are big-endian bytes, so that their order as bytes is
 /// their order as numbers. Times are milliseconds. Counts and times are 64 bits, sign ignored.

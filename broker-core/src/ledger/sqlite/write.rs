@@ -11,9 +11,9 @@ use crate::ledger::entry::{Entry, entry};
 use crate::receipt::{Receipt, ReceiptId};
 use crate::rules::{Effects, KnownHold, Record, View, decide};
 
-use super::collect;
 use super::rows::{ACCOUNT, Columns, HOLD};
 use super::values::Count;
+use super::{collect, retire};
 
 /// The end of the chain: the last row's number and link. Read anew in every transaction, so that a
 /// rolled back batch leaves nothing behind.
@@ -155,6 +155,7 @@ fn write_record(db: &Connection, record: &Record<'_>, entry: &Entry) -> Result<(
             statement.execute(params![Count(entry.seq), key, why, entry.at])?;
             Ok(())
         }
+        Record::Retire(retire) => retire::write(db, retire, entry),
         _ => Ok(()),
     }
 }
@@ -226,7 +227,10 @@ fn write_receipt(
         let mut statement = db.prepare_cached(
             "INSERT INTO upstream_alias VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )?;
-        statement.execute(params![alias, receipt.user, receipt.id])?;
+        if statement.execute(params![alias, receipt.user, receipt.id])? == 0 {
+            let sql = "INSERT INTO upstream_repeat VALUES (?1, ?2, ?3)";
+            db.prepare_cached(sql)?.execute(params![alias, receipt.user, Count(entry.seq)])?;
+        }
     }
     Ok(())
 }

@@ -63,7 +63,15 @@ fn aliases(db: &Connection) -> Result<(), Stop> {
     let sql = "SELECT l.alias FROM receipt r \
                JOIN upstream_alias l ON l.alias = r.upstream_id AND l.user = r.user \
                JOIN receipt f ON f.id = l.receipt WHERE r.entry < f.entry LIMIT 1";
-    none(db, "upstream_alias", sql, "an earlier receipt of its user carries the id")
+    none(db, "upstream_alias", sql, "an earlier receipt of its user carries the id")?;
+    let sql = "SELECT r.id FROM receipt r \
+               JOIN upstream_alias l ON l.alias = r.upstream_id AND l.user = r.user \
+               WHERE l.receipt <> r.id AND NOT EXISTS (SELECT 1 FROM upstream_repeat p \
+               WHERE p.alias = l.alias AND p.user = l.user AND p.entry = r.entry) LIMIT 1";
+    none(db, "receipt", sql, "the engine's id of it is not among the repeated ones")?;
+    let sql = "SELECT p.alias FROM upstream_repeat p LEFT JOIN receipt r ON r.entry = p.entry \
+               WHERE r.upstream_id IS NOT p.alias OR r.user IS NOT p.user LIMIT 1";
+    none(db, "upstream_repeat", sql, "its receipt carries another id or is another user's")
 }
 
 fn open_vouchers(db: &Connection, replay: &Replay) -> Result<(), Stop> {

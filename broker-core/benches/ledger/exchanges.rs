@@ -1,0 +1,114 @@
+//! Exchanges in flight, against any ledger.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use broker_core::{
+    Account, AuditReport, Command, Cover, Decision, Digest32, Fingerprint, Hold, Ledger,
+    LedgerError, LedgerReader, RequestKey, SystemClock, Timestamp, UserId, WriterLimits,
+    spawn_writer_with,
+};
+
+use crate::books::{capture, hold, id_of, neuron, user};
+
+pub(crate) const IN_FLIGHT: u64 = 64;
+const USERS: u64 = 16;
+
+/// What a run came to.
+pub(crate) struct Run {
+    pub(crate) exchanges: u64,
+    pub(crate) commits: u64,
+    pub(crate) seconds: f64,
+}
+
+impl Run {
+    pub(crate) fn rate(&self) -> f64 {
+        self.exchanges as f64 / self.seconds
+    }
+}
+
+/// Keeps `IN_FLIGHT` exchanges going for a while.
+pub(crate) fn drive(mut ledger: Box<dyn Ledger>, batch: usize, time: Duration) -> Run {
+    let covers: Vec<_> = (0..USERS)
+        .map(|n| Command::Mirror { user: payer(n), cover: Cover::UpTo(neuron(u128::MAX >> 8)) })
+        .collect();
+    ledger.apply(&covers, Timestamp(1)).unwrap();
+    let commits = Arc::new(AtomicU64::new(0));
+    let counted = Box::new(Counted { ledger, commits: commits.clone() });
+    let limits = WriterLimits { batch_commands_max: batch, ..WriterLimits::default() };
+    let handle = spawn_writer_with(counted, Arc::new(SystemClock), limits);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let began = Instant::now();
+    let exchanges = runtime.block_on(async {
+        let tasks: Vec<_> = (0..IN_FLIGHT)
+            .map(|task| {
+                let handle = handle.clone();
+                tokio::spawn(async move {
+                    let mut done: u64 = 0;
+                    while began.elapsed() < time {
+                        let held = nth(task << 40 | done, payer(task % USERS));
+                        handle.apply(Command::Reserve(held.clone())).await.unwrap().unwrap();
+                        handle.apply(capture(&held, 25)).await.unwrap().unwrap();
+                        done += 1;
+                    }
+                    done
+                })
+            })
+            .collect();
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await.unwrap();
+        }
+        sum
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    handle.stop();
+    Run { exchanges, commits: commits.load(Ordering::Relaxed), seconds }
+}
+
+pub(crate) fn payer(n: u64) -> UserId {
+    user(u8::try_from(n % 251).unwrap() + 1)
+}
+
+/// A hold of its own for each number.
+pub(crate) fn nth(n: u64, user: UserId) -> Hold {
+    let digest = Digest32::sha256(&n.to_be_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(digest.0.split_at(16).0);
+    Hold {
+        key: RequestKey(digest),
+        fingerprint: Fingerprint(digest),
+        receipt: id_of(id),
+        ..hold(1, user, 60)
+    }
+}
+
+/// Counts the commits.
+struct Counted {
+    ledger: Box<dyn Ledger>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Ledger for Counted {
+    fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Vec<Decision>, LedgerError> {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.ledger.apply(batch, now)
+    }
+
+    fn account(&self, user: &UserId) -> Result<Account, LedgerError> {
+        self.ledger.account(user)
+    }
+
+    fn open_holds(&self) -> Result<Vec<Hold>, LedgerError> {
+        self.ledger.open_holds()
+    }
+
+    fn audit(&self) -> Result<AuditReport, LedgerError> {
+        self.ledger.audit()
+    }
+
+    fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError> {
+        self.ledger.reader()
+    }
+}

@@ -1,0 +1,37 @@
+//! What the ledger costs, beside what its engine does without it. `cargo bench -p broker-core`.
+//!
+//! `exchanges`: durable exchanges (a reserve and a capture, each answered when it is on disk) a
+//! second with 64 in flight, as a ratio to the bare engine that writes as many bytes in as many
+//! commits, and to a ledger that makes one commit a command. `audit`: how fast a ledger of a
+//! million transfers is audited, beside a bare scan of the same tables, and in how much memory.
+//! Arguments name what to run; `SECS` and `TRANSFERS` set how long and how much.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::arithmetic_side_effects,
+    clippy::float_arithmetic,
+    reason = "a measurement fails by panicking, and its figures are ratios"
+)]
+
+#[path = "../../tests/shared/books.rs"]
+mod books;
+
+mod audit;
+mod exchanges;
+mod sqlite;
+
+fn main() {
+    // Cargo adds `--bench`; everything else names what to run.
+    let asked: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted = |name: &str| asked.is_empty() || asked.iter().any(|word| word == name);
+    if wanted("exchanges") {
+        sqlite::exchanges();
+    }
+    if wanted("audit") {
+        audit::audit();
+    }
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}

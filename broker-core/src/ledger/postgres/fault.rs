@@ -1,0 +1,117 @@
+//! What can go wrong on the way to the database, and what may be done about it.
+
+use std::error::Error as _;
+
+use postgres::Error;
+use postgres::error::SqlState;
+
+use crate::ledger::LedgerError;
+
+/// Why an attempt came to nothing.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Another writer was in the way: the transaction is rolled back and may be tried again.
+    Conflict(String),
+    /// The connection is gone, and with it the transaction, unless it was being committed.
+    Lost(String),
+    /// Nothing that a second attempt would mend.
+    Failed(LedgerError),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        let what = describe(&error);
+        match error.code() {
+            _ if error.is_closed() => Self::Lost(what),
+            Some(code) if is_conflict(code) => Self::Conflict(what),
+            Some(code) if is_loss(code) => Self::Lost(what),
+            Some(code) if CORRUPT.contains(&code.code()) => {
+                Self::Failed(LedgerError::Corrupt(what))
+            }
+            Some(_) => Self::Failed(LedgerError::Storage(what)),
+            None if is_unreadable(&error) => Self::Failed(LedgerError::Corrupt(what)),
+            None => Self::Lost(what),
+        }
+    }
+}
+
+impl From<LedgerError> for Trouble {
+    fn from(error: LedgerError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Trouble> for LedgerError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Conflict(what) | Trouble::Lost(what) => Self::Storage(what),
+            Trouble::Failed(error) => error,
+        }
+    }
+}
+
+/// What is stored cannot be.
+pub(super) fn corrupt(what: &str) -> Trouble {
+    Trouble::Failed(LedgerError::Corrupt(what.to_owned()))
+}
+
+/// What happened, without the values of rows and without anything of the address.
+pub(super) fn describe(error: &Error) -> String {
+    if let Some(told) = error.as_db_error() {
+        return format!("{} (SQLSTATE {})", told.message(), told.code().code());
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// Everything of these was rolled back for the sake of somebody else.
+fn is_conflict(code: &SqlState) -> bool {
+    code.code().starts_with("40")
+        || [
+            SqlState::UNIQUE_VIOLATION,
+            SqlState::LOCK_NOT_AVAILABLE,
+            // A statement that waited too long.
+            SqlState::QUERY_CANCELED,
+        ]
+        .contains(code)
+}
+
+/// The server ends the connection, is going away, or has become one that only reads.
+fn is_loss(code: &SqlState) -> bool {
+    code.code().starts_with("08")
+        || [
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::TOO_MANY_CONNECTIONS,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+        ]
+        .contains(code)
+}
+
+/// A value that came whole and that this program never writes.
+fn is_unreadable(error: &Error) -> bool {
+    let text = error.to_string();
+    UNREADABLE.iter().any(|start| text.starts_with(start))
+}
+
+/// How the client's words for these begin.
+const UNREADABLE: [&str; 5] = [
+    "error deserializing column",
+    "error serializing parameter",
+    "invalid column",
+    "query returned an unexpected number",
+    "expected ",
+];
+
+/// `data_corrupted` and `index_corrupted`.
+const CORRUPT: [&str; 2] = ["XX001", "XX002"];

@@ -1,0 +1,233 @@
+//! Version 1.
+
+/// Amounts are whole numbers below 2^128. Accounts, ids and hashes are bytes. Times are
+/// milliseconds. Counts and times are 64 bits, sign ignored.
+///
+/// Every command that was carried out has one row in `entry`, and what it recorded in another
+/// table bears its number. `account`, `open_hold`, `books` and `open_voucher` are derived;
+/// `unlinked` has the entries that the leader has given no place in the chain yet, and `link` the
+/// chain. What is recorded never changes.
+///
+/// An account is `known` once something changed in it: others were only there to be locked. An
+/// alias is a hash, since what an engine calls its answer may be longer than an index takes.
+pub(super) const FIRST: &str = "
+SET LOCAL search_path = broker_ledger, pg_temp;
+
+CREATE SEQUENCE entry_number AS BIGINT MINVALUE 1 NO CYCLE CACHE 1;
+
+CREATE TABLE instance (
+  id      BYTEA PRIMARY KEY CHECK (length(id) = 16),
+  seen_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE account (
+  user_id   BYTEA PRIMARY KEY CHECK (length(user_id) = 20),
+  cover     NUMERIC(39, 0) NOT NULL DEFAULT 0
+    CHECK (cover >= 0 AND cover < 340282366920938463463374607431768211456),
+  held      NUMERIC(39, 0) NOT NULL DEFAULT 0
+    CHECK (held >= 0 AND held < 340282366920938463463374607431768211456),
+  earned    NUMERIC(39, 0) NOT NULL DEFAULT 0
+    CHECK (earned >= 0 AND earned < 340282366920938463463374607431768211456),
+  vouchered NUMERIC(39, 0) NOT NULL DEFAULT 0
+    CHECK (vouchered >= 0 AND vouchered < 340282366920938463463374607431768211456),
+  unlimited BOOLEAN NOT NULL DEFAULT false,
+  frozen    BOOLEAN NOT NULL DEFAULT false,
+  known     BOOLEAN NOT NULL DEFAULT false
+) WITH (fillfactor = 50);
+
+CREATE TABLE entry (
+  number  BIGINT PRIMARY KEY CHECK (number > 0),
+  kind    SMALLINT NOT NULL,
+  user_id BYTEA NOT NULL CHECK (length(user_id) = 20),
+  key     BYTEA CHECK (key IS NULL OR length(key) = 32),
+  memo    BYTEA NOT NULL CHECK (length(memo) = 32),
+  at      BIGINT NOT NULL
+);
+
+CREATE TABLE unlinked (
+  entry BIGINT PRIMARY KEY REFERENCES entry (number)
+);
+
+CREATE TABLE link (
+  seq    BIGINT PRIMARY KEY CHECK (seq > 0),
+  entry  BIGINT NOT NULL UNIQUE REFERENCES entry (number),
+  digest BYTEA NOT NULL CHECK (length(digest) = 32)
+);
+
+CREATE TABLE transfer (
+  entry  BIGINT NOT NULL REFERENCES entry (number),
+  n      SMALLINT NOT NULL CHECK (n IN (1, 2, 3)),
+  debit  SMALLINT NOT NULL,
+  credit SMALLINT NOT NULL CHECK (credit <> debit),
+  amount NUMERIC(39, 0) NOT NULL
+    CHECK (amount > 0 AND amount < 340282366920938463463374607431768211456),
+  PRIMARY KEY (entry, n)
+);
+
+CREATE TABLE hold (
+  entry        BIGINT PRIMARY KEY REFERENCES entry (number),
+  key          BYTEA NOT NULL UNIQUE CHECK (length(key) = 32),
+  fingerprint  BYTEA NOT NULL CHECK (length(fingerprint) = 32),
+  receipt      BYTEA NOT NULL UNIQUE CHECK (length(receipt) = 16),
+  user_id      BYTEA NOT NULL CHECK (length(user_id) = 20),
+  amount       NUMERIC(39, 0) NOT NULL
+    CHECK (amount >= 0 AND amount < 340282366920938463463374607431768211456),
+  input_price  NUMERIC(39, 0) NOT NULL
+    CHECK (input_price >= 0 AND input_price < 340282366920938463463374607431768211456),
+  output_price NUMERIC(39, 0) NOT NULL
+    CHECK (output_price >= 0 AND output_price < 340282366920938463463374607431768211456),
+  schedule     BYTEA,
+  expires      BIGINT NOT NULL,
+  opened_at    BIGINT NOT NULL
+);
+
+CREATE TABLE open_hold (
+  key      BYTEA PRIMARY KEY REFERENCES hold (key),
+  instance BYTEA NOT NULL CHECK (length(instance) = 16)
+);
+CREATE INDEX open_hold_of_instance ON open_hold (instance);
+
+CREATE TABLE receipt (
+  entry           BIGINT PRIMARY KEY REFERENCES entry (number),
+  id              BYTEA NOT NULL UNIQUE CHECK (length(id) = 16),
+  key             BYTEA NOT NULL UNIQUE REFERENCES hold (key),
+  user_id         BYTEA NOT NULL CHECK (length(user_id) = 20),
+  outcome         SMALLINT NOT NULL,
+  status          INTEGER NOT NULL,
+  input           BIGINT NOT NULL,
+  cached_input    BIGINT NOT NULL,
+  cache_write     BIGINT NOT NULL,
+  cache_write_1h  BIGINT NOT NULL,
+  output          BIGINT NOT NULL,
+  source          SMALLINT NOT NULL,
+  fee             NUMERIC(39, 0) NOT NULL
+    CHECK (fee >= 0 AND fee < 340282366920938463463374607431768211456),
+  request_hash    BYTEA NOT NULL CHECK (length(request_hash) = 32),
+  response_hash   BYTEA NOT NULL CHECK (length(response_hash) = 32),
+  bytes           BIGINT NOT NULL,
+  events          BIGINT NOT NULL,
+  signature       BYTEA NOT NULL CHECK (length(signature) = 65),
+  signing_address BYTEA NOT NULL CHECK (length(signing_address) = 20),
+  upstream_id     BYTEA,
+  drained         BOOLEAN NOT NULL,
+  served_at       BIGINT NOT NULL
+);
+CREATE INDEX fee_of_user ON receipt (user_id, entry) WHERE fee > 0;
+
+CREATE TABLE upstream_alias (
+  alias   BYTEA NOT NULL CHECK (length(alias) = 32),
+  user_id BYTEA NOT NULL CHECK (length(user_id) = 20),
+  receipt BYTEA NOT NULL REFERENCES receipt (id),
+  PRIMARY KEY (alias, user_id)
+);
+
+CREATE TABLE released (
+  entry BIGINT PRIMARY KEY REFERENCES entry (number),
+  key   BYTEA NOT NULL UNIQUE REFERENCES hold (key),
+  why   SMALLINT NOT NULL,
+  at    BIGINT NOT NULL
+);
+
+CREATE TABLE binding (
+  entry    BIGINT PRIMARY KEY REFERENCES entry (number),
+  only_one SMALLINT NOT NULL UNIQUE CHECK (only_one = 1),
+  chain_id BIGINT NOT NULL,
+  contract BYTEA NOT NULL CHECK (length(contract) = 20),
+  provider BYTEA NOT NULL CHECK (length(provider) = 20)
+);
+
+CREATE TABLE escrow (
+  entry   BIGINT PRIMARY KEY REFERENCES entry (number),
+  user_id BYTEA NOT NULL CHECK (length(user_id) = 20),
+  cover   NUMERIC(39, 0) NOT NULL
+    CHECK (cover >= 0 AND cover < 340282366920938463463374607431768211456),
+  nonce   BIGINT NOT NULL
+);
+CREATE INDEX escrow_of_user ON escrow (user_id, entry);
+
+CREATE TABLE voucher (
+  entry         BIGINT PRIMARY KEY REFERENCES entry (number),
+  user_id       BYTEA NOT NULL CHECK (length(user_id) = 20),
+  nonce         BIGINT NOT NULL,
+  provider      BYTEA NOT NULL CHECK (length(provider) = 20),
+  total         NUMERIC(39, 0) NOT NULL
+    CHECK (total >= 0 AND total < 340282366920938463463374607431768211456),
+  carry         NUMERIC(39, 0) NOT NULL
+    CHECK (carry >= 0 AND carry < 340282366920938463463374607431768211456),
+  requests_hash BYTEA NOT NULL CHECK (length(requests_hash) = 32),
+  sealed_to     BIGINT NOT NULL,
+  since         BIGINT NOT NULL,
+  sealed_at     BIGINT NOT NULL,
+  UNIQUE (user_id, nonce)
+);
+CREATE INDEX reach_of_voucher ON voucher (user_id, sealed_to);
+
+CREATE TABLE voucher_signature (
+  entry     BIGINT PRIMARY KEY REFERENCES entry (number),
+  voucher   BIGINT NOT NULL REFERENCES voucher (entry),
+  signer    BYTEA NOT NULL CHECK (length(signer) = 20),
+  signature BYTEA NOT NULL CHECK (length(signature) = 65),
+  UNIQUE (voucher, signer)
+);
+
+CREATE TABLE settled (
+  entry        BIGINT PRIMARY KEY REFERENCES entry (number),
+  voucher      BIGINT NOT NULL UNIQUE REFERENCES voucher (entry),
+  paid         NUMERIC(39, 0) NOT NULL
+    CHECK (paid >= 0 AND paid < 340282366920938463463374607431768211456),
+  cover        NUMERIC(39, 0) NOT NULL
+    CHECK (cover >= 0 AND cover < 340282366920938463463374607431768211456),
+  block_number BIGINT NOT NULL,
+  block_hash   BYTEA NOT NULL CHECK (length(block_hash) = 32),
+  tx           BYTEA NOT NULL CHECK (length(tx) = 32)
+);
+
+CREATE TABLE frozen (
+  entry   BIGINT PRIMARY KEY REFERENCES entry (number),
+  user_id BYTEA NOT NULL UNIQUE CHECK (length(user_id) = 20),
+  nonce   BIGINT NOT NULL
+);
+
+CREATE TABLE books (
+  user_id   BYTEA PRIMARY KEY CHECK (length(user_id) = 20),
+  nonce     BIGINT NOT NULL,
+  sealed_to BIGINT NOT NULL,
+  carry     NUMERIC(39, 0) NOT NULL
+    CHECK (carry >= 0 AND carry < 340282366920938463463374607431768211456)
+);
+
+CREATE TABLE open_voucher (
+  user_id BYTEA PRIMARY KEY CHECK (length(user_id) = 20),
+  voucher BIGINT NOT NULL UNIQUE REFERENCES voucher (entry)
+);
+
+CREATE FUNCTION is_final() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'append-only'; END
+$$;
+CREATE TRIGGER entry_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON entry
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER link_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON link
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER transfer_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON transfer
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER hold_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON hold
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER receipt_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON receipt
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER upstream_alias_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON upstream_alias
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER released_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON released
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER binding_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON binding
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER escrow_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON escrow
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER voucher_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON voucher
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER voucher_signature_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON voucher_signature
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER settled_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON settled
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER frozen_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON frozen
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+";

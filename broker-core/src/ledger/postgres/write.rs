@@ -1,0 +1,327 @@
+//! Writing down what was decided: one row and one statement for many commands.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::account::{Account, Bucket, UserId};
+use crate::clock::Timestamp;
+use crate::command::{Hold, ReleaseReason};
+use crate::digest::{Digest32, Fingerprint, RequestKey};
+use crate::ledger::entry::{Entry, EntryKind};
+use crate::money::Neuron;
+use crate::receipt::{Outcome, Receipt, ReceiptId};
+use crate::rules::Record;
+use crate::signer::{Address, Signature};
+use crate::tariff::UsageSource;
+
+use super::fault::{Trouble, corrupt};
+use super::session::Session;
+use super::statement::WRITE;
+use super::values::Count;
+
+/// The rows that some commands write, a list for each column.
+#[derive(Default)]
+pub(super) struct Page {
+    entries: Entries,
+    transfers: Transfers,
+    accounts: BTreeMap<UserId, Account>,
+    holds: Holds,
+    receipts: Receipts,
+    releases: Releases,
+    /// Holds that began here and have not ended here.
+    opened: Vec<RequestKey>,
+    /// Holds that began earlier and ended here.
+    closed: Vec<RequestKey>,
+}
+
+#[derive(Default)]
+struct Entries {
+    number: Vec<Count>,
+    kind: Vec<EntryKind>,
+    user: Vec<UserId>,
+    key: Vec<Option<RequestKey>>,
+    memo: Vec<Digest32>,
+    at: Vec<Timestamp>,
+}
+
+#[derive(Default)]
+struct Transfers {
+    entry: Vec<Count>,
+    n: Vec<i16>,
+    debit: Vec<Bucket>,
+    credit: Vec<Bucket>,
+    amount: Vec<Neuron>,
+}
+
+#[derive(Default)]
+struct Holds {
+    entry: Vec<Count>,
+    key: Vec<RequestKey>,
+    fingerprint: Vec<Fingerprint>,
+    receipt: Vec<ReceiptId>,
+    user: Vec<UserId>,
+    amount: Vec<Neuron>,
+    input_price: Vec<Neuron>,
+    output_price: Vec<Neuron>,
+    schedule: Vec<Option<Vec<u8>>>,
+    expires: Vec<Timestamp>,
+    opened_at: Vec<Timestamp>,
+}
+
+#[derive(Default)]
+struct Receipts {
+    entry: Vec<Count>,
+    id: Vec<ReceiptId>,
+    key: Vec<RequestKey>,
+    user: Vec<UserId>,
+    outcome: Vec<Outcome>,
+    status: Vec<i32>,
+    input: Vec<Count>,
+    cached_input: Vec<Count>,
+    cache_write: Vec<Count>,
+    cache_write_1h: Vec<Count>,
+    output: Vec<Count>,
+    source: Vec<UsageSource>,
+    fee: Vec<Neuron>,
+    request_hash: Vec<Digest32>,
+    response_hash: Vec<Digest32>,
+    bytes: Vec<Count>,
+    events: Vec<Count>,
+    signature: Vec<Signature>,
+    signing_address: Vec<Address>,
+    upstream_id: Vec<Option<Vec<u8>>>,
+    drained: Vec<bool>,
+    served_at: Vec<Timestamp>,
+    aliases: HashSet<(Digest32, UserId)>,
+    alias: Vec<Digest32>,
+    alias_user: Vec<UserId>,
+    alias_receipt: Vec<ReceiptId>,
+}
+
+#[derive(Default)]
+struct Releases {
+    entry: Vec<Count>,
+    key: Vec<RequestKey>,
+    why: Vec<ReleaseReason>,
+    at: Vec<Timestamp>,
+}
+
+impl Page {
+    /// Adds an entry and what it recorded.
+    pub(super) fn add(&mut self, entry: &Entry, record: &Record<'_>) {
+        self.entries.add(entry);
+        self.transfers.add(entry);
+        match record {
+            Record::Hold(hold) => {
+                self.holds.add(hold, entry);
+                self.opened.push(hold.key);
+            }
+            Record::Receipt(key, receipt) => {
+                self.receipts.add(key, receipt, entry);
+                self.close(key);
+            }
+            Record::Release(key, why) => {
+                self.releases.add(key, *why, entry);
+                self.close(key);
+            }
+            _ => {}
+        }
+    }
+
+    /// An account that changed, as it is in the end.
+    pub(super) fn set(&mut self, user: UserId, account: Account) {
+        self.accounts.insert(user, account);
+    }
+
+    fn close(&mut self, key: &RequestKey) {
+        match self.opened.iter().position(|opened| opened == key) {
+            Some(place) => {
+                self.opened.swap_remove(place);
+            }
+            None => self.closed.push(*key),
+        }
+    }
+
+    /// Writes everything in one statement.
+    pub(super) fn write(&self, session: &mut Session, instance: &[u8]) -> Result<(), Trouble> {
+        let (e, t, r, x) = (&self.entries, &self.transfers, &self.receipts, &self.releases);
+        let h = &self.holds;
+        let users: Vec<UserId> = self.accounts.keys().copied().collect();
+        let bucket =
+            |of: fn(&Account) -> Neuron| -> Vec<_> { self.accounts.values().map(of).collect() };
+        let (cover, held) = (bucket(|a| a.cover), bucket(|a| a.held));
+        let (earned, vouchered) = (bucket(|a| a.earned), bucket(|a| a.vouchered));
+        let unlimited: Vec<_> = self.accounts.values().map(|a| a.unlimited).collect();
+        let frozen: Vec<_> = self.accounts.values().map(|a| a.frozen).collect();
+        let written = session.query_one(
+            WRITE,
+            &[
+                &e.number,
+                &e.kind,
+                &e.user,
+                &e.key,
+                &e.memo,
+                &e.at, // 1 to 6
+                &t.entry,
+                &t.n,
+                &t.debit,
+                &t.credit,
+                &t.amount, // 7 to 11
+                &users,
+                &cover,
+                &held,
+                &earned,
+                &vouchered,
+                &unlimited,
+                &frozen, // 12 to 18
+                &h.entry,
+                &h.key,
+                &h.fingerprint,
+                &h.receipt,
+                &h.user,
+                &h.amount, // 19 to 24
+                &h.input_price,
+                &h.output_price,
+                &h.schedule,
+                &h.expires,
+                &h.opened_at, // to 29
+                &r.entry,
+                &r.id,
+                &r.key,
+                &r.user,
+                &r.outcome,
+                &r.status, // 30 to 35
+                &r.input,
+                &r.cached_input,
+                &r.cache_write,
+                &r.cache_write_1h,
+                &r.output, // to 40
+                &r.source,
+                &r.fee,
+                &r.request_hash,
+                &r.response_hash,
+                &r.bytes, // 41 to 45
+                &r.events,
+                &r.signature,
+                &r.signing_address,
+                &r.upstream_id,
+                &r.drained, // to 50
+                &r.served_at,
+                &r.alias,
+                &r.alias_user,
+                &r.alias_receipt, // 51 to 54
+                &x.entry,
+                &x.key,
+                &x.why,
+                &x.at, // 55 to 58
+                &self.opened,
+                &self.closed,
+                &instance, // 59 to 61
+            ],
+        )?;
+        let [accounts, closed, alive]: [i64; 3] =
+            [written.try_get(0)?, written.try_get(1)?, written.try_get(2)?];
+        let is = |count: i64, rows: usize| usize::try_from(count).is_ok_and(|count| count == rows);
+        if !is(accounts, users.len()) {
+            return Err(corrupt("an account that is locked is gone"));
+        }
+        // The last line of defence against ending a hold twice: its place among the open ones.
+        if !is(closed, self.closed.len()) {
+            return Err(corrupt("a hold that ends is not open"));
+        }
+        match self.opened.is_empty() || alive == 1 {
+            true => Ok(()),
+            false => Err(Trouble::Conflict(UNREGISTERED.to_owned())),
+        }
+    }
+}
+
+impl Entries {
+    fn add(&mut self, entry: &Entry) {
+        self.number.push(Count(entry.number));
+        self.kind.push(entry.kind);
+        self.user.push(entry.user);
+        self.key.push(entry.key);
+        self.memo.push(entry.memo);
+        self.at.push(entry.at);
+    }
+}
+
+impl Transfers {
+    fn add(&mut self, entry: &Entry) {
+        for (n, movement) in (1..).zip(&entry.movements) {
+            self.entry.push(Count(entry.number));
+            self.n.push(n);
+            self.debit.push(movement.debit);
+            self.credit.push(movement.credit);
+            self.amount.push(movement.amount);
+        }
+    }
+}
+
+impl Holds {
+    fn add(&mut self, hold: &Hold, entry: &Entry) {
+        self.entry.push(Count(entry.number));
+        self.key.push(hold.key);
+        self.fingerprint.push(hold.fingerprint);
+        self.receipt.push(hold.receipt);
+        self.user.push(hold.user);
+        self.amount.push(hold.amount);
+        self.input_price.push(hold.tariff.input_price);
+        self.output_price.push(hold.tariff.output_price);
+        self.schedule.push(hold.tariff.schedule_bytes());
+        self.expires.push(hold.expires);
+        self.opened_at.push(entry.at);
+    }
+}
+
+impl Receipts {
+    fn add(&mut self, key: &RequestKey, receipt: &Receipt, entry: &Entry) {
+        let usage = &receipt.usage;
+        self.entry.push(Count(entry.number));
+        self.id.push(receipt.id);
+        self.key.push(*key);
+        self.user.push(receipt.user);
+        self.outcome.push(receipt.outcome);
+        self.status.push(i32::from(receipt.status));
+        self.input.push(Count(usage.input));
+        self.cached_input.push(Count(usage.cached_input));
+        self.cache_write.push(Count(usage.cache_write));
+        self.cache_write_1h.push(Count(usage.cache_write_1h));
+        self.output.push(Count(usage.output));
+        self.source.push(usage.source);
+        self.fee.push(receipt.fee);
+        self.request_hash.push(receipt.request_hash);
+        self.response_hash.push(receipt.response_hash);
+        self.bytes.push(Count(receipt.bytes));
+        self.events.push(Count(receipt.events));
+        self.signature.push(receipt.signature);
+        self.signing_address.push(receipt.signing_address);
+        self.upstream_id.push(receipt.upstream_id.as_ref().map(|id| id.as_bytes().to_vec()));
+        self.drained.push(receipt.drained);
+        self.served_at.push(receipt.served_at);
+        let alias = receipt.upstream_id.as_deref().map(alias);
+        // The first of an account's receipts keeps it.
+        if let Some(alias) = alias.filter(|alias| self.aliases.insert((*alias, receipt.user))) {
+            self.alias.push(alias);
+            self.alias_user.push(receipt.user);
+            self.alias_receipt.push(receipt.id);
+        }
+    }
+}
+
+impl Releases {
+    fn add(&mut self, key: &RequestKey, why: ReleaseReason, entry: &Entry) {
+        self.entry.push(Count(entry.number));
+        self.key.push(*key);
+        self.why.push(why);
+        self.at.push(entry.at);
+    }
+}
+
+/// Under what an engine's id is looked up.
+pub(super) fn alias(upstream_id: &str) -> Digest32 {
+    Digest32::sha256(upstream_id.as_bytes())
+}
+
+/// A hold needs somebody who is seen to be alive, or nobody would ever free it.
+pub(super) const UNREGISTERED: &str = "this instance was taken for dead";

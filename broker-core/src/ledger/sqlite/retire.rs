@@ -1,0 +1,68 @@
+//! Receipts that are let go.
+
+use rusqlite::{Connection, params};
+
+use crate::command::Retire;
+use crate::ledger::LedgerError;
+use crate::ledger::entry::Entry;
+use crate::receipt::Receipt;
+use crate::requests::receipt_leaf;
+use crate::tariff::Tariff;
+
+use super::rows::{Columns, RECEIPT, TARIFF};
+use super::values::Count;
+
+/// Receipts that no voucher depends on, now or ever: of users without an escrow, and those that
+/// ended vouchers collect. With an open voucher these are what the one before it reaches to.
+const FINAL: &str = "b.user IS NULL OR r.entry <= CASE WHEN o.user IS NULL THEN b.sealed_to ELSE \
+     (SELECT coalesce(max(v.sealed_to), 0) FROM voucher v \
+      WHERE v.user = r.user AND v.entry < o.voucher) END";
+
+/// Puts the leaves of final receipts in their place.
+pub(super) fn write(db: &Connection, retire: &Retire, entry: &Entry) -> Result<(), LedgerError> {
+    let sql = "INSERT INTO retire VALUES (?1, ?2, ?3)";
+    let upto = Count(retire.upto);
+    db.prepare_cached(sql)?.execute(params![Count(entry.seq), upto, retire.archive])?;
+    let sql = format!(
+        "SELECT r.entry, {RECEIPT}, {TARIFF} FROM receipt r JOIN hold h ON h.key = r.key \
+         LEFT JOIN books b ON b.user = r.user LEFT JOIN open_voucher o ON o.user = r.user \
+         WHERE r.entry <= ?1 AND ({FINAL}) ORDER BY r.entry"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([upto], |row| {
+        let mut columns = Columns::of(row);
+        Ok((columns.take()?, columns.receipt()?, columns.tariff()?))
+    })?;
+    // Read to the end first: what is read is deleted.
+    let gone: Vec<(Count, Receipt, Tariff)> = rows.collect::<rusqlite::Result<_>>()?;
+    for (number, receipt, tariff) in &gone {
+        let sql = "INSERT INTO retired VALUES (?1, ?2)";
+        db.prepare_cached(sql)?.execute(params![number, receipt_leaf(receipt, tariff)])?;
+    }
+    for (number, receipt, _) in &gone {
+        let Some(alias) = &receipt.upstream_id else { continue };
+        let sql = "DELETE FROM upstream_alias WHERE alias = ?1 AND user = ?2 AND receipt = ?3";
+        db.prepare_cached(sql)?.execute(params![alias, receipt.user, receipt.id])?;
+        let sql = "DELETE FROM upstream_repeat WHERE alias = ?1 AND user = ?2 AND entry = ?3";
+        db.prepare_cached(sql)?.execute(params![alias, receipt.user, number])?;
+    }
+    for (number, ..) in &gone {
+        db.prepare_cached("DELETE FROM receipt WHERE entry = ?1")?.execute([number])?;
+    }
+    gone.iter().try_for_each(|(_, receipt, _)| Ok(lead(db, receipt)?))
+}
+
+/// The engine's id leads to the first receipt of its user that is left.
+fn lead(db: &Connection, gone: &Receipt) -> rusqlite::Result<()> {
+    let Some(alias) = &gone.upstream_id else { return Ok(()) };
+    let sql = "INSERT INTO upstream_alias SELECT p.alias, p.user, r.id FROM upstream_repeat p \
+               JOIN receipt r ON r.entry = p.entry WHERE p.alias = ?1 AND p.user = ?2 \
+               ORDER BY p.entry LIMIT 1 ON CONFLICT DO NOTHING";
+    let led = db.prepare_cached(sql)?.execute(params![alias, gone.user])?;
+    if led > 0 {
+        let sql = "DELETE FROM upstream_repeat WHERE alias = ?1 AND user = ?2 AND entry = \
+                   (SELECT min(p.entry) FROM upstream_repeat p WHERE p.alias = ?1 AND p.user = ?2)";
+        db.prepare_cached(sql)?.execute(params![alias, gone.user])?;
+    }
+    Ok(())
+}
