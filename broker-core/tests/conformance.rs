@@ -67,7 +67,7 @@ scenarios! {
 fn an_empty_ledger_is_sound(rig: &mut Rig) {
     assert_eq!(rig.account(user(1)), Account::default());
     assert_eq!(rig.run(&[]), []);
-    let report = rig.ledger.audit().unwrap();
+    let report = rig.audit();
     assert_eq!((report.entries, report.head, report.fault), (0, Digest32::default(), None));
 }
 
@@ -205,16 +205,16 @@ fn a_fee_follows_from_the_usage_and_is_the_hold_at_most(rig: &mut Rig) {
 
 fn every_command_that_is_carried_out_leaves_one_entry(rig: &mut Rig) {
     let covers = [Cover::UpTo(neuron(0)), Cover::Unlimited, Cover::Unlimited];
-    let mut heads = vec![rig.ledger.audit().unwrap().head];
+    let mut heads = vec![rig.audit().head];
     for (n, cover) in (1..).zip(covers) {
         rig.run(&[Command::Mirror { user: user(1), cover }]);
-        let report = rig.ledger.audit().unwrap();
+        let report = rig.audit();
         assert_eq!((report.entries, report.transfers, &report.fault), (n, 0, &None));
         assert!(!heads.contains(&report.head));
         heads.push(report.head);
     }
     assert_eq!(rig.one(capture(&hold(1, user(1), 0), 0)), Err(Refusal::UnknownHold));
-    assert_eq!(rig.ledger.audit().unwrap().entries, 3);
+    assert_eq!(rig.audit().entries, 3);
 }
 
 fn a_hold_ends_once(rig: &mut Rig) {
@@ -263,7 +263,7 @@ fn free_requests_move_nothing_and_are_recorded(rig: &mut Rig) {
     assert_eq!(rig.one(capture(&captured, 0)), Ok(Applied::Captured { fee: neuron(0) }));
     assert_eq!(rig.one(release(2, ReleaseReason::NotForwarded)), Ok(Applied::Released));
     assert_eq!(rig.account(user(1)), Account::default());
-    let report = rig.ledger.audit().unwrap();
+    let report = rig.audit();
     assert_eq!((report.entries, report.transfers, report.receipts, report.fault), (4, 0, 1, None));
 }
 

@@ -1,10 +1,13 @@
 //! One ledger after the other, for tests that each of them has to pass.
 
+use std::time::{Duration, Instant};
+
 use broker_core::{
-    Account, Applied, Command, Cover, Decision, Ledger, LedgerReader, MemoryLedger, UserId,
+    Account, Applied, AuditReport, Command, Cover, Decision, Ledger, LedgerReader, MemoryLedger,
+    UserId,
 };
 #[cfg(feature = "postgres")]
-use broker_core::{PostgresLedger, PostgresReader};
+use broker_core::{Caretaker, PostgresLedger, PostgresReader};
 #[cfg(feature = "sqlite")]
 use broker_core::{SqliteLedger, SqliteReader};
 
@@ -16,6 +19,9 @@ use crate::pg;
 pub(crate) struct Rig {
     pub(crate) ledger: Box<dyn Ledger>,
     pub(crate) reader: Box<dyn LedgerReader>,
+    /// Gives entries their places in PostgreSQL.
+    #[cfg(feature = "postgres")]
+    _caretaker: Option<Caretaker>,
     /// What both are in; goes after them.
     _place: Box<dyn std::any::Any>,
 }
@@ -23,7 +29,13 @@ pub(crate) struct Rig {
 impl Rig {
     pub(crate) fn memory() -> Self {
         let ledger = MemoryLedger::new();
-        Self { ledger: Box::new(ledger.clone()), reader: Box::new(ledger), _place: Box::new(()) }
+        Self {
+            ledger: Box::new(ledger.clone()),
+            reader: Box::new(ledger),
+            #[cfg(feature = "postgres")]
+            _caretaker: None,
+            _place: Box::new(()),
+        }
     }
 
     #[cfg(feature = "sqlite")]
@@ -32,7 +44,13 @@ impl Rig {
         let path = folder.path().join("ledger.db");
         let ledger = SqliteLedger::open(&path).unwrap();
         let reader = SqliteReader::open(&path).unwrap();
-        Self { ledger: Box::new(ledger), reader: Box::new(reader), _place: Box::new(folder) }
+        Self {
+            ledger: Box::new(ledger),
+            reader: Box::new(reader),
+            #[cfg(feature = "postgres")]
+            _caretaker: None,
+            _place: Box::new(folder),
+        }
     }
 
     /// `None` where there is no PostgreSQL.
@@ -41,8 +59,10 @@ impl Rig {
         let database = pg::server()?.database();
         let ledger = PostgresLedger::open(&database.url()).unwrap();
         let reader = PostgresReader::open(&database.url()).unwrap();
+        let caretaker = ledger.caretaker(Duration::from_millis(10)).unwrap();
         let (ledger, reader) = (Box::new(ledger), Box::new(reader));
-        Some(Self { ledger, reader, _place: Box::new(database) })
+        let (_caretaker, _place) = (Some(caretaker), Box::new(database));
+        Some(Self { ledger, reader, _caretaker, _place })
     }
 
     pub(crate) fn run(&mut self, batch: &[Command]) -> Vec<Decision> {
@@ -75,7 +95,20 @@ impl Rig {
         [account.cover.get(), account.held.get(), account.earned.get()]
     }
 
+    /// What an audit finds once every entry has its place.
+    pub(crate) fn audit(&self) -> AuditReport {
+        let began = Instant::now();
+        loop {
+            let report = self.ledger.audit().unwrap();
+            if report.unlinked == 0 {
+                return report;
+            }
+            assert!(began.elapsed() < Duration::from_secs(10), "no leader links: {report:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub(crate) fn assert_clean(&self) {
-        assert_eq!(self.ledger.audit().unwrap().fault, None);
+        assert_eq!(self.audit().fault, None);
     }
 }

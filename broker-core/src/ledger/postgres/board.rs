@@ -10,6 +10,7 @@ use crate::receipt::ReceiptId;
 use crate::rules::{Effects, KnownHold, Record, View};
 
 use super::fault::Trouble;
+use super::retire;
 use super::rows::{Columns, account_columns, hold_columns};
 use super::session::Session;
 
@@ -126,7 +127,7 @@ impl Board {
 
     /// Takes over what a command did.
     pub(super) fn follow(&mut self, effects: &Effects<'_>) {
-        if !matches!(effects.record, Record::Binding(_)) {
+        if !matches!(effects.record, Record::Binding(_) | Record::Retire(_)) {
             self.accounts.insert(effects.user, effects.account);
         }
         match effects.record {
@@ -166,6 +167,10 @@ fn users(
             // Nobody's account changes; this one is what two of them meet at.
             (Command::Bind(binding), _) => {
                 users.insert(UserId::new(binding.provider.0));
+            }
+            (Command::Retire(retire), _) => {
+                users.insert(UserId::NOBODY);
+                users.extend(retire::users(session, retire)?);
             }
             (_, (_, Some(user))) => {
                 users.insert(user);

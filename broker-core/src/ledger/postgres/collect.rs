@@ -12,6 +12,7 @@ use crate::rules::{Record, View};
 use crate::voucher::{Domain, SignedVoucher};
 
 use super::fault::{Trouble, corrupt};
+use super::retire;
 use super::rows::{Columns, hold_columns, receipt_columns, voucher_columns};
 use super::session::{Session, Values};
 use super::values::Count;
@@ -103,7 +104,7 @@ pub(super) fn collect(
     let (start, most) = (Count(books.sealed_to), Count(VOUCHER_RECEIPTS_MAX));
     let mut collected = Collected::new(*user, books.carry);
     let mut sealed_to = books.sealed_to;
-    session.each(BEHIND, &[user, &start, &end, &most], |row| {
+    session.each::<Trouble>(BEHIND, &[user, &start, &end, &most], |row| {
         let mut columns = Columns::of(row);
         let entry = columns.count()?;
         let receipt = columns.receipt()?;
@@ -150,6 +151,7 @@ pub(super) fn write(
             let sql = "INSERT INTO frozen VALUES ($1, $2, $3)";
             session.execute(sql, &[&number, user, &Count(*nonce)])?;
         }
+        Record::Retire(retire) => retire::write(session, retire, entry)?,
         _ => {}
     }
     Ok(())

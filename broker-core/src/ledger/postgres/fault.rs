@@ -28,6 +28,7 @@ impl From<Error> for Trouble {
             Some(code) if CORRUPT.contains(&code.code()) => {
                 Self::Failed(LedgerError::Corrupt(what))
             }
+            Some(code) if *code == SqlState::DISK_FULL => Self::Failed(LedgerError::Full(what)),
             Some(_) => Self::Failed(LedgerError::Storage(what)),
             None if is_unreadable(&error) => Self::Failed(LedgerError::Corrupt(what)),
             None => Self::Lost(what),

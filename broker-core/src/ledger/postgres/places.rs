@@ -46,7 +46,7 @@ pub(super) fn link(session: &mut Session) -> Result<bool, Trouble> {
 }
 
 /// The last place and its link.
-fn head(session: &mut Session) -> Result<(u64, Digest32), Trouble> {
+pub(super) fn head(session: &mut Session) -> Result<(u64, Digest32), Trouble> {
     match session.query_opt(HEAD, &[])? {
         None => Ok((0, Digest32::default())),
         Some(row) => {

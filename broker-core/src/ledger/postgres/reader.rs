@@ -5,7 +5,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Binding, Hold, HoldState, OpenVoucher};
-use crate::digest::RequestKey;
+use crate::digest::{Digest32, RequestKey};
+use crate::ledger::journal::{Stop, Visitor};
 use crate::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 use crate::ledger::{AuditReport, LedgerError, LedgerReader, Totals};
 use crate::receipt::{Receipt, ReceiptId};
@@ -18,7 +19,7 @@ use super::session::{Purpose, Session};
 use super::statements::SNAPSHOT;
 use super::values::Count;
 use super::write::alias;
-use super::{collect, schema, statements};
+use super::{collect, journal, places, schema, statements};
 
 /// Reads a ledger through a few connections of its own, which cannot write. What a writer of any
 /// instance was answered is seen at once.
@@ -196,6 +197,18 @@ impl LedgerReader for PostgresReader {
         })
     }
 
+    fn head(&self) -> Result<(u64, Digest32), LedgerError> {
+        self.with(places::head)
+    }
+
+    fn link(&self, place: u64) -> Result<Option<Digest32>, LedgerError> {
+        self.with(|session| {
+            let sql = "SELECT digest FROM link WHERE seq = $1";
+            let found = session.query_opt(sql, &[&Count(place)])?;
+            found.map(|row| Columns::of(&row).take()).transpose()
+        })
+    }
+
     fn totals(&self) -> Result<Totals, LedgerError> {
         self.with(|session| {
             let sums = session.query_one(TOTALS, &[])?;
@@ -213,7 +226,12 @@ impl LedgerReader for PostgresReader {
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         let mut session = Session::open(&self.address, Purpose::Audit)?;
-        Ok(audit(&mut session)?)
+        audit(&mut session)
+    }
+
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        let mut session = Session::open(&self.address, Purpose::Audit)?;
+        session.transact(SNAPSHOT, |session| journal::lines(session, behind, visitor))
     }
 }
 

@@ -313,7 +313,7 @@ fn known(sent: &Option<Sent>) -> &'static str {
 /// Longer after each conflict, and never the same for two writers.
 fn jitter(conflicts: u32) -> Duration {
     let chance = Uuid::new_v4().as_bytes().first().copied().unwrap_or_default();
-    Duration::from_millis(u64::from(chance)).saturating_mul(conflicts) / JITTER_DIVISOR
+    Duration::from_micros(u64::from(chance)).saturating_mul(conflicts).saturating_mul(JITTER)
 }
 
 /// In the order of their numbers: of the effects, then.
@@ -324,4 +324,4 @@ const CONFLICTS_MAX: u32 = 5;
 const OUTAGE_MAX: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
-const JITTER_DIVISOR: u32 = 8;
+const JITTER: u32 = 125;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::types::ToSql;
 use postgres::{Client, Row, Statement};
 
@@ -108,17 +109,17 @@ impl Session {
         Ok(self.client()?.execute(&statement, values)?)
     }
 
-    /// Goes through rows without holding all of them in memory, a page at a time. Within a
-    /// transaction of its own.
-    pub(super) fn each(
+    /// Goes through rows as they come, without holding all of them in memory.
+    pub(super) fn each<E: From<Trouble>>(
         &mut self,
         sql: &'static str,
         values: Values<'_>,
-        mut take: impl FnMut(&Row) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
+        mut take: impl FnMut(&Row) -> Result<(), E>,
+    ) -> Result<(), E> {
         let statement = self.prepared(sql)?;
-        let mut rows = self.client()?.query_raw(&statement, values.iter().copied())?;
-        while let Some(row) = postgres::fallible_iterator::FallibleIterator::next(&mut rows)? {
+        let rows = self.client()?.query_raw(&statement, values.iter().copied());
+        let mut rows = rows.map_err(Trouble::from)?;
+        while let Some(row) = rows.next().map_err(Trouble::from)? {
             take(&row)?;
         }
         Ok(())
@@ -139,11 +140,11 @@ impl Session {
     }
 
     /// Does `work` in one transaction. On any error all of it is undone.
-    pub(super) fn transact<T>(
+    pub(super) fn transact<T, E: From<Trouble>>(
         &mut self,
         begin: &str,
-        work: impl FnOnce(&mut Self) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         self.batch(begin)?;
         match work(self) {
             Ok(done) => {

@@ -35,7 +35,14 @@ WITH entries AS (
     $47::bytea[], $48::bytea[], $49::bytea[], $50::boolean[], $51::bigint[])
 ), aliases AS (
   INSERT INTO upstream_alias (alias, user_id, receipt)
-  SELECT * FROM unnest($52::bytea[], $53::bytea[], $54::bytea[]) ON CONFLICT DO NOTHING
+  SELECT * FROM unnest($52::bytea[], $53::bytea[], $54::bytea[])
+  ON CONFLICT DO NOTHING RETURNING receipt
+), repeats AS (
+  INSERT INTO upstream_repeat (alias, user_id, entry)
+  SELECT n.alias, n.user_id, n.entry
+  FROM unnest($52::bytea[], $53::bytea[], $54::bytea[], $62::bigint[])
+    AS n (alias, user_id, receipt, entry)
+  WHERE NOT EXISTS (SELECT 1 FROM aliases a WHERE a.receipt = n.receipt)
 ), releases AS (
   INSERT INTO released (entry, key, why, at)
   SELECT * FROM unnest($55::bigint[], $56::bytea[], $57::smallint[], $58::bigint[])

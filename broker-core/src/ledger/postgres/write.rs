@@ -1,6 +1,6 @@
 //! Writing down what was decided: one row and one statement for many commands.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use crate::account::{Account, Bucket, UserId};
 use crate::clock::Timestamp;
@@ -91,10 +91,10 @@ struct Receipts {
     upstream_id: Vec<Option<Vec<u8>>>,
     drained: Vec<bool>,
     served_at: Vec<Timestamp>,
-    aliases: HashSet<(Digest32, UserId)>,
     alias: Vec<Digest32>,
     alias_user: Vec<UserId>,
     alias_receipt: Vec<ReceiptId>,
+    alias_entry: Vec<Count>,
 }
 
 #[derive(Default)]
@@ -215,7 +215,8 @@ impl Page {
                 &x.at, // 55 to 58
                 &self.opened,
                 &self.closed,
-                &instance, // 59 to 61
+                &instance,
+                &r.alias_entry, // 59 to 62
             ],
         )?;
         let [accounts, closed, alive]: [i64; 3] =
@@ -299,12 +300,12 @@ impl Receipts {
         self.upstream_id.push(receipt.upstream_id.as_ref().map(|id| id.as_bytes().to_vec()));
         self.drained.push(receipt.drained);
         self.served_at.push(receipt.served_at);
-        let alias = receipt.upstream_id.as_deref().map(alias);
         // The first of an account's receipts keeps it.
-        if let Some(alias) = alias.filter(|alias| self.aliases.insert((*alias, receipt.user))) {
-            self.alias.push(alias);
+        if let Some(id) = &receipt.upstream_id {
+            self.alias.push(alias(id));
             self.alias_user.push(receipt.user);
             self.alias_receipt.push(receipt.id);
+            self.alias_entry.push(Count(entry.number));
         }
     }
 }

@@ -6,10 +6,12 @@
 /// Every command that was carried out has one row in `entry`, and what it recorded in another
 /// table bears its number. `account`, `open_hold`, `books` and `open_voucher` are derived;
 /// `unlinked` has the entries that the leader has given no place in the chain yet, and `link` the
-/// chain. What is recorded never changes.
+/// chain. What is recorded never changes; a receipt is deleted only where `retired` has its leaf in
+/// its place.
 ///
 /// An account is `known` once something changed in it: others were only there to be locked. An
-/// alias is a hash, since what an engine calls its answer may be longer than an index takes.
+/// alias is a hash, since what an engine calls its answer may be longer than an index takes;
+/// `upstream_repeat` has the receipts whose id an earlier one of their user carries.
 pub(super) const FIRST: &str = "
 SET LOCAL search_path = broker_ledger, pg_temp;
 
@@ -117,8 +119,15 @@ CREATE INDEX fee_of_user ON receipt (user_id, entry) WHERE fee > 0;
 CREATE TABLE upstream_alias (
   alias   BYTEA NOT NULL CHECK (length(alias) = 32),
   user_id BYTEA NOT NULL CHECK (length(user_id) = 20),
-  receipt BYTEA NOT NULL REFERENCES receipt (id),
+  receipt BYTEA NOT NULL CHECK (length(receipt) = 16),
   PRIMARY KEY (alias, user_id)
+);
+
+CREATE TABLE upstream_repeat (
+  alias   BYTEA NOT NULL CHECK (length(alias) = 32),
+  user_id BYTEA NOT NULL CHECK (length(user_id) = 20),
+  entry   BIGINT NOT NULL,
+  PRIMARY KEY (alias, user_id, entry)
 );
 
 CREATE TABLE released (
@@ -188,6 +197,17 @@ CREATE TABLE frozen (
   nonce   BIGINT NOT NULL
 );
 
+CREATE TABLE retire (
+  entry   BIGINT PRIMARY KEY REFERENCES entry (number),
+  upto    BIGINT NOT NULL,
+  archive BYTEA NOT NULL CHECK (length(archive) = 32)
+);
+
+CREATE TABLE retired (
+  entry BIGINT PRIMARY KEY REFERENCES entry (number),
+  leaf  BYTEA NOT NULL CHECK (length(leaf) = 32)
+);
+
 CREATE TABLE books (
   user_id   BYTEA PRIMARY KEY CHECK (length(user_id) = 20),
   nonce     BIGINT NOT NULL,
@@ -204,6 +224,23 @@ CREATE TABLE open_voucher (
 CREATE FUNCTION is_final() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'append-only'; END
 $$;
+CREATE FUNCTION receipt_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM broker_ledger.retired x WHERE x.entry = OLD.entry) THEN
+    RETURN OLD;
+  END IF;
+  RAISE EXCEPTION 'append-only';
+END
+$$;
+CREATE FUNCTION alias_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM broker_ledger.receipt r
+             JOIN broker_ledger.retired x ON x.entry = r.entry WHERE r.id = OLD.receipt) THEN
+    RETURN OLD;
+  END IF;
+  RAISE EXCEPTION 'append-only';
+END
+$$;
 CREATE TRIGGER entry_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON entry
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
 CREATE TRIGGER link_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON link
@@ -212,10 +249,14 @@ CREATE TRIGGER transfer_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON transfer
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
 CREATE TRIGGER hold_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON hold
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
-CREATE TRIGGER receipt_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON receipt
+CREATE TRIGGER receipt_is_final BEFORE UPDATE OR TRUNCATE ON receipt
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
-CREATE TRIGGER upstream_alias_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON upstream_alias
+CREATE TRIGGER receipt_goes_last BEFORE DELETE ON receipt
+  FOR EACH ROW EXECUTE FUNCTION receipt_is_final();
+CREATE TRIGGER upstream_alias_is_final BEFORE UPDATE OR TRUNCATE ON upstream_alias
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER upstream_alias_goes_last BEFORE DELETE ON upstream_alias
+  FOR EACH ROW EXECUTE FUNCTION alias_is_final();
 CREATE TRIGGER released_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON released
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
 CREATE TRIGGER binding_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON binding
@@ -227,6 +268,10 @@ CREATE TRIGGER voucher_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON voucher
 CREATE TRIGGER voucher_signature_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON voucher_signature
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
 CREATE TRIGGER settled_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON settled
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER retire_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON retire
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER retired_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON retired
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
 CREATE TRIGGER frozen_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON frozen
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
