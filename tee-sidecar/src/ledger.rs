@@ -72,8 +72,8 @@ fn open_file(path: &Path, clock: &dyn Clock) -> Result<Opened, LedgerError> {
 /// Others may be at work in it: what a process left open that died is freed by whoever leads.
 fn open_database(url: &str) -> Result<Opened, LedgerError> {
     let ledger = PostgresLedger::open(url)?;
-    let (reader, caretaker) = (ledger.reader()?, ledger.caretaker(SIGN_OF_LIFE)?);
-    let lead = Lead::among_others(move || caretaker.is_leader());
+    let reader = ledger.reader()?;
+    let lead = Lead::among_others(ledger.caretaker(SIGN_OF_LIFE)?);
     Ok(Opened { ledger: Box::new(ledger), reader, lead })
 }
 

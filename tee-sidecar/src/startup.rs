@@ -22,7 +22,7 @@ use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys;
-use crate::ledger::{self, Live, Opened, Sweeper};
+use crate::ledger::{self, Lead, Live, Opened, Sweeper};
 use crate::network::Network;
 use crate::network::service::Route;
 use crate::upstream::{Catalog, Target, Vllm};
@@ -52,6 +52,7 @@ pub struct Application {
     admission: Arc<Admission>,
     ledger: LedgerHandle,
     sweeper: Sweeper,
+    lead: Lead,
     /// What a host is told when the ledger fails.
     mending: String,
     catalog: Arc<Catalog>,
@@ -105,9 +106,10 @@ impl Application {
         }
         let network = {
             let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
-            network::start(&settings, chain, store, lead, (signer.clone(), clock.clone())).await?
+            network::start(&settings, chain, store, lead.clone(), (signer.clone(), clock.clone()))
+                .await?
         };
-        let parts = Parts { signer, catalog, reports, ledger, clock, network };
+        let parts = Parts { signer, catalog, reports, ledger, lead, clock, network };
         let settings = Arc::new(settings);
         let application = Self::bind(&settings, parts, reader)?;
         if let Some(network) = &application.network {
@@ -192,6 +194,7 @@ impl Application {
             admission,
             ledger,
             sweeper,
+            lead: parts.lead,
             mending,
             catalog,
             engine,
@@ -248,11 +251,12 @@ impl Application {
         }
         public_handle.stop(true).await;
         admin_handle.stop(true).await;
-        let (ledger, network) = (self.ledger, self.network);
+        let (ledger, network, lead) = (self.ledger, self.network, self.lead);
         let stopped = rt::task::spawn_blocking(move || {
             if let Some(network) = network {
                 network.settler.stop();
             }
+            lead.give_up();
             ledger.stop();
         });
         let stopped = stopped.await;
@@ -269,6 +273,7 @@ struct Parts {
     catalog: Arc<Catalog>,
     reports: ReportService,
     ledger: LedgerHandle,
+    lead: Lead,
     clock: Arc<dyn Clock>,
     network: Option<Arc<Network>>,
 }

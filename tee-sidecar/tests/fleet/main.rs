@@ -14,6 +14,9 @@
 #[path = "../../../broker-core/tests/shared/pg.rs"]
 mod pg;
 
+#[path = "../network/support.rs"]
+mod network;
+
 mod leader;
 mod states;
 mod storm;

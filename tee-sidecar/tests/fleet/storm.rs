@@ -112,7 +112,7 @@ impl Fleet<'_> {
                 self.database.sql(&format!(
                     "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM \
                      pg_stat_activity WHERE datname = current_database() AND \
-                     pid <> pg_backend_pid() ORDER BY random() LIMIT {count}) AS some"
+                     pid <> pg_backend_pid() ORDER BY random() LIMIT {count}) AS victims"
                 ));
             }
             _ => {
@@ -156,7 +156,8 @@ impl Fleet<'_> {
 #[test]
 fn a_fleet_under_fire_loses_doubles_and_overspends_nothing() {
     let Some(server) = pg::server() else { return };
-    let rounds: u64 = std::env::var_os("KILLS").map_or(20, |n| n.to_str().unwrap().parse().unwrap());
+    let rounds: u64 =
+        std::env::var_os("KILLS").map_or(20, |n| n.to_str().unwrap().parse().unwrap());
     let database = server.database();
     let folder = tempfile::tempdir().unwrap();
     let engine = engine();
