@@ -132,12 +132,13 @@ impl Broker {
 
     /// Sets aside what a request to a language model can cost at most, before it is forwarded.
     ///
-    /// `nonce` is the client's own name for the request: with the user it makes the key that is used
-    /// for money once, for ever. `body` are the request's bytes, a JSON object; their SHA-256 tells
-    /// a retry from another request and goes into the receipt. The ceiling is a token for each of
-    /// its bytes and for the template, and `max_tokens` (or `max_completion_tokens`, the larger)
-    /// times `n` (or `best_of`), at this broker's prices. Images and audio become more tokens than
-    /// bytes: say the amount with [`Self::reserve_amount`]. A fee above the hold is capped by it.
+    /// `nonce` is the client's own name for the request: with the user it makes the key that is
+    /// used for money once, for ever. `body` are the request's bytes, a JSON object; their SHA-256
+    /// tells a retry from another request and goes into the receipt. The ceiling is a prompt token
+    /// for each of its bytes, those of the template, and `max_tokens` (or `max_completion_tokens`,
+    /// the larger) times `n` (or `best_of`), at this broker's prices. Images and audio become more
+    /// tokens than bytes: say the amount with [`Self::reserve_amount`]. A fee above the hold is cut
+    /// to the hold.
     ///
     /// # Errors
     /// [`Error::Body`] for a body that cannot be read. [`Error::Refused`] with
@@ -160,7 +161,7 @@ impl Broker {
     /// Sets `amount` neuron aside for a request of any kind; else as [`Self::reserve`].
     ///
     /// # Errors
-    /// As [`Self::reserve`], without [`Error::Body`]: the bytes of the body are hashed and not read.
+    /// As [`Self::reserve`], without [`Error::Body`]: the body's bytes are hashed and not read.
     pub async fn reserve_amount(
         &self,
         user: UserId,
@@ -265,8 +266,8 @@ impl Broker {
     }
 
     /// Finishes what is queued, refuses what comes later with [`LedgerError::Stopped`], and waits
-    /// for the writer's thread to end. Reading goes on. Holds whose [`Reserved`] is still alive stay
-    /// open until the next start. Blocks for as long as the last commits take.
+    /// for the writer's thread to end. Reading goes on. Holds whose [`Reserved`] is still alive
+    /// stay open until the next start. Blocks for as long as the last commits take.
     pub fn stop(&self) {
         self.shared.handle.stop();
     }

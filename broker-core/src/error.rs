@@ -21,8 +21,8 @@ pub enum Error {
     #[error("{0}; for a body of another form say the amount yourself, with reserve_amount")]
     Body(String),
     /// The ledger could not be opened, read or written. [`LedgerError::Busy`] passes: try again
-    /// later. After [`LedgerError::Storage`] from a call that writes, whether it was written is
-    /// unknown until the ledger is opened again.
+    /// later. After any other from a call that writes, whether it was written is unknown until the
+    /// ledger is opened again, except [`LedgerError::Stopped`]: it was not.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The ledger failed in an earlier call. Nothing is read or written any more, since what a

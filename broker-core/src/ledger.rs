@@ -12,6 +12,8 @@ use crate::receipt::{Receipt, ReceiptId};
 use self::journal::{Stop, Visitor};
 use self::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 
+#[cfg(feature = "archive")]
+pub mod archive;
 pub mod entry;
 pub mod journal;
 pub mod memory;
@@ -107,6 +109,12 @@ pub trait LedgerReader: Send + Sync {
 
     /// Sums over the whole ledger, as of one moment.
     fn totals(&self) -> Result<Totals, LedgerError>;
+
+    /// Of the final receipts (see [`Retire`]) that entries up to the place `upto` recorded, the
+    /// place of the last of the first `limit`; `None` where there are none.
+    ///
+    /// [`Retire`]: crate::command::Retire
+    fn retirable(&self, upto: u64, limit: u64) -> Result<Option<u64>, LedgerError>;
 
     /// Re-adds everything and compares, as of one moment. A wrong row is no error: the report
     /// names it.

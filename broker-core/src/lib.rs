@@ -1,17 +1,48 @@
 //! Pricing, request hashing, receipts and a durable fee ledger for metered inference.
 //!
-//! The crate is a pure state machine (the rules of the ledger) with thin shells around it (SQLite,
-//! a writer thread). It links no TEE, no HTTP server and no chain. Amounts are [`Neuron`]:
-//! integers, never floats.
+//! Money for a request is set aside before the work and charged after it, each durably and once;
+//! every charge has a signed receipt; the ledger can prove itself ([`Broker::audit`]). Amounts are
+//! [`Neuron`] (10^-18 0G): integers, never floats.
 //!
 //! ```
-//! use broker_core::{LocalSigner, Signer, recover_text_signer};
+//! use broker_core::{Broker, Cover, LocalSigner, MemoryLedger, Neuron, Tariff, Usage, UserId};
 //!
-//! let signer = LocalSigner::from_secret(&[7; 32])?;
-//! let signature = signer.sign_text("request-hash:response-hash")?;
-//! assert_eq!(recover_text_signer("request-hash:response-hash", &signature)?, signer.address());
-//! # Ok::<(), broker_core::SignError>(())
+//! #[tokio::main]
+//! async fn main() -> Result<(), broker_core::Error> {
+//!     let broker = Broker::builder()
+//!         .ledger(MemoryLedger::new()) // or SqliteLedger::open("fees.db".as_ref())?
+//!         .tariff(Tariff::per_token(Neuron::new(400), Neuron::new(1_600)))
+//!         .signer(LocalSigner::from_secret(&[7; 32])?) // a key that everybody knows: yours here
+//!         .start()?; // the one writer thread
+//!
+//!     let user = UserId::named("alice");
+//!     broker.mirror(user, Cover::UpTo(Neuron::new(1_000_000))).await?; // what she has paid
+//!
+//!     let body = br#"{"messages":[{"role":"user","content":"hi"}],"max_tokens":64}"#;
+//!     let hold = broker.reserve(user, "client-nonce-1", body).await?; // durable
+//!     let (answer, usage) = (b"Hello, Alice.", Usage::new(9, 5)); // your model's work
+//!     let charge = hold.capture(usage, answer).await?; // durable, before she has the last byte
+//!
+//!     assert_eq!(charge.fee, Neuron::new(9 * 400 + 5 * 1_600));
+//!     assert_eq!(broker.audit().await?.fault, None);
+//!     Ok(())
+//! }
 //! ```
+//!
+//! # What is here
+//!
+//! The crate is a pure state machine (the rules of the ledger) with thin shells around it. It links
+//! no TEE and no HTTP server, and no chain's client without the feature `evm`; it has no thread, no
+//! clock and no timer that nobody asked for.
+//!
+//! * [`Broker`] is the paved path, with [`Reserved`], [`Charge`] and [`Error`].
+//! * [`rules`] decides, [`Ledger`] keeps, [`writer`] commits: for who wants the parts.
+//! * [`Receipt`], [`Tariff`] and [`recover_text_signer`] are enough to check a receipt without any
+//!   ledger.
+//! * [`settlement`] collects fees on anything that is a [`Chain`].
+//!
+//! Features: `sqlite` (on), `postgres`, `evm` (the 0G contracts through a node), `testing` (those
+//! contracts in memory).
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
 pub mod account;

@@ -93,6 +93,17 @@ impl LedgerHandle {
         }
     }
 
+    /// As [`Self::apply`], for a thread that may block; it must not run tasks of a runtime.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_blocking(&self, command: Command) -> Result<Decision, LedgerError> {
+        let (answer, answered) = oneshot::channel();
+        let place = self.place(&command)?;
+        self.send(Job { command, answer: Some(answer), _place: place })?;
+        answered.blocking_recv().unwrap_or(Err(LedgerError::Stopped))
+    }
+
     /// Frees a hold without waiting for it, from a place that cannot wait, such as `Drop`. Never
     /// blocks and is never refused for want of room; a failure is logged.
     pub fn release_soon(&self, key: RequestKey, why: ReleaseReason) {

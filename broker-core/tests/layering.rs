@@ -32,6 +32,27 @@ const PURE: [&str; 8] =
 const SHELLS: [&str; 7] =
     ["crate::ledger", "crate::writer", "rusqlite", "tokio", "std::fs", "std::thread", "SystemTime"];
 
+/// The embedding API: it uses everything below it, through its promises only.
+const TOP: [&str; 2] = ["broker", "error"];
+
+/// What the embedding API leaves to those below it: which ledger and which chain it works on is its
+/// user's choice, and it does nothing that nobody asked for.
+const NOT_AT_THE_TOP: [&str; 9] = [
+    "rusqlite",
+    "postgres",
+    "ledger::sqlite",
+    "ledger::memory",
+    "chain::evm",
+    "std::fs",
+    "std::net",
+    "SystemTime",
+    "tokio::time",
+];
+
+/// Where threads may begin: the writer's, the opening of a ledger away from a runtime's tasks, and
+/// the readings of a settlement that does not go through a broker.
+const STARTS_THREADS: [&str; 3] = ["broker/blocking.rs", "settlement.rs", "writer.rs"];
+
 #[test]
 fn the_crate_links_no_tee_no_http_server_and_reads_no_environment() {
     let sources = sources(&source_folder());
@@ -160,6 +181,62 @@ fn the_rules_know_no_database_no_thread_and_no_clock() {
             }
         }
     }
+}
+
+#[test]
+fn nothing_below_the_embedding_api_knows_it() {
+    let root = source_folder();
+    let at_the_top = |path: &Path| {
+        let first = path.strip_prefix(&root).unwrap().components().next().unwrap();
+        let first = Path::new(first.as_os_str()).with_extension("");
+        TOP.iter().any(|name| Path::new(name) == first)
+    };
+    let (top, below): (Vec<_>, Vec<_>) =
+        sources(&root).into_iter().partition(|path| at_the_top(path));
+    assert!(top.len() > 5, "the embedding API was not found");
+    let mentions = |files: &[PathBuf], names: &[String]| {
+        files.iter().find_map(|path| {
+            let lines = code_lines(path);
+            let (number, line) =
+                lines.iter().find(|(_, line)| names.iter().any(|name| line.contains(name)))?;
+            Some(format!("{}:{number}: {}", path.display(), line.trim()))
+        })
+    };
+    // `lib.rs` names its modules, and what is on the paved path.
+    let below: Vec<_> = below.into_iter().filter(|path| !path.ends_with("src/lib.rs")).collect();
+    let upwards = TOP.map(|name| format!("crate::{name}"));
+    if let Some(place) = mentions(&below, &upwards) {
+        panic!(
+            "{place}\nThe broker is the top of this crate: whatever it is made of can be used \
+             without it. Move what both need down, and hand it in."
+        );
+    }
+    let downwards = NOT_AT_THE_TOP.map(str::to_owned);
+    if let Some(place) = mentions(&top, &downwards) {
+        panic!(
+            "{place}\nThe broker works on any ledger and any chain: go through `Ledger`, `Chain` \
+             and `Clock`."
+        );
+    }
+}
+
+#[test]
+fn threads_begin_in_three_places_only() {
+    let root = source_folder();
+    let begins = |line: &str| {
+        ["thread::spawn", "thread::scope", "thread::Builder"].iter().any(|way| line.contains(way))
+    };
+    let mut found = BTreeSet::new();
+    for path in sources(&root) {
+        if code_lines(&path).iter().any(|(_, line)| begins(line)) {
+            found.insert(path.strip_prefix(&root).unwrap().display().to_string());
+        }
+    }
+    assert_eq!(
+        found,
+        STARTS_THREADS.map(str::to_owned).into(),
+        "whoever embeds broker-core through the broker gets one thread, the writer's"
+    );
 }
 
 fn lock_file(name: &str) -> String {

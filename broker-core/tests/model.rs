@@ -1,9 +1,12 @@
-//! Random commands, made to collide: the SQLite ledger decides and ends up as the model does.
+//! Random commands, made to collide: every ledger decides and ends up as the model does.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "shared/books.rs"]
 mod books;
+#[cfg(feature = "postgres")]
+#[path = "model/postgres.rs"]
+mod postgres;
 
 use books::{NOW, hold, key, neuron, receipt, receipt_id, user};
 use broker_core::{
@@ -39,8 +42,8 @@ proptest! {
 }
 
 fn compare(
-    sqlite: &SqliteLedger,
-    reader: &SqliteReader,
+    sqlite: &dyn Ledger,
+    reader: &dyn LedgerReader,
     model: &MemoryLedger,
 ) -> Result<(), TestCaseError> {
     for n in 0..USERS {
@@ -64,7 +67,7 @@ fn compare(
 
 /// Sums that leave the range of money are an error, and no total.
 fn compare_totals(
-    reader: &SqliteReader,
+    reader: &dyn LedgerReader,
     model: &MemoryLedger,
     report: &AuditReport,
 ) -> Result<(), TestCaseError> {

@@ -22,6 +22,15 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Does `work` where it may block, and does not wait for it; in place where there is no runtime.
+pub(super) fn aside(work: impl FnOnce() + Send + 'static) {
+    match Handle::try_current() {
+        // Whoever waits for what it does has a way of hearing of it.
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}
+
 /// Drives `work` in a task of its own, which goes on if its caller leaves; without a runtime the
 /// caller drives it.
 pub(super) async fn to_the_end<T: Send + 'static>(

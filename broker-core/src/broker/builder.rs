@@ -118,8 +118,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// Seconds after which a hold that nobody ended may be swept; a day unless given. Must be longer
-    /// than any exchange lasts where several processes share a ledger.
+    /// Seconds after which a hold that nobody ended may be swept; a day unless given. Must be
+    /// longer than any exchange lasts where several processes share a ledger.
     #[must_use]
     pub fn hold_secs(mut self, secs: u64) -> Self {
         self.hold_secs = secs;

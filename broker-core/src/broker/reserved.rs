@@ -110,8 +110,8 @@ impl Reserved {
         self.hold.expires
     }
 
-    /// Signs and charges for a whole answer, in one transaction; the rest of the hold is free again.
-    /// Call it before the client gets the end of the answer.
+    /// Signs and charges for a whole answer, in one transaction; the rest of the hold is free
+    /// again. Call it before the client gets the end of the answer.
     ///
     /// # Errors
     /// As [`Self::capture_hashed`].
@@ -125,8 +125,8 @@ impl Reserved {
     /// # Errors
     /// [`Error::Sign`]: nothing is charged and the hold is freed. [`Error::Refused`]: the hold had
     /// ended before, swept by another process. [`Error::Ledger`] and [`Error::Failed`]: whether it
-    /// is charged, the ledger tells when it is opened again. Once polled the charge is made, even if
-    /// the future is dropped.
+    /// is charged, the ledger tells when it is opened again. Once polled the charge is made, even
+    /// if the future is dropped.
     pub async fn capture_hashed(
         mut self,
         usage: Usage,

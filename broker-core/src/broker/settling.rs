@@ -4,26 +4,29 @@ use std::sync::Arc;
 
 use crate::account::UserId;
 use crate::chain::{AccountView, Chain};
+use crate::command::Command;
 use crate::error::Error;
+use crate::ledger::LedgerReader;
 use crate::settlement::{
-    LedgerStore, Mirrored, PassReport, Policy, Preview, SettleError, Settler, mirror, preview,
+    Mirrored, PassReport, Policy, Preview, Question, SettleError, Settler, Store, StoreFuture,
+    mirror, preview,
 };
+use crate::writer::LedgerHandle;
 
 use super::Broker;
-use super::blocking::blocking;
+use super::blocking::{aside, to_the_end};
 
 impl Broker {
-    /// Takes over what the chain says of a user's escrow: its cover in neuron, and at the first time
-    /// where the nonces of its vouchers begin. Call it before the user's first request, and as often
-    /// as a change of the escrow has to be seen. What a user was charged before the first time is
-    /// taken to be paid in another way and leaves the books.
+    /// Takes over what the chain says of a user's escrow: its cover in neuron, and at the first
+    /// time where the nonces of its vouchers begin. Call it before the user's first request, and as
+    /// often as a change of the escrow has to be seen. What a user was charged before the first
+    /// time is taken to be paid in another way and leaves the books.
     ///
     /// # Errors
     /// [`Error::Ledger`] or [`Error::Failed`].
     pub async fn mirror_escrow(&self, user: UserId, view: AccountView) -> Result<Mirrored, Error> {
         self.shared.check()?;
-        let store = self.store();
-        let taken = blocking(move || pollster::block_on(mirror(&store, user, &view))).await?;
+        let taken = mirror(&self.books(), user, &view).await;
         taken.map_err(|error| self.shared.failure(error))
     }
 
@@ -32,8 +35,8 @@ impl Broker {
     /// the report are in neuron. Passes of one broker wait for each other; on one ledger and one
     /// wallet only one broker may settle.
     ///
-    /// Safe to repeat and to be cut off anywhere. Once polled, a pass goes on to its end even if the
-    /// future is dropped.
+    /// Safe to repeat and to be cut off anywhere. Once polled, a pass goes on to its end even if
+    /// the future is dropped.
     ///
     /// # Errors
     /// [`Error::Chain`] where the chain gave no answer, [`Error::Sign`],
@@ -76,15 +79,15 @@ impl Broker {
         let turn = Arc::clone(&self.shared.passes).lock_owned().await;
         self.shared.check()?;
         let settler = Settler {
-            store: Arc::new(self.store()),
+            store: Arc::new(self.books()),
             chain,
             signer: Arc::clone(&self.shared.signer),
             clock: Arc::clone(&self.shared.clock),
             policy,
         };
-        let passed = blocking(move || {
+        let passed = to_the_end(async move {
             let _turn = turn;
-            pollster::block_on(settler.pass(asked))
+            settler.pass(asked).await
         });
         passed.await?.map_err(|error| match error {
             SettleError::Ledger(error) => self.shared.failure(error),
@@ -92,8 +95,26 @@ impl Broker {
         })
     }
 
-    fn store(&self) -> LedgerStore {
+    fn books(&self) -> Books {
         let shared = &self.shared;
-        LedgerStore { handle: shared.handle.clone(), reader: Arc::clone(&shared.reader) }
+        Books { handle: shared.handle.clone(), reader: Arc::clone(&shared.reader) }
+    }
+}
+
+/// The ledger as settlement uses it. Unlike [`crate::settlement::LedgerStore`] it starts no
+/// threads: what blocks goes to the runtime's.
+struct Books {
+    handle: LedgerHandle,
+    reader: Arc<dyn LedgerReader>,
+}
+
+impl Store for Books {
+    fn apply(&self, command: Command) -> StoreFuture<'_> {
+        Box::pin(self.handle.apply(command))
+    }
+
+    fn ask(&self, question: Question) {
+        let reader = Arc::clone(&self.reader);
+        aside(move || question(&*reader));
     }
 }

@@ -10,7 +10,7 @@ use crate::digest::{Digest32, Framed};
 pub struct Retire {
     /// The last place in the chain.
     pub upto: u64,
-    /// The SHA-256 of the archive that has them.
+    /// The SHA-256 of the newest archive; those before it lead up to it.
     pub archive: Digest32,
 }
 

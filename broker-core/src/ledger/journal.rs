@@ -162,6 +162,8 @@ pub enum Stop {
     Fault(Fault),
     /// The books could not be read to their end.
     Error(LedgerError),
+    /// The visitor has what it wanted.
+    Enough,
 }
 
 impl From<Fault> for Stop {

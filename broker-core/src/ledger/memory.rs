@@ -149,6 +149,10 @@ impl LedgerReader for MemoryLedger {
         self.pages().audit()
     }
 
+    fn retirable(&self, upto: u64, limit: u64) -> Result<Option<u64>, LedgerError> {
+        Ok(self.pages().retirable(upto, limit))
+    }
+
     fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
         self.pages().journal(behind, visitor)
     }
@@ -253,11 +257,11 @@ impl Pages {
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         let mut replay = Replay::default();
         let told = self.journal(0, &mut replay).and_then(|()| Ok(replay.finish()?));
-        match told {
-            Err(Stop::Fault(fault)) => Ok(replay.report(Some(fault))),
-            Err(Stop::Error(error)) => Err(error),
-            Ok(()) => Ok(replay.report(self.wrong_account(&replay))),
-        }
+        let compared = told.and_then(|()| match self.wrong_account(&replay) {
+            Some(fault) => Err(fault.into()),
+            None => Ok(()),
+        });
+        replay.verdict(compared)
     }
 
     fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {

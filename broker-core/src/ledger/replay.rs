@@ -10,7 +10,7 @@ use crate::command::{Binding, Books, Hold, HoldState, OpenVoucher, Refusal};
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::entry::{Entry, entry};
 use crate::ledger::journal::{Line, Stop, Visitor, Written, fault_of_entry};
-use crate::ledger::{AuditReport, Fault};
+use crate::ledger::{AuditReport, Fault, LedgerError};
 use crate::money::Neuron;
 use crate::requests::{Collected, receipt_leaf};
 use crate::rules::{Effects, KnownHold, Record, View, decide, moved};
@@ -118,7 +118,17 @@ impl Replay {
         Ok(())
     }
 
-    /// What an audit that found nothing wrong reports.
+    /// What an audit reports that ended so.
+    pub(crate) fn verdict(&self, ended: Result<(), Stop>) -> Result<AuditReport, LedgerError> {
+        match ended {
+            Ok(()) => Ok(self.report(None)),
+            Err(Stop::Fault(fault)) => Ok(self.report(Some(fault))),
+            Err(Stop::Error(error)) => Err(error),
+            Err(Stop::Enough) => Err(LedgerError::Corrupt("it was not told to its end".into())),
+        }
+    }
+
+    /// What an audit reports, with the first fault.
     pub(crate) fn report(&self, fault: Option<Fault>) -> AuditReport {
         AuditReport {
             entries: self.seq,

@@ -1,13 +1,15 @@
-//! Where a ledger is read: never inside a task, since some databases' clients run a runtime of their
-//! own and panic there. And without any runtime.
+//! Where a ledger is read: never inside a task, since some databases' clients run a runtime of
+//! their own and panic there. And without any runtime.
 
 use broker_core::chain::Chain;
+use broker_core::ledger::journal::{Stop, Visitor};
 use broker_core::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 use broker_core::settlement::Policy;
 use broker_core::testing::{ONE, SimChain, SimOptions};
 use broker_core::{
-    Account, AuditReport, Binding, Command, Decision, Hold, HoldState, Ledger, LedgerError,
-    LedgerReader, MemoryLedger, OpenVoucher, Receipt, ReceiptId, RequestKey, Totals, Usage,
+    Account, AuditReport, Binding, Command, Decision, Digest32, Hold, HoldState, Ledger,
+    LedgerError, LedgerReader, MemoryLedger, OpenVoucher, Receipt, ReceiptId, RequestKey, Totals,
+    Usage,
 };
 
 use crate::*;
@@ -104,12 +106,40 @@ impl LedgerReader for OwnRuntime {
         self.there().expired_holds(now, limit)
     }
 
+    fn head(&self) -> Read<(u64, Digest32)> {
+        self.there().head()
+    }
+
+    fn link(&self, place: u64) -> Read<Option<Digest32>> {
+        self.there().link(place)
+    }
+
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        self.there().journal(behind, visitor)
+    }
+
     fn totals(&self) -> Read<Totals> {
         self.there().totals()
     }
 
     fn audit(&self) -> Read<AuditReport> {
         LedgerReader::audit(self.there())
+    }
+
+    fn head(&self) -> Read<(u64, Digest32)> {
+        self.there().head()
+    }
+
+    fn link(&self, place: u64) -> Read<Option<Digest32>> {
+        self.there().link(place)
+    }
+
+    fn retirable(&self, upto: u64, limit: u64) -> Read<Option<u64>> {
+        self.there().retirable(upto, limit)
+    }
+
+    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+        self.there().journal(behind, visitor)
     }
 }
 

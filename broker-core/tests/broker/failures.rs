@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicBool;
 use broker_core::settlement::Policy;
 use broker_core::testing::{SimChain, SimOptions};
 use broker_core::{
-    Account, AuditReport, Command, Decision, Error, Hold, Ledger, LedgerError, LedgerReader,
-    MemoryLedger, ReleaseReason, RequestQuery, Usage,
+    Command, Error, Ledger, LedgerError, MemoryLedger, ReleaseReason, RequestQuery, Usage,
 };
 
+use crate::wrapped::Wrapped;
 use crate::*;
 
 #[tokio::test]
@@ -35,40 +35,24 @@ async fn stop_finishes_what_is_queued_and_refuses_what_comes_later() {
     broker.stop();
 }
 
-/// A ledger whose disk breaks when the test says so.
-struct Breaking(MemoryLedger, Arc<AtomicBool>);
-
-impl Ledger for Breaking {
-    fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Vec<Decision>, LedgerError> {
-        if self.1.load(Ordering::Relaxed) {
+/// A ledger whose disk breaks when the test says so. As [`Wrapped`] says nothing of that, it may
+/// have several writers.
+fn breaking(books: &MemoryLedger, broken: &Arc<AtomicBool>) -> impl Ledger + use<> {
+    let broken = Arc::clone(broken);
+    let apply = move |inner: &mut dyn Ledger, batch: &[Command], now| {
+        if broken.load(Ordering::Relaxed) {
             return Err(LedgerError::Storage("the disk is on fire".to_owned()));
         }
-        self.0.apply(batch, now)
-    }
-
-    fn account(&self, user: &UserId) -> Result<Account, LedgerError> {
-        Ledger::account(&self.0, user)
-    }
-
-    fn open_holds(&self) -> Result<Vec<Hold>, LedgerError> {
-        self.0.open_holds()
-    }
-
-    fn audit(&self) -> Result<AuditReport, LedgerError> {
-        Ledger::audit(&self.0)
-    }
-
-    fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError> {
-        self.0.reader()
-    }
+        inner.apply(batch, now)
+    };
+    Wrapped { inner: Box::new(books.clone()), apply }
 }
 
 #[tokio::test]
 async fn after_a_failure_of_the_ledger_every_call_says_so() {
     let breaks = Arc::new(AtomicBool::new(false));
     let books = MemoryLedger::new();
-    let ledger = Breaking(books.clone(), Arc::clone(&breaks));
-    let broker = builder().ledger(ledger).start().unwrap();
+    let broker = builder().ledger(breaking(&books, &breaks)).start().unwrap();
     broker.mirror(user(1), Cover::UpTo(neuron(10_000))).await.unwrap();
     let mut open = Vec::new();
     for nonce in ["a", "b", "c", "d"] {
@@ -114,13 +98,12 @@ async fn after_a_failure_of_the_ledger_every_call_says_so() {
 #[tokio::test]
 async fn a_ledger_that_other_processes_write_to_keeps_its_open_holds_at_a_start() {
     let books = MemoryLedger::new();
-    let shared = |books: &MemoryLedger| {
-        builder().ledger(Breaking(books.clone(), Arc::default())).start().unwrap()
-    };
-    let (first, second) = (shared(&books), shared(&books));
+    let sound = Arc::default();
+    let shared = || builder().ledger(breaking(&books, &sound)).start().unwrap();
+    let (first, second) = (shared(), shared());
     first.mirror(user(1), Cover::UpTo(neuron(10_000))).await.unwrap();
     let running = first.reserve(user(1), "one", BODY).await.unwrap();
-    let third = shared(&books);
+    let third = shared();
     assert_eq!(third.recovered(), 0);
     assert_eq!(second.account(user(1)).await.unwrap().held, CEILING);
     running.capture(Usage::new(1, 1), ANSWER).await.unwrap();

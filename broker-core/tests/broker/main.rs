@@ -12,6 +12,8 @@ mod holds;
 mod retries;
 mod settling;
 mod sweeping;
+#[path = "../shared/wrapped.rs"]
+mod wrapped;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,12 +1,10 @@
 //! The same request again: a nonce is used for money once, for ever.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 
-use broker_core::{
-    Account, AuditReport, Command, Decision, Hold, Ledger, LedgerError, LedgerReader, MemoryLedger,
-    Refusal, Usage,
-};
+use broker_core::{Command, Ledger, MemoryLedger, Refusal, Usage};
 
+use crate::wrapped::Wrapped;
 use crate::*;
 
 const OTHER: &[u8] = br#"{"messages":[],"max_tokens":64}"#;
@@ -43,43 +41,19 @@ async fn a_nonce_is_its_user_s_own() {
     assert_clean(&broker).await;
 }
 
-/// A ledger whose commits wait for the test.
-struct Gated {
-    inner: MemoryLedger,
-    entered: Sender<()>,
-    go: Receiver<()>,
-}
-
-impl Ledger for Gated {
-    fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Vec<Decision>, LedgerError> {
-        self.entered.send(()).unwrap();
-        // Once the test has let go, everything commits.
-        let _ = self.go.recv();
-        self.inner.apply(batch, now)
-    }
-
-    fn account(&self, user: &UserId) -> Result<Account, LedgerError> {
-        Ledger::account(&self.inner, user)
-    }
-
-    fn open_holds(&self) -> Result<Vec<Hold>, LedgerError> {
-        self.inner.open_holds()
-    }
-
-    fn audit(&self) -> Result<AuditReport, LedgerError> {
-        Ledger::audit(&self.inner)
-    }
-
-    fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError> {
-        self.inner.reader()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_leaves_while_the_hold_is_made_leaves_none_behind() {
     let (enter, entered) = channel();
-    let (let_go, go) = channel();
-    let gated = Gated { inner: MemoryLedger::new(), entered: enter, go };
+    let (let_go, go) = channel::<()>();
+    // A ledger whose commits wait until the test lets go.
+    let gated = Wrapped {
+        inner: Box::new(MemoryLedger::new()),
+        apply: move |inner: &mut dyn Ledger, batch: &[Command], now| {
+            enter.send(()).unwrap();
+            let _: Result<(), _> = go.recv();
+            inner.apply(batch, now)
+        },
+    };
     let broker = builder().ledger(gated).start().unwrap();
     let asking = {
         let broker = broker.clone();

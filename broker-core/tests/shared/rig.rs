@@ -56,7 +56,7 @@ impl Rig {
     /// `None` where there is no PostgreSQL.
     #[cfg(feature = "postgres")]
     pub(crate) fn postgres() -> Option<Self> {
-        let database = pg::server()?.database();
+        let database = pg::lent()?;
         let ledger = PostgresLedger::open(&database.url()).unwrap();
         let reader = PostgresReader::open(&database.url()).unwrap();
         let caretaker = ledger.caretaker(Duration::from_millis(10)).unwrap();

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this file")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use broker_core::testing::Rng;
 use broker_core::{
@@ -20,7 +21,19 @@ pub(crate) type Open<'a> = &'a (dyn Fn(&Path) -> Result<Box<dyn Ledger>, LedgerE
 
 /// The ledger as it is shipped.
 pub(crate) fn shipped(path: &Path) -> Result<Box<dyn Ledger>, LedgerError> {
-    Ok(Box::new(SqliteLedger::open(path)?))
+    Ok(Box::new(open_patiently(path)?))
+}
+
+/// Opens a ledger that nobody else writes to. A process that another test starts has every lock of
+/// this one too, for the moment until it becomes another program.
+pub(crate) fn open_patiently(path: &Path) -> Result<SqliteLedger, LedgerError> {
+    for _ in 0..500 {
+        match SqliteLedger::open(path) {
+            Err(LedgerError::InUse { .. }) => std::thread::sleep(Duration::from_millis(10)),
+            other => return other,
+        }
+    }
+    SqliteLedger::open(path)
 }
 
 /// Something that a ledger has acknowledged, by the name of its exchange.
@@ -125,8 +138,8 @@ pub(crate) fn check(path: &Path, promises: &[Promise]) -> Result<Found, String> 
         Err(_) if promises.is_empty() && path.with_extension("db-journal").exists() => None,
         Err(error) => return Err(format!("it cannot be read: {error}")),
     };
-    let ledger = SqliteLedger::open(path).map_err(|error| format!("it does not open: {error}"));
-    let mut ledger = ledger?;
+    let ledger = open_patiently(path);
+    let mut ledger = ledger.map_err(|error| format!("it does not open: {error}"))?;
     let freed = recover(&mut ledger, NOW).map_err(|error| format!("no recovery: {error}"))?;
     if before.is_some_and(|before| before.open_holds != freed) {
         return Err(format!("{freed} holds were freed, and the audit saw others"));

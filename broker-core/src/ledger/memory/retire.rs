@@ -40,6 +40,16 @@ impl Pages {
         self.lines = lines;
     }
 
+    pub(super) fn retirable(&self, upto: u64, limit: u64) -> Option<u64> {
+        let lines = self.lines.iter().filter(|line| line.entry.seq <= upto);
+        let gone = lines.filter(|line| match &line.written {
+            Written::Receipt(receipt) => self.is_final(&receipt.user, line.entry.seq),
+            _ => false,
+        });
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        gone.take(limit).last().map(|line| line.entry.seq)
+    }
+
     /// The engine's id leads to the first receipt that is left.
     fn lead(&mut self, alias: &str, gone: &Receipt, next: Option<ReceiptId>) {
         let Some(holders) = self.aliases.get_mut(alias) else { return };

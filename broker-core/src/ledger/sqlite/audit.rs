@@ -6,7 +6,6 @@
 
 use rusqlite::Connection;
 
-use crate::ledger::journal::Stop;
 use crate::ledger::replay::Replay;
 use crate::ledger::{AuditReport, LedgerError};
 
@@ -20,9 +19,5 @@ pub(super) fn audit(db: &Connection) -> Result<AuditReport, LedgerError> {
     let mut replay = Replay::default();
     let told = journal::lines(&snapshot, 0, &mut replay).and_then(|()| Ok(replay.finish()?));
     let compared = told.and_then(|()| derived::compare(&snapshot, &replay));
-    match compared {
-        Ok(()) => Ok(replay.report(None)),
-        Err(Stop::Fault(fault)) => Ok(replay.report(Some(fault))),
-        Err(Stop::Error(error)) => Err(error),
-    }
+    replay.verdict(compared)
 }

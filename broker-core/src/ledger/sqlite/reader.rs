@@ -18,7 +18,7 @@ use super::audit::audit;
 use super::open::{self, Access, Reading};
 use super::rows::{ACCOUNT, Columns, RECEIPT, count};
 use super::values::Count;
-use super::{collect, journal, statements, write};
+use super::{collect, journal, retire, statements, write};
 
 /// Reads a ledger through connections of its own that cannot write. Needs no lock: readers and the
 /// writer do not block each other.
@@ -165,6 +165,10 @@ impl LedgerReader for SqliteReader {
         let reading = open::for_reading(&self.path, self.access)?;
         open::remember_pages(&reading.connection)?;
         audit(&reading.connection)
+    }
+
+    fn retirable(&self, upto: u64, limit: u64) -> Result<Option<u64>, LedgerError> {
+        self.with(|db| Ok(retire::retirable(db, upto, limit)?))
     }
 
     fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {

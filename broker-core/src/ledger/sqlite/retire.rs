@@ -18,14 +18,28 @@ const FINAL: &str = "b.user IS NULL OR r.entry <= CASE WHEN o.user IS NULL THEN 
      (SELECT coalesce(max(v.sealed_to), 0) FROM voucher v \
       WHERE v.user = r.user AND v.entry < o.voucher) END";
 
+const SOURCE: &str = "receipt r LEFT JOIN books b ON b.user = r.user \
+                      LEFT JOIN open_voucher o ON o.user = r.user";
+
+/// The place of the last of the first `limit` final receipts up to a place.
+pub(super) fn retirable(db: &Connection, upto: u64, limit: u64) -> rusqlite::Result<Option<u64>> {
+    let sql = format!(
+        "SELECT max(entry) FROM (SELECT r.entry AS entry FROM {SOURCE} \
+         WHERE r.entry <= ?1 AND ({FINAL}) ORDER BY r.entry LIMIT ?2)"
+    );
+    let most = |count: u64| Count(count.min(u64::MAX >> 1));
+    let values = params![most(upto), most(limit)];
+    let last: Option<Count> = db.prepare_cached(&sql)?.query_row(values, |row| row.get(0))?;
+    Ok(last.map(|Count(place)| place))
+}
+
 /// Puts the leaves of final receipts in their place.
 pub(super) fn write(db: &Connection, retire: &Retire, entry: &Entry) -> Result<(), LedgerError> {
     let sql = "INSERT INTO retire VALUES (?1, ?2, ?3)";
     let upto = Count(retire.upto);
     db.prepare_cached(sql)?.execute(params![Count(entry.seq), upto, retire.archive])?;
     let sql = format!(
-        "SELECT r.entry, {RECEIPT}, {TARIFF} FROM receipt r JOIN hold h ON h.key = r.key \
-         LEFT JOIN books b ON b.user = r.user LEFT JOIN open_voucher o ON o.user = r.user \
+        "SELECT r.entry, {RECEIPT}, {TARIFF} FROM {SOURCE} JOIN hold h ON h.key = r.key \
          WHERE r.entry <= ?1 AND ({FINAL}) ORDER BY r.entry"
     );
     let mut statement = db.prepare_cached(&sql)?;

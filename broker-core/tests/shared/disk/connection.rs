@@ -9,6 +9,8 @@ use std::sync::Once;
 use broker_core::{LedgerError, SqliteLedger};
 use rusqlite::ffi;
 
+use crate::work::open_patiently;
+
 thread_local! {
     /// The connection that this thread opened last.
     static LAST: Cell<*mut ffi::sqlite3> = const { Cell::new(std::ptr::null_mut()) };
@@ -40,7 +42,7 @@ pub(crate) fn open_with(path: &Path, order: &str) -> Result<(SqliteLedger, Order
         let listening = unsafe { ffi::sqlite3_auto_extension(Some(opened)) };
         assert_eq!(listening, ffi::SQLITE_OK);
     });
-    let ledger = SqliteLedger::open(path)?;
+    let ledger = open_patiently(path)?;
     // The ledger's is the last connection that this thread opened.
     let orders = Orders(LAST.get());
     orders.give(order);

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use broker_core::{
-    Clock, Command, Decision, Ledger, LedgerError, LedgerHandle, SqliteLedger, Timestamp, recover,
-    spawn_writer,
+    Clock, Command, Decision, Ledger, LedgerError, LedgerHandle, Timestamp, recover, spawn_writer,
 };
 
 use crate::books::{NOW, capture};
 use crate::disk::{Calls, Disk, Fault, Fired};
-use crate::work::{FEE, Open, Promise, carry_out, check, covers, named_hold};
+use crate::work::{FEE, Open, Promise, carry_out, check, covers, named_hold, open_patiently};
 use crate::wrapped::Wrapped;
 
 /// How a fault ended.
@@ -30,7 +29,7 @@ pub(crate) enum Outcome {
 /// A ledger that was killed with an exchange under way, to be copied for every fault.
 pub(crate) fn template(folder: &Path) -> PathBuf {
     let path = folder.join("ledger.db");
-    let mut ledger = SqliteLedger::open(&path).unwrap();
+    let mut ledger = open_patiently(&path).unwrap();
     ledger.apply(&covers(), NOW).unwrap();
     for n in 0..3 {
         let held = named_hold(&format!("before-{n}"));

@@ -1,0 +1,145 @@
+//! Archives in a folder, and receipts that leave the ledger once they are in one.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::clock::Timestamp;
+use crate::command::{Command, Decision, Retire};
+use crate::digest::Digest32;
+use crate::ledger::entry::Entry;
+use crate::ledger::journal::{Line, Stop, Visitor, fault_of_entry};
+use crate::ledger::{LedgerError, LedgerReader};
+
+use super::{ArchiveError, Summary, export, read};
+
+/// Where archives are, and what is old enough to be in one.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// The folder of the archives; it is made where there is none.
+    pub folder: PathBuf,
+    /// Entries from before are archived.
+    pub before: Timestamp,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The archive that was written, if there was anything to write.
+    pub archive: Option<(PathBuf, Summary)>,
+    /// Commands that let receipts go.
+    pub retired: u64,
+}
+
+/// Writes what is old enough into a new archive, which continues the last one of the folder, reads
+/// it back, and lets the final receipts go that the folder's archives have. `apply` carries a
+/// command out in the ledger that `reader` reads. Blocks.
+///
+/// A crash in between loses nothing: a file that was not finished has another name, and receipts go
+/// only once they are in one that was.
+///
+/// # Errors
+/// The folder's archives do not fit the ledger, the disk or the ledger failed.
+pub fn retire(
+    reader: &dyn LedgerReader,
+    retention: &Retention,
+    apply: &mut dyn FnMut(Command) -> Result<Decision, LedgerError>,
+) -> Result<Kept, ArchiveError> {
+    let folder = &retention.folder;
+    fs::create_dir_all(folder)?;
+    let mut kept = Kept::default();
+    let last = last(reader, folder)?;
+    let behind = last.map_or(0, |last| last.upto);
+    let partial = folder.join("archive.partial");
+    let summary = export(reader, behind, Some(retention.before), File::create(&partial)?)?;
+    let newest = if summary.upto > behind {
+        File::open(&partial)?.sync_all()?;
+        check(reader, &partial, &summary)?;
+        let path = folder.join(name(&summary));
+        fs::rename(&partial, &path)?;
+        File::open(folder)?.sync_all()?;
+        kept.archive = Some((path, summary));
+        Some(summary)
+    } else {
+        fs::remove_file(&partial)?;
+        last
+    };
+    let Some(Summary { upto, digest, .. }) = newest else { return Ok(kept) };
+    while let Some(place) = reader.retirable(upto, RECEIPTS_AT_ONCE)? {
+        let command = Command::Retire(Retire { upto: place, archive: digest });
+        let refused = |why| LedgerError::Corrupt(format!("receipts are not let go: {why}"));
+        apply(command)?.map_err(refused)?;
+        kept.retired = kept.retired.saturating_add(1);
+    }
+    Ok(kept)
+}
+
+/// The archives of a folder, in order.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn archives(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+            found.push(path);
+        }
+    }
+    // The places are of one width, so the names are in the order of the chain.
+    found.sort();
+    Ok(found)
+}
+
+/// The last archive of the folder, which has to be one of this ledger.
+fn last(reader: &dyn LedgerReader, folder: &Path) -> Result<Option<Summary>, ArchiveError> {
+    let Some(path) = archives(folder)?.pop() else { return Ok(None) };
+    let summary = read(File::open(&path)?, &mut Chain::default())?;
+    match reader.link(summary.upto)? {
+        Some(link) if link == summary.head => Ok(Some(summary)),
+        _ => Err(foreign(&path)),
+    }
+}
+
+/// Reads an archive back that was just written.
+fn check(reader: &dyn LedgerReader, path: &Path, due: &Summary) -> Result<(), ArchiveError> {
+    let before = match due.behind {
+        0 => Some(Digest32::default()),
+        behind => reader.link(behind)?,
+    };
+    let found = read(File::open(path)?, &mut Chain { head: before })?;
+    if found == *due { Ok(()) } else { Err(foreign(path)) }
+}
+
+/// Follows the links; where the one before the first is not known, from the second on.
+#[derive(Default)]
+struct Chain {
+    head: Option<Digest32>,
+}
+
+impl Visitor for Chain {
+    fn entry(&mut self, entry: &Entry, link: Option<Digest32>) -> Result<(), Stop> {
+        let fits = self.head.is_none_or(|head| Some(entry.digest(&head)) == link);
+        self.head = link;
+        if fits { Ok(()) } else { Err(fault_of_entry(entry, "the chain breaks").into()) }
+    }
+
+    fn line(&mut self, _: Line) -> Result<(), Stop> {
+        Ok(())
+    }
+}
+
+fn foreign(path: &Path) -> ArchiveError {
+    ArchiveError::Foreign { path: path.display().to_string() }
+}
+
+fn name(summary: &Summary) -> String {
+    let first = summary.behind.saturating_add(1);
+    format!("{PREFIX}{first:020}-{:020}{SUFFIX}", summary.upto)
+}
+
+const PREFIX: &str = "ledger-";
+const SUFFIX: &str = ".jsonl.zst";
+/// So many in one command, that the ledger is never held up for long.
+const RECEIPTS_AT_ONCE: u64 = 2_000;

@@ -1,0 +1,232 @@
+//! A ledger's archives are its whole journal: they are audited without it, and receipts leave it
+//! once they are in one.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "shared/books.rs"]
+mod books;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use books::{NOW, capture, hold, neuron, receipt, receipt_id, release, user};
+use broker_core::chain::{Block, Payment};
+use broker_core::ledger::archive::{self, ArchiveError, Retention};
+use broker_core::{
+    Address, Binding, Command, Cover, Digest32, Domain, Ledger, LedgerReader, LocalSigner,
+    MemoryLedger, Receipt, ReleaseReason, Seal, Settle, SqliteLedger, SqliteReader, Timestamp,
+    Voucher,
+};
+
+const DOMAIN: Domain = Domain { chain_id: 31_337, contract: Address([0xc0; 20]) };
+const PROVIDER: Address = Address([0xfe; 20]);
+
+/// Books with every kind of entry.
+fn fill(ledger: &mut dyn Ledger) {
+    let reader = ledger.reader().unwrap();
+    let mut at = NOW;
+    let mut one = |command: Command| {
+        at = at.plus_millis(1);
+        ledger.apply(&[command], at).unwrap().remove(0).unwrap();
+    };
+    let escrow = |who: u8, cover: u128, nonce: u64| Command::Escrow {
+        user: user(who),
+        cover: neuron(cover),
+        nonce,
+    };
+    one(Command::Mirror { user: user(3), cover: Cover::UpTo(neuron(100)) });
+    one(Command::Mirror { user: user(4), cover: Cover::Unlimited });
+    for (n, who) in [(1, 3), (2, 4)] {
+        let held = hold(n, user(who), 40);
+        one(Command::Reserve(held.clone()));
+        let receipt = Receipt { upstream_id: Some("engine".into()), ..receipt(&held, 25) };
+        one(Command::Capture { key: held.key, receipt: Box::new(receipt) });
+    }
+    one(Command::Reserve(hold(3, user(3), 5)));
+    one(release(3, ReleaseReason::NotForwarded));
+    one(Command::Bind(Binding { domain: DOMAIN, provider: PROVIDER }));
+    one(escrow(1, 1_000, u64::MAX >> 1));
+    for n in 4..6 {
+        one(Command::Reserve(hold(n, user(1), 60)));
+        one(capture(&hold(n, user(1), 60), 30));
+    }
+    let unsealed = reader.unsealed(&user(1)).unwrap().unwrap();
+    let voucher = Voucher {
+        user: user(1),
+        provider: PROVIDER,
+        total: unsealed.collected.total(),
+        requests_hash: unsealed.collected.root(),
+        nonce: unsealed.books.nonce.unwrap() + 1,
+    };
+    let sign = |key: u8| voucher.sign(&DOMAIN, &LocalSigner::from_secret(&[key; 32]).unwrap());
+    let seal = Seal { voucher: sign(1).unwrap(), sealed_to: unsealed.sealed_to, since: 7 };
+    one(Command::Seal(Box::new(seal)));
+    one(Command::Countersign(Box::new(sign(2).unwrap())));
+    let block = Block { number: 9, hash: Digest32([9; 32]) };
+    let transaction = Digest32([8; 32]);
+    let payment = Payment { paid: neuron(45), cover: neuron(0), block, transaction };
+    one(Command::Settle(Box::new(Settle { user: user(1), nonce: voucher.nonce, payment })));
+    one(escrow(2, 1, 0));
+    one(Command::Freeze { user: user(2), nonce: 3 });
+    one(Command::Reserve(hold(6, user(3), 7)));
+}
+
+fn plain(archive: &[u8]) -> String {
+    let mut text = String::new();
+    zstd::Decoder::new(archive).unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    zstd::encode_all(text.as_bytes(), 0).unwrap()
+}
+
+fn exported(reader: &dyn LedgerReader, behind: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    archive::export(reader, behind, None, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn an_archive_is_audited_to_what_the_ledger_is_audited_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sqlite = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    fill(&mut sqlite);
+    let mut model = MemoryLedger::new();
+    fill(&mut model);
+    let due = sqlite.audit().unwrap();
+    let bytes = exported(&*sqlite.reader().unwrap(), 0);
+    assert_eq!(plain(&bytes), plain(&exported(&model, 0)));
+    assert_eq!(archive::audit([bytes.as_slice()]).unwrap(), due);
+    assert_eq!(due.fault, None);
+    // In two parts, the second of which continues the first.
+    let mut first = Vec::new();
+    let summary = archive::export(&model, 0, Some(NOW.plus_millis(9)), &mut first).unwrap();
+    assert_eq!((summary.behind, summary.upto), (0, 8));
+    let second = exported(&model, summary.upto);
+    assert_eq!(archive::audit([&*first, &*second]).unwrap(), due);
+    for (parts, expected, found) in
+        [(vec![&*second], 0, 8), (vec![&*first, &*first], 8, 0), (vec![&*second, &*first], 0, 8)]
+    {
+        match archive::audit(parts) {
+            Err(ArchiveError::Gap { expected: e, found: f }) => {
+                assert_eq!((e, f), (expected, found))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_value_that_is_changed_in_an_archive_is_found() {
+    let mut model = MemoryLedger::new();
+    fill(&mut model);
+    let text = plain(&exported(&model, 0));
+    let lines: Vec<&str> = text.lines().collect();
+    let mut changes = 0;
+    for (n, line) in lines.iter().enumerate() {
+        for (at, _) in line.char_indices().filter(|(_, c)| c.is_ascii_digit()) {
+            let other = if line.as_bytes()[at] == b'7' { "8" } else { "7" };
+            let changed = [&line[..at], other, &line[at + 1..]].concat();
+            let mut lines = lines.clone();
+            lines[n] = &changed;
+            let audited = archive::audit([packed(&(lines.join("\n") + "\n")).as_slice()]);
+            let found = audited.map_or(true, |report| report.fault.is_some());
+            assert!(found, "line {}: {changed}", n + 1);
+            changes += 1;
+        }
+    }
+    assert!(changes > 1_000, "{changes}");
+}
+
+#[test]
+fn an_archive_that_is_cut_off_or_no_archive_is_refused() {
+    let mut model = MemoryLedger::new();
+    fill(&mut model);
+    let bytes = exported(&model, 0);
+    let text = plain(&bytes);
+    for end in [0, 10, bytes.len() / 2, bytes.len() - 1] {
+        archive::audit([&bytes[..end]]).unwrap_err();
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    for upto in 0..lines.len() {
+        archive::audit([packed(&lines[..upto].join("\n")).as_slice()]).unwrap_err();
+    }
+    for wrong in [
+        text.replace("archive.v1", "archive.v2"),
+        text.replacen("\"seq\"", "\"sep\"", 1),
+        format!("{text}{{}}\n"),
+    ] {
+        archive::audit([packed(&wrong).as_slice()]).unwrap_err();
+    }
+}
+
+fn retention(folder: &Path, before: u64) -> Retention {
+    Retention { folder: folder.join("archive"), before: NOW.plus_millis(before) }
+}
+
+fn keep(ledger: &mut SqliteLedger, retention: &Retention) -> archive::Kept {
+    let reader = ledger.reader().unwrap();
+    let mut apply = |command: Command| Ok(ledger.apply(&[command], NOW)?.remove(0));
+    archive::retire(&*reader, retention, &mut apply).unwrap()
+}
+
+fn left(reader: &dyn LedgerReader) -> Vec<u8> {
+    (0..20).filter(|n| reader.receipt(&receipt_id(*n)).unwrap().is_some()).collect()
+}
+
+fn files(paths: &[PathBuf]) -> Vec<File> {
+    paths.iter().map(|path| File::open(path).unwrap()).collect()
+}
+
+#[test]
+fn receipts_leave_once_they_are_archived_and_everything_still_proves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let reader = ledger.reader().unwrap();
+    fill(&mut ledger);
+    let before = ledger.audit().unwrap();
+    let nothing = keep(&mut ledger, &retention(folder.path(), 0));
+    assert_eq!(nothing, archive::Kept::default());
+    let first = keep(&mut ledger, &retention(folder.path(), 5));
+    assert_eq!((first.archive.unwrap().1.upto, first.retired), (4, 1));
+    assert_eq!(left(&*reader), [2, 4, 5]);
+    let rest = keep(&mut ledger, &retention(folder.path(), 1_000));
+    assert_eq!(rest.retired, 1);
+    assert_eq!(left(&*reader), [0_u8; 0]);
+    let again = keep(&mut ledger, &retention(folder.path(), 0));
+    assert_eq!((again.archive, again.retired), (None, 0));
+    let after = ledger.audit().unwrap();
+    assert_eq!(after.fault, None);
+    assert_eq!((after.entries, after.receipts), (before.entries + 2, 0));
+    // The archives end before the last command that let receipts go; the ledger tells the rest.
+    let paths = archive::archives(&folder.path().join("archive")).unwrap();
+    assert_eq!(paths.len(), 2);
+    let upto = archive::audit(files(&paths)).unwrap();
+    assert_eq!(upto.fault, None);
+    assert_eq!((upto.entries, upto.receipts), (before.entries + 1, 4));
+    let tail = exported(&*reader, upto.entries);
+    let all = files(&paths).into_iter().map(|file| Box::new(file) as Box<dyn Read>);
+    let all = all.chain([Box::new(tail.as_slice()) as Box<dyn Read>]);
+    let whole = archive::audit(all).unwrap();
+    assert_eq!((whole.fault, whole.head), (None, after.head));
+}
+
+#[test]
+fn an_archive_of_another_ledger_stops_the_retention_before_anything_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    fill(&mut ledger);
+    let place = folder.path().join("archive");
+    std::fs::create_dir(&place).unwrap();
+    let mut other = MemoryLedger::new();
+    let cover = Command::Mirror { user: user(9), cover: Cover::Unlimited };
+    Ledger::apply(&mut other, &[cover], Timestamp(1)).unwrap();
+    let name = "ledger-00000000000000000001-00000000000000000001.jsonl.zst";
+    File::create(place.join(name)).unwrap().write_all(&exported(&other, 0)).unwrap();
+    let reader = SqliteReader::open(&folder.path().join("ledger.db")).unwrap();
+    let mut apply = |_: Command| panic!("nothing is let go");
+    let stopped = archive::retire(&reader, &retention(folder.path(), 1_000), &mut apply);
+    assert!(matches!(stopped, Err(ArchiveError::Foreign { .. })), "{stopped:?}");
+    assert_eq!(left(&reader), [1, 2, 4, 5]);
+}
