@@ -11,6 +11,7 @@ use crate::command::{Command, Decision, Hold};
 use crate::ledger::{AuditReport, Ledger, LedgerError, LedgerReader};
 
 use self::address::Address;
+use self::fault::Trouble;
 use self::scribe::Scribe;
 use self::session::{Purpose, Session};
 
@@ -78,10 +79,17 @@ impl PostgresLedger {
     /// [`LedgerError::Storage`] where there is no connection. No error shows a user or password.
     pub fn open(url: &str) -> Result<Self, LedgerError> {
         let address = Address::parse(url)?;
-        let mut session = Session::open(&address, Purpose::Write)?;
-        schema::create_or_check(&mut session, &address)?;
         let instance = Uuid::new_v4();
-        instance::beat(&mut session, &instance)?;
+        let mut tries = TRIES;
+        let session = loop {
+            tries = tries.saturating_sub(1);
+            match enter(&address, &instance) {
+                Err(Trouble::Lost(_) | Trouble::Conflict(_)) if tries > 0 => {
+                    std::thread::sleep(PAUSE);
+                }
+                entered => break entered?,
+            }
+        };
         let reader = Arc::new(PostgresReader::at(address.clone())?);
         let scribe = Scribe::new(address.clone(), session, instance);
         Ok(Self { address, instance, scribe, reader })
@@ -127,3 +135,14 @@ impl Drop for PostgresLedger {
         self.scribe.leave();
     }
 }
+
+/// A connection to a ledger that is up to date, and knows of this instance.
+fn enter(address: &Address, instance: &Uuid) -> Result<Session, Trouble> {
+    let mut session = Session::open(address, Purpose::Write)?;
+    schema::create_or_check(&mut session, address)?;
+    instance::beat(&mut session, instance)?;
+    Ok(session)
+}
+
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(100);

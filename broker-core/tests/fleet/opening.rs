@@ -1,0 +1,142 @@
+//! What a database has to be before anything is written to it.
+
+use broker_core::{Ledger, LedgerError, LedgerReader, PostgresLedger, PostgresReader};
+
+use crate::pg;
+
+fn refusal(url: &str) -> LedgerError {
+    PostgresLedger::open(url).err().unwrap()
+}
+
+#[test]
+fn eight_that_open_an_empty_database_at_once_make_one_ledger() {
+    let Some(server) = pg::server() else { return };
+    for _ in 0..3 {
+        let database = server.database();
+        let ledgers: Vec<_> = std::thread::scope(|scope| {
+            let open = || PostgresLedger::open(&database.url());
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+        });
+        assert_eq!(database.sql("SELECT version FROM broker_ledger.migration"), "1");
+        assert_eq!(database.sql("SELECT count(*) FROM broker_ledger.instance"), "8");
+        assert_eq!(ledgers[0].audit().unwrap().fault, None);
+        drop(ledgers);
+        assert_eq!(database.sql("SELECT count(*) FROM broker_ledger.instance"), "0");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_flush_is_refused() {
+    for (option, setting) in [("fsync=off", "fsync"), ("full_page_writes=off", "full_page_writes")]
+    {
+        let Some(server) = pg::another_server(&["-c", option]) else { return };
+        let database = server.database();
+        match refusal(&database.url()) {
+            LedgerError::UnsafeSetting { setting: named, found, required } => {
+                assert_eq!((named, found.as_str(), required), (setting, "off", "on"));
+            }
+            other => panic!("{other}"),
+        }
+        assert_eq!(database.sql("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'broker'"), "0");
+    }
+}
+
+#[test]
+fn a_role_whose_commits_are_not_durable_or_that_only_reads_is_refused() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let role = format!("{}_role", database.name());
+    database.sql(&format!("CREATE ROLE {role} LOGIN SUPERUSER"));
+    let url = database.url().replace("broker@", &format!("{role}@"));
+    for (setting, value, required) in [
+        ("synchronous_commit", "off", "on or remote_apply"),
+        ("synchronous_commit", "local", "on or remote_apply"),
+        ("synchronous_commit", "remote_write", "on or remote_apply"),
+        ("default_transaction_read_only", "on", "off: the ledger writes"),
+    ] {
+        database.sql(&format!("ALTER ROLE {role} SET {setting} = {value}"));
+        match refusal(&url) {
+            LedgerError::UnsafeSetting { found, required: needed, .. } => {
+                assert_eq!((found.as_str(), needed), (value, required), "{setting}");
+            }
+            other => panic!("{setting} = {value}: {other}"),
+        }
+        database.sql(&format!("ALTER ROLE {role} RESET {setting}"));
+    }
+    database.sql(&format!("ALTER ROLE {role} SET synchronous_commit = remote_apply"));
+    drop(PostgresLedger::open(&url).unwrap());
+}
+
+#[test]
+fn what_is_no_ledger_of_this_version_is_left_alone() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let missing = PostgresReader::open(&database.url()).err().unwrap();
+    assert!(matches!(missing, LedgerError::Missing { .. }), "{missing}");
+    database.sql("CREATE SCHEMA broker_ledger; CREATE TABLE broker_ledger.theirs (n int)");
+    for error in [refusal(&database.url()), PostgresReader::open(&database.url()).err().unwrap()] {
+        assert!(matches!(error, LedgerError::Foreign { .. }), "{error}");
+    }
+    database.sql("DROP SCHEMA broker_ledger CASCADE");
+    drop(PostgresLedger::open(&database.url()).unwrap());
+    database.sql("INSERT INTO broker_ledger.migration VALUES (2)");
+    for error in [refusal(&database.url()), PostgresReader::open(&database.url()).err().unwrap()] {
+        assert!(error.to_string().contains("its version is 2"), "{error}");
+    }
+}
+
+#[test]
+fn no_error_says_a_password() {
+    let Some(server) = pg::server() else { return };
+    let port = server.port();
+    for url in [
+        format!("postgres://nobody:secret@127.0.0.1:{port}/no_such_database"),
+        format!("postgres://no_such_role:secret@127.0.0.1:{port}/postgres"),
+        "postgres://nobody:secret@127.0.0.1:1/ledger".to_owned(),
+    ] {
+        let error = refusal(&url).to_string();
+        assert!(!error.contains("secret"), "{error}");
+        assert!(error.contains("127.0.0.1"), "{error}");
+    }
+}
+
+#[test]
+fn a_role_that_may_only_change_rows_uses_a_ledger_that_is_there() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    drop(PostgresLedger::open(&database.url()).unwrap());
+    let role = format!("{}_small", database.name());
+    database.sql(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA broker_ledger TO {role}; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA broker_ledger TO {role}; \
+         GRANT USAGE ON SEQUENCE broker_ledger.entry_number TO {role}"
+    ));
+    let url = database.url().replace("broker@", &format!("{role}@"));
+    let mut ledger = PostgresLedger::open(&url).unwrap();
+    crate::deal::cover(&mut ledger);
+    assert_eq!(ledger.audit().unwrap().entries, u64::from(crate::deal::USERS));
+}
+
+#[test]
+fn what_was_recorded_is_never_changed() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let mut ledger = PostgresLedger::open(&database.url()).unwrap();
+    crate::deal::cover(&mut ledger);
+    for sql in [
+        "UPDATE broker_ledger.entry SET at = 0",
+        "DELETE FROM broker_ledger.transfer",
+        "TRUNCATE broker_ledger.entry CASCADE",
+    ] {
+        let quoted = sql.replace('\'', "''");
+        let told = database.sql(&format!(
+            "DO $$ BEGIN EXECUTE '{quoted}'; RAISE EXCEPTION 'it did'; \
+             EXCEPTION WHEN raise_exception THEN \
+             IF SQLERRM <> 'append-only' THEN RAISE; END IF; END $$; SELECT 'refused'"
+        ));
+        assert_eq!(told, "refused", "{sql}");
+    }
+    let reader = PostgresReader::open(&database.url()).unwrap();
+    assert_eq!(reader.totals().unwrap().accounts, u64::from(crate::deal::USERS));
+}
