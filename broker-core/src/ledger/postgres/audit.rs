@@ -23,5 +23,6 @@ pub(super) fn audit(session: &mut Session) -> Result<AuditReport, LedgerError> {
         Ok(()) => Ok(replay.report(None)),
         Err(Stop::Fault(fault)) => Ok(replay.report(Some(fault))),
         Err(Stop::Error(error)) => Err(error),
+        Err(Stop::Enough) => Err(LedgerError::Corrupt("it was not told to its end".into())),
     }
 }

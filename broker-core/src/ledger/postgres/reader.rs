@@ -19,7 +19,7 @@ use super::session::{Purpose, Session};
 use super::statements::SNAPSHOT;
 use super::values::Count;
 use super::write::alias;
-use super::{collect, journal, places, schema, statements};
+use super::{collect, journal, places, retire, schema, statements};
 
 /// Reads a ledger through a few connections of its own, which cannot write. What a writer of any
 /// instance was answered is seen at once.
@@ -207,6 +207,10 @@ impl LedgerReader for PostgresReader {
             let found = session.query_opt(sql, &[&Count(place)])?;
             found.map(|row| Columns::of(&row).take()).transpose()
         })
+    }
+
+    fn retirable(&self, upto: u64, limit: u64) -> Result<Option<u64>, LedgerError> {
+        self.with(|session| retire::retirable(session, upto, limit))
     }
 
     fn totals(&self) -> Result<Totals, LedgerError> {

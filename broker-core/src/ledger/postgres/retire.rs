@@ -20,6 +20,18 @@ pub(super) fn users(session: &mut Session, retire: &Retire) -> Result<Vec<UserId
     rows.iter().map(|row| Columns::of(row).take()).collect()
 }
 
+/// The place of the last of the first `limit` final receipts up to a place.
+pub(super) fn retirable(
+    session: &mut Session,
+    upto: u64,
+    limit: u64,
+) -> Result<Option<u64>, Trouble> {
+    let most = |count: u64| Count(count.min(u64::MAX >> 1));
+    let row = session.query_one(RETIRABLE, &[&most(upto), &most(limit)])?;
+    let last: Option<Count> = row.try_get(0)?;
+    Ok(last.map(|Count(place)| place))
+}
+
 /// Puts the leaves of final receipts in their place.
 pub(super) fn write(session: &mut Session, retire: &Retire, entry: &Entry) -> Result<(), Trouble> {
     let sql = "INSERT INTO retire VALUES ($1, $2, $3)";
@@ -54,17 +66,30 @@ const USERS: &str = "SELECT DISTINCT r.user_id FROM receipt r JOIN link l ON l.e
 
 /// Receipts that no voucher depends on, now or ever: of users without an escrow, and those that
 /// ended vouchers collect. With an open voucher these are what the one before it reaches to.
+macro_rules! final_receipts {
+    () => {
+        " FROM link l JOIN receipt r ON r.entry = l.entry JOIN hold h ON h.key = r.key \
+         LEFT JOIN books b ON b.user_id = r.user_id \
+         LEFT JOIN open_voucher o ON o.user_id = r.user_id \
+         WHERE l.seq <= $1 AND (b.user_id IS NULL OR r.entry <= CASE WHEN o.user_id IS NULL \
+         THEN b.sealed_to ELSE (SELECT coalesce(max(v.sealed_to), 0) FROM voucher v \
+         WHERE v.user_id = r.user_id AND v.entry < o.voucher) END)"
+    };
+}
+
 const GONE: &str = concat!(
     "SELECT r.entry, ",
     receipt_columns!(),
     ", ",
     tariff_columns!(),
-    " FROM link l JOIN receipt r ON r.entry = l.entry JOIN hold h ON h.key = r.key ",
-    "LEFT JOIN books b ON b.user_id = r.user_id ",
-    "LEFT JOIN open_voucher o ON o.user_id = r.user_id ",
-    "WHERE l.seq <= $1 AND (b.user_id IS NULL OR r.entry <= CASE WHEN o.user_id IS NULL ",
-    "THEN b.sealed_to ELSE (SELECT coalesce(max(v.sealed_to), 0) FROM voucher v ",
-    "WHERE v.user_id = r.user_id AND v.entry < o.voucher) END) ORDER BY r.entry"
+    final_receipts!(),
+    " ORDER BY r.entry"
+);
+
+const RETIRABLE: &str = concat!(
+    "SELECT max(seq) FROM (SELECT l.seq",
+    final_receipts!(),
+    " ORDER BY l.seq LIMIT $2) AS some_of_them"
 );
 
 const RETIRED: &str =
