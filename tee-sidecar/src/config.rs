@@ -20,7 +20,7 @@ mod text;
 pub use effective::effective;
 pub use env::environment;
 pub use error::{ConfigError, Problem};
-pub use ledger::LedgerUrl;
+pub use ledger::{LedgerUrl, Retention};
 pub use secret::Secret;
 
 /// An engine's address as `upstream.url` takes it, without a slash or `/v1` at its end; `None`
@@ -44,6 +44,8 @@ pub struct Settings {
     pub ledger: LedgerUrl,
     /// `ledger.stateDir`; `None` where it was not given. [`Settings::state_dir`] is in force.
     pub state_dir: Option<PathBuf>,
+    /// `ledger.retentionDays` and `ledger.archiveDir`
+    pub retention: Retention,
     /// `service.*`
     pub service: Service,
     /// `network.*`; `None` is a sidecar without a chain.

@@ -18,10 +18,12 @@ use crate::config::LedgerUrl;
 
 mod lead;
 mod mending;
+mod retention;
 mod sweep;
 
 pub use lead::Lead;
 pub use mending::advice;
+pub use retention::Archivist;
 pub use sweep::{Live, Running, Sweeper};
 
 /// A ledger that is open.

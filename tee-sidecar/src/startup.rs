@@ -22,7 +22,7 @@ use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys;
-use crate::ledger::{self, Lead, Live, Opened, Sweeper};
+use crate::ledger::{self, Archivist, Lead, Live, Opened, Sweeper};
 use crate::network::Network;
 use crate::network::service::Route;
 use crate::upstream::{Catalog, Target, Vllm};
@@ -52,6 +52,7 @@ pub struct Application {
     admission: Arc<Admission>,
     ledger: LedgerHandle,
     sweeper: Sweeper,
+    archivist: Option<Archivist>,
     lead: Lead,
     /// What a host is told when the ledger fails.
     mending: String,
@@ -193,6 +194,7 @@ impl Application {
             switch,
             admission,
             ledger,
+            archivist: Archivist::of(settings, &sweeper, &parts.lead),
             sweeper,
             lead: parts.lead,
             mending,
@@ -224,6 +226,7 @@ impl Application {
         let mut admin = rt::spawn(self.admin.server);
         let watch = rt::spawn(async move { self.catalog.watch(&*self.engine).await });
         let sweeping = rt::spawn(self.sweeper.run());
+        let archiving = self.archivist.map(|archivist| rt::spawn(archivist.run()));
         let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
         let compare = services.map(|services| rt::spawn(async move { services.watch().await }));
         let failed = tokio::select! {
@@ -237,6 +240,9 @@ impl Application {
         };
         watch.abort();
         sweeping.abort();
+        if let Some(archiving) = archiving {
+            archiving.abort();
+        }
         if let Some(compare) = compare {
             compare.abort();
         }

@@ -103,7 +103,7 @@ fn contradiction(pinned: &LedgerHead, link: Option<Digest32>) -> Option<String> 
     }
 }
 
-fn found(report: &AuditReport) -> Vec<(String, String)> {
+pub(super) fn found(report: &AuditReport) -> Vec<(String, String)> {
     [
         ("audit".to_owned(), "clean".to_owned()),
         ("entries".to_owned(), report.entries.to_string()),

@@ -31,6 +31,7 @@ pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
     let gpu = gpu_provider(check, raw.gpu.provider.as_ref());
     let ledger = ledger::url(check, &raw.ledger);
     let state_dir = ledger::state_dir(check, raw.ledger.state_dir.as_ref());
+    let retention = ledger::retention(check, &raw.ledger);
     let service = service(check, &raw.service);
     let problems_before = check.problems.len();
     let network = network::network(check, &raw.network);
@@ -48,6 +49,7 @@ pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
         gpu,
         ledger,
         state_dir,
+        retention,
         service,
         network,
         settlement,

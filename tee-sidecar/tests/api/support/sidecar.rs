@@ -166,6 +166,7 @@ pub(crate) fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
         gpu: GpuProvider::None,
         ledger: LedgerUrl::Sqlite(ledger),
         state_dir: None,
+        retention: tee_sidecar::config::Retention::default(),
         service: Service {
             serving_url: None,
             kind: "chatbot".into(),
