@@ -18,6 +18,8 @@ pub mod entry;
 pub mod journal;
 pub mod memory;
 #[cfg(feature = "postgres")]
+pub mod migrate;
+#[cfg(feature = "postgres")]
 pub mod postgres;
 mod replay;
 #[cfg(feature = "sqlite")]

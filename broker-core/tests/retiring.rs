@@ -1,6 +1,6 @@
 //! Receipts that were archived leave the ledger, and nothing that anybody depends on goes too.
 #![cfg(feature = "sqlite")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "shared/books.rs"]
 mod books;

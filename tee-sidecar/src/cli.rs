@@ -11,6 +11,7 @@ use crate::config::{Settings, environment};
 pub mod archive;
 pub mod check_config;
 pub mod ledger;
+pub mod migrate;
 pub mod serve;
 pub mod settle;
 pub mod verify;
@@ -61,6 +62,9 @@ enum LedgerCommand {
         #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "report")]
         archive: Vec<PathBuf>,
     },
+    /// Move a ledger in a file into an empty PostgreSQL database, and compare both sides. No sidecar
+    /// may be running on either.
+    Migrate(migrate::MigrateArgs),
     /// Write the ledger's journal into an archive (JSON Lines, zstd); the ledger stays as it is.
     Archive {
         /// The archive, which must not exist.
@@ -117,6 +121,7 @@ impl Cli {
             Some(Command::Ledger(LedgerCommand::Audit { report, .. })) => {
                 ledger::audit(&settings, report.as_deref())
             }
+            Some(Command::Ledger(LedgerCommand::Migrate(args))) => migrate::run(&settings, args),
             Some(Command::Ledger(LedgerCommand::Archive { to, behind })) => {
                 archive::export(&settings, to, *behind)
             }

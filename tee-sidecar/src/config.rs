@@ -29,6 +29,14 @@ pub fn engine_address(text: &str) -> Option<String> {
     check::engine_address(text)
 }
 
+/// The address of a ledger from a file, as `ledger.urlFile` names one.
+///
+/// # Errors
+/// The rule that the file breaks; it holds nothing of the address.
+pub fn ledger_url_in(path: &str) -> Result<LedgerUrl, String> {
+    check::ledger_url_in(path)
+}
+
 /// Settings that have been checked: the rest of the program holds values that cannot be wrong.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -21,6 +21,7 @@ mod board;
 mod caretaker;
 mod collect;
 mod fault;
+mod import;
 mod instance;
 mod journal;
 mod numeric;
@@ -93,6 +94,17 @@ impl PostgresLedger {
         let reader = Arc::new(PostgresReader::at(address.clone())?);
         let scribe = Scribe::new(address.clone(), session, instance);
         Ok(Self { address, instance, scribe, reader })
+    }
+
+    /// Takes over another ledger, which nobody may be writing to: its entries, with their numbers
+    /// and places, and all that follows from them. This one has to be empty, and becomes the other
+    /// or stays empty. Each entry is carried out again on the way. Memory grows with the users.
+    ///
+    /// # Errors
+    /// [`LedgerError::Foreign`] where this ledger is not empty, or the other was written by several
+    /// writers; [`LedgerError::Corrupt`] where an entry of the other is wrong, or a hold is open.
+    pub fn import(&mut self, source: &dyn LedgerReader) -> Result<(), LedgerError> {
+        import::import(&self.address, source)
     }
 
     /// Starts what keeps this instance alive in the eyes of the others, with a sign of life `every`

@@ -106,18 +106,6 @@ impl LedgerReader for OwnRuntime {
         self.there().expired_holds(now, limit)
     }
 
-    fn head(&self) -> Read<(u64, Digest32)> {
-        self.there().head()
-    }
-
-    fn link(&self, place: u64) -> Read<Option<Digest32>> {
-        self.there().link(place)
-    }
-
-    fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
-        self.there().journal(behind, visitor)
-    }
-
     fn totals(&self) -> Read<Totals> {
         self.there().totals()
     }

@@ -20,6 +20,7 @@ mod network;
 mod pricing;
 mod values;
 
+pub(super) use ledger::in_file as ledger_url_in;
 pub(super) use values::Check;
 
 /// Makes the settings. Where `check` has noted a problem, the default stands in for the value.

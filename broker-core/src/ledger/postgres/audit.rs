@@ -1,7 +1,6 @@
 //! An audit of a stored ledger: its journal is carried out again, and what is stored beside the
 //! journal compared with what that leads to, as of one moment.
 
-use crate::ledger::journal::Stop;
 use crate::ledger::replay::Replay;
 use crate::ledger::{AuditReport, LedgerError};
 
@@ -19,10 +18,5 @@ pub(super) fn audit(session: &mut Session) -> Result<AuditReport, LedgerError> {
         replay.finish()?;
         derived::compare(session, &replay)
     });
-    match compared {
-        Ok(()) => Ok(replay.report(None)),
-        Err(Stop::Fault(fault)) => Ok(replay.report(Some(fault))),
-        Err(Stop::Error(error)) => Err(error),
-        Err(Stop::Enough) => Err(LedgerError::Corrupt("it was not told to its end".into())),
-    }
+    replay.verdict(compared)
 }

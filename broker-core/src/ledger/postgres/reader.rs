@@ -80,10 +80,10 @@ impl PostgresReader {
     }
 
     pub(super) fn at(address: Address) -> Result<Self, LedgerError> {
-        let pool = Mutex::new(Pool::default());
-        let reader = Self { address, pool, returned: Condvar::new() };
-        reader.with(|session| schema::check(session, &reader.address))?;
-        Ok(reader)
+        let mut first = Session::open(&address, Purpose::Read)?;
+        schema::check(&mut first, &address)?;
+        let pool = Mutex::new(Pool { idle: vec![first], used: 0 });
+        Ok(Self { address, pool, returned: Condvar::new() })
     }
 
     /// Reads on a connection of the pool; once more where an idle one turns out to be lost.
@@ -209,10 +209,6 @@ impl LedgerReader for PostgresReader {
         })
     }
 
-    fn retirable(&self, upto: u64, limit: u64) -> Result<Option<u64>, LedgerError> {
-        self.with(|session| retire::retirable(session, upto, limit))
-    }
-
     fn totals(&self) -> Result<Totals, LedgerError> {
         self.with(|session| {
             let sums = session.query_one(TOTALS, &[])?;
@@ -231,6 +227,10 @@ impl LedgerReader for PostgresReader {
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         let mut session = Session::open(&self.address, Purpose::Audit)?;
         audit(&mut session)
+    }
+
+    fn retirable(&self, upto: u64, limit: u64) -> Result<Option<u64>, LedgerError> {
+        self.with(|session| retire::retirable(session, upto, limit))
     }
 
     fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {

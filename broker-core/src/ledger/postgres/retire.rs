@@ -27,8 +27,8 @@ pub(super) fn retirable(
     limit: u64,
 ) -> Result<Option<u64>, Trouble> {
     let most = |count: u64| Count(count.min(u64::MAX >> 1));
-    let row = session.query_one(RETIRABLE, &[&most(upto), &most(limit)])?;
-    let last: Option<Count> = row.try_get(0)?;
+    let last: Option<Count> =
+        session.query_one(RETIRABLE, &[&most(upto), &most(limit)])?.try_get(0)?;
     Ok(last.map(|Count(place)| place))
 }
 
@@ -66,14 +66,14 @@ const USERS: &str = "SELECT DISTINCT r.user_id FROM receipt r JOIN link l ON l.e
 
 /// Receipts that no voucher depends on, now or ever: of users without an escrow, and those that
 /// ended vouchers collect. With an open voucher these are what the one before it reaches to.
-macro_rules! final_receipts {
+macro_rules! final_source {
     () => {
-        " FROM link l JOIN receipt r ON r.entry = l.entry JOIN hold h ON h.key = r.key \
-         LEFT JOIN books b ON b.user_id = r.user_id \
-         LEFT JOIN open_voucher o ON o.user_id = r.user_id \
-         WHERE l.seq <= $1 AND (b.user_id IS NULL OR r.entry <= CASE WHEN o.user_id IS NULL \
-         THEN b.sealed_to ELSE (SELECT coalesce(max(v.sealed_to), 0) FROM voucher v \
-         WHERE v.user_id = r.user_id AND v.entry < o.voucher) END)"
+        " FROM receipt r JOIN link l ON l.entry = r.entry JOIN hold h ON h.key = r.key \
+          LEFT JOIN books b ON b.user_id = r.user_id \
+          LEFT JOIN open_voucher o ON o.user_id = r.user_id \
+          WHERE l.seq <= $1 AND (b.user_id IS NULL OR r.entry <= CASE WHEN o.user_id IS NULL \
+          THEN b.sealed_to ELSE (SELECT coalesce(max(v.sealed_to), 0) FROM voucher v \
+          WHERE v.user_id = r.user_id AND v.entry < o.voucher) END) "
     };
 }
 
@@ -82,14 +82,14 @@ const GONE: &str = concat!(
     receipt_columns!(),
     ", ",
     tariff_columns!(),
-    final_receipts!(),
-    " ORDER BY r.entry"
+    final_source!(),
+    "ORDER BY r.entry"
 );
 
 const RETIRABLE: &str = concat!(
     "SELECT max(seq) FROM (SELECT l.seq",
-    final_receipts!(),
-    " ORDER BY l.seq LIMIT $2) AS some_of_them"
+    final_source!(),
+    "ORDER BY l.seq LIMIT $2) AS first"
 );
 
 const RETIRED: &str =

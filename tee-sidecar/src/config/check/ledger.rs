@@ -34,7 +34,7 @@ fn parse(text: &str) -> Result<LedgerUrl, String> {
     LedgerUrl::parse(text).map_err(str::to_owned)
 }
 
-fn in_file(path: &str) -> Result<LedgerUrl, String> {
+pub(in super::super) fn in_file(path: &str) -> Result<LedgerUrl, String> {
     let text = secret::read(path)?;
     parse(text.expose()).map_err(|rule| format!("names a file whose text {rule}"))
 }

@@ -1,0 +1,164 @@
+//! Taking over another ledger, entry by entry.
+
+use crate::digest::{Digest32, RequestKey};
+use crate::ledger::entry::Entry;
+use crate::ledger::journal::{Line, Stop, Visitor, Written};
+use crate::ledger::replay::Replay;
+use crate::ledger::{LedgerError, LedgerReader};
+use crate::rules::Record;
+
+use super::address::Address;
+use super::collect;
+use super::fault::Trouble;
+use super::places;
+use super::session::{Purpose, Session};
+use super::values::Count;
+use super::write::Page;
+
+/// Writes the whole journal of `source` into an empty ledger, all of it or nothing, and gives the
+/// entries their places. Each entry is carried out again on the way, so that nothing that is wrong
+/// comes along.
+pub(super) fn import(address: &Address, source: &dyn LedgerReader) -> Result<(), LedgerError> {
+    let mut session = Session::open(address, Purpose::Write)?;
+    let written = session.transact("BEGIN", |session| {
+        session.batch(LOCK)?;
+        let used: bool = session.query_one(USED, &[])?.try_get(0).map_err(Trouble::from)?;
+        if used {
+            let why = "it has entries already, and another ledger goes into an empty one only";
+            return Err(Stop::Error(LedgerError::Foreign {
+                path: address.name().to_owned(),
+                why: why.to_owned(),
+            }));
+        }
+        let (replay, page) = (Replay::default(), Page::default());
+        let mut import = Import { session, replay, page, waiting: 0 };
+        source.journal(0, &mut import)?;
+        import.finish()
+    });
+    match written {
+        Ok(()) => {}
+        Err(Stop::Fault(fault)) => return Err(LedgerError::Corrupt(fault.to_string())),
+        Err(Stop::Error(error)) => return Err(error),
+        Err(Stop::Enough) => return Err(LedgerError::Corrupt("it was not told to its end".into())),
+    }
+    while places::link(&mut session)? {}
+    Ok(())
+}
+
+struct Import<'a> {
+    session: &'a mut Session,
+    replay: Replay,
+    page: Page,
+    /// Entries in the page.
+    waiting: usize,
+}
+
+impl Visitor for Import<'_> {
+    fn entry(&mut self, entry: &Entry, link: Option<Digest32>) -> Result<(), Stop> {
+        if entry.number != entry.seq || link.is_none() {
+            let why = "it was written by several writers; only one's can be taken over".to_owned();
+            return Err(LedgerError::Foreign { path: format!("entry {}", entry.seq), why }.into());
+        }
+        self.replay.entry(entry, link)
+    }
+
+    fn line(&mut self, line: Line) -> Result<(), Stop> {
+        self.write(&line)?;
+        self.replay.line(line)
+    }
+}
+
+impl Import<'_> {
+    fn write(&mut self, line: &Line) -> Result<(), Trouble> {
+        let entry = &line.entry;
+        let key = entry.key.unwrap_or(RequestKey(Digest32::default()));
+        let record = match &line.written {
+            Written::Cover => None,
+            Written::Hold(hold) => Some(Record::Hold(hold)),
+            Written::Receipt(receipt) => Some(Record::Receipt(key, receipt)),
+            Written::Release(why) => Some(Record::Release(key, *why)),
+            Written::Binding(binding) => Some(Record::Binding(*binding)),
+            Written::Escrow { cover, nonce } => Some(Record::Escrow(*cover, *nonce)),
+            Written::Seal(seal, carry) => Some(Record::Seal(seal, *carry)),
+            Written::Countersign(signed) => Some(Record::Countersign(signed)),
+            Written::Settle(settle) => Some(Record::Settle(settle)),
+            Written::Freeze(nonce) => Some(Record::Freeze(*nonce)),
+            // What it let go has gone before.
+            Written::Retire(_) | Written::Retired(_) => None,
+        };
+        self.page.copy(entry, record.as_ref());
+        self.waiting = self.waiting.saturating_add(1);
+        let stands_alone = !matches!(
+            line.written,
+            Written::Cover | Written::Hold(_) | Written::Receipt(_) | Written::Release(_)
+        );
+        if stands_alone || self.waiting >= PAGE_ENTRIES {
+            self.flush()?;
+        }
+        let number = Count(entry.number);
+        match (&line.written, record) {
+            (Written::Retired(leaf), _) => {
+                let sql = "INSERT INTO retired (entry, leaf) VALUES ($1, $2)";
+                self.session.execute(sql, &[&number, leaf])?;
+            }
+            (Written::Retire(retire), _) => {
+                let sql = "INSERT INTO retire VALUES ($1, $2, $3)";
+                let upto = Count(retire.upto);
+                self.session.execute(sql, &[&number, &upto, &retire.archive])?;
+            }
+            (_, Some(record)) if stands_alone => {
+                collect::write(self.session, &record, None, entry)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Trouble> {
+        self.waiting = 0;
+        std::mem::take(&mut self.page).write(self.session, &[0; 16])
+    }
+
+    /// Writes what follows from the entries.
+    fn finish(mut self) -> Result<(), Stop> {
+        self.flush()?;
+        self.replay.finish()?;
+        if let Some(hold) = self.replay.open.values().next() {
+            let what = format!("hold {} is open: end it first", hold.key.0);
+            return Err(LedgerError::Corrupt(what).into());
+        }
+        for (user, known) in &self.replay.users {
+            let account = &known.account;
+            if known.has_account {
+                self.session.execute(
+                    "INSERT INTO account VALUES ($1, $2, $3, $4, $5, $6, $7, true)",
+                    &[
+                        user,
+                        &account.cover,
+                        &account.held,
+                        &account.earned,
+                        &account.vouchered,
+                        &account.unlimited,
+                        &account.frozen,
+                    ],
+                )?;
+            }
+            if let Some(nonce) = known.books.nonce {
+                let sql = "INSERT INTO books VALUES ($1, $2, $3, $4)";
+                let sealed_to = Count(known.books.sealed_to);
+                let carry = known.books.carry;
+                self.session.execute(sql, &[user, &Count(nonce), &sealed_to, &carry])?;
+            }
+        }
+        if self.replay.seq > 0 {
+            self.session.query_one(GO_ON, &[&Count(self.replay.seq)])?;
+        }
+        Ok(())
+    }
+}
+
+/// Nobody writes meanwhile.
+const LOCK: &str = "LOCK TABLE broker_ledger.entry IN EXCLUSIVE MODE";
+const USED: &str = "SELECT EXISTS (SELECT 1 FROM entry)";
+const GO_ON: &str = "SELECT setval('entry_number', $1::bigint)";
+const PAGE_ENTRIES: usize = 500;
