@@ -18,6 +18,7 @@ mod pg;
 mod network;
 
 mod leader;
+mod moving;
 mod states;
 mod storm;
 mod support;
