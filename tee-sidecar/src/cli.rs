@@ -8,8 +8,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Settings, environment};
 
+pub mod archive;
 pub mod check_config;
 pub mod ledger;
+pub mod migrate;
 pub mod serve;
 pub mod settle;
 pub mod verify;
@@ -55,6 +57,22 @@ enum LedgerCommand {
         /// the report itself holds is for `verify report FILE` to say.
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,
+        /// Audit archives instead, in order and from the first one on; a folder stands for all
+        /// that are in it. Needs no ledger.
+        #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "report")]
+        archive: Vec<PathBuf>,
+    },
+    /// Move a ledger in a file into an empty PostgreSQL database, and compare both sides. No sidecar
+    /// may be running on either.
+    Migrate(migrate::MigrateArgs),
+    /// Write the ledger's journal into an archive (JSON Lines, zstd); the ledger stays as it is.
+    Archive {
+        /// The archive, which must not exist.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// Begin behind this entry, the last of the archive before.
+        #[arg(long, value_name = "ENTRY", default_value_t = 0)]
+        behind: u64,
     },
     /// Ask the running sidecar to collect what is owed, now.
     Settle {
@@ -97,8 +115,15 @@ impl Cli {
             None | Some(Command::Serve) => serve::run(settings),
             Some(Command::CheckConfig) => check_config::run(&settings),
             Some(Command::Ledger(LedgerCommand::Status)) => ledger::status(&settings),
-            Some(Command::Ledger(LedgerCommand::Audit { report })) => {
+            Some(Command::Ledger(LedgerCommand::Audit { archive, .. })) if !archive.is_empty() => {
+                archive::audit(archive)
+            }
+            Some(Command::Ledger(LedgerCommand::Audit { report, .. })) => {
                 ledger::audit(&settings, report.as_deref())
+            }
+            Some(Command::Ledger(LedgerCommand::Migrate(args))) => migrate::run(&settings, args),
+            Some(Command::Ledger(LedgerCommand::Archive { to, behind })) => {
+                archive::export(&settings, to, *behind)
             }
             Some(Command::Ledger(LedgerCommand::Settle { dry_run: false })) => {
                 settle::ask(&settings)
@@ -153,7 +178,7 @@ mod tests {
             (vec!["tee-sidecar", "check-config", "--config", "a"], Command::CheckConfig, Some("a")),
             (
                 vec!["tee-sidecar", "ledger", "audit", "--config", "a"],
-                Command::Ledger(LedgerCommand::Audit { report: None }),
+                Command::Ledger(LedgerCommand::Audit { report: None, archive: Vec::new() }),
                 Some("a"),
             ),
             (vec!["tee-sidecar", "ledger", "status"], Command::Ledger(LedgerCommand::Status), None),

@@ -20,13 +20,21 @@ mod text;
 pub use effective::effective;
 pub use env::environment;
 pub use error::{ConfigError, Problem};
-pub use ledger::LedgerUrl;
+pub use ledger::{LedgerUrl, Retention};
 pub use secret::Secret;
 
 /// An engine's address as `upstream.url` takes it, without a slash or `/v1` at its end; `None`
 /// where the text is none.
 pub fn engine_address(text: &str) -> Option<String> {
     check::engine_address(text)
+}
+
+/// The address of a ledger from a file, as `ledger.urlFile` names one.
+///
+/// # Errors
+/// The rule that the file breaks; it holds nothing of the address.
+pub fn ledger_url_in(path: &str) -> Result<LedgerUrl, String> {
+    check::ledger_url_in(path)
 }
 
 /// Settings that have been checked: the rest of the program holds values that cannot be wrong.
@@ -44,6 +52,8 @@ pub struct Settings {
     pub ledger: LedgerUrl,
     /// `ledger.stateDir`; `None` where it was not given. [`Settings::state_dir`] is in force.
     pub state_dir: Option<PathBuf>,
+    /// `ledger.retentionDays` and `ledger.archiveDir`
+    pub retention: Retention,
     /// `service.*`
     pub service: Service,
     /// `network.*`; `None` is a sidecar without a chain.

@@ -6,16 +6,24 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use broker_core::{Clock, Ledger, LedgerError, LedgerReader, SqliteLedger, SqliteReader};
+use broker_core::{
+    Clock, Ledger, LedgerError, LedgerReader, PostgresLedger, PostgresReader, SqliteLedger,
+    SqliteReader,
+};
 use tokio::task::spawn_blocking;
 
 use crate::config::LedgerUrl;
 
 mod lead;
+mod mending;
+mod retention;
 mod sweep;
 
 pub use lead::Lead;
+pub use mending::advice;
+pub use retention::Archivist;
 pub use sweep::{Live, Running, Sweeper};
 
 /// A ledger that is open.
@@ -48,7 +56,7 @@ pub async fn open(url: &LedgerUrl, clock: Arc<dyn Clock>) -> Result<Opened, Ledg
 pub fn open_for_operator(url: &LedgerUrl) -> Result<Arc<dyn LedgerReader>, LedgerError> {
     match url {
         LedgerUrl::Sqlite(path) => Ok(Arc::new(SqliteReader::open_for_operator(path)?)),
-        LedgerUrl::Postgres(url) => read_database(url.expose()),
+        LedgerUrl::Postgres(url) => Ok(Arc::new(PostgresReader::open(url.expose())?)),
     }
 }
 
@@ -63,10 +71,13 @@ fn open_file(path: &Path, clock: &dyn Clock) -> Result<Opened, LedgerError> {
     Ok(Opened { ledger, reader, lead: Lead::alone() })
 }
 
-fn open_database(_url: &str) -> Result<Opened, LedgerError> {
-    Err(LedgerError::Stopped)
+/// Others may be at work in it: what a process left open that died is freed by whoever leads.
+fn open_database(url: &str) -> Result<Opened, LedgerError> {
+    let ledger = PostgresLedger::open(url)?;
+    let reader = ledger.reader()?;
+    let lead = Lead::among_others(ledger.caretaker(SIGN_OF_LIFE)?);
+    Ok(Opened { ledger: Box::new(ledger), reader, lead })
 }
 
-fn read_database(_url: &str) -> Result<Arc<dyn LedgerReader>, LedgerError> {
-    Err(LedgerError::Stopped)
-}
+/// Every sidecar on a database says so often that it is alive.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);

@@ -22,7 +22,7 @@ use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys;
-use crate::ledger::{self, Live, Opened, Sweeper};
+use crate::ledger::{self, Archivist, Lead, Live, Opened, Sweeper};
 use crate::network::Network;
 use crate::network::service::Route;
 use crate::upstream::{Catalog, Target, Vllm};
@@ -52,6 +52,10 @@ pub struct Application {
     admission: Arc<Admission>,
     ledger: LedgerHandle,
     sweeper: Sweeper,
+    archivist: Option<Archivist>,
+    lead: Lead,
+    /// What a host is told when the ledger fails.
+    mending: String,
     catalog: Arc<Catalog>,
     engine: Arc<Vllm>,
     network: Option<Arc<Network>>,
@@ -103,9 +107,10 @@ impl Application {
         }
         let network = {
             let store = LedgerStore { handle: ledger.clone(), reader: reader.clone() };
-            network::start(&settings, chain, store, lead, (signer.clone(), clock.clone())).await?
+            network::start(&settings, chain, store, lead.clone(), (signer.clone(), clock.clone()))
+                .await?
         };
-        let parts = Parts { signer, catalog, reports, ledger, clock, network };
+        let parts = Parts { signer, catalog, reports, ledger, lead, clock, network };
         let settings = Arc::new(settings);
         let application = Self::bind(&settings, parts, reader)?;
         if let Some(network) = &application.network {
@@ -178,7 +183,25 @@ impl Application {
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
         let (ledger, network) = (parts.ledger, parts.network);
-        Ok(Self { public, admin, switch, admission, ledger, sweeper, catalog, engine, network })
+        let mending = format!(
+            "the ledger {} has failed, and the log says why; mend its disk or database and start \
+             again: nothing that was acknowledged is lost",
+            settings.ledger
+        );
+        Ok(Self {
+            public,
+            admin,
+            switch,
+            admission,
+            ledger,
+            archivist: Archivist::of(settings, &sweeper, &parts.lead),
+            sweeper,
+            lead: parts.lead,
+            mending,
+            catalog,
+            engine,
+            network,
+        })
     }
 
     /// Where the public routes are.
@@ -203,6 +226,7 @@ impl Application {
         let mut admin = rt::spawn(self.admin.server);
         let watch = rt::spawn(async move { self.catalog.watch(&*self.engine).await });
         let sweeping = rt::spawn(self.sweeper.run());
+        let archiving = self.archivist.map(|archivist| rt::spawn(archivist.run()));
         let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
         let compare = services.map(|services| rt::spawn(async move { services.watch().await }));
         let failed = tokio::select! {
@@ -211,11 +235,14 @@ impl Application {
             ended = &mut admin => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
             () = self.ledger.failed() => {
                 tracing::error!("the ledger has failed: nothing more can be answered");
-                Err(std::io::Error::other("the ledger has failed; mend the disk and start again"))
+                Err(std::io::Error::other(self.mending))
             }
         };
         watch.abort();
         sweeping.abort();
+        if let Some(archiving) = archiving {
+            archiving.abort();
+        }
         if let Some(compare) = compare {
             compare.abort();
         }
@@ -230,11 +257,12 @@ impl Application {
         }
         public_handle.stop(true).await;
         admin_handle.stop(true).await;
-        let (ledger, network) = (self.ledger, self.network);
+        let (ledger, network, lead) = (self.ledger, self.network, self.lead);
         let stopped = rt::task::spawn_blocking(move || {
             if let Some(network) = network {
                 network.settler.stop();
             }
+            lead.give_up();
             ledger.stop();
         });
         let stopped = stopped.await;
@@ -251,6 +279,7 @@ struct Parts {
     catalog: Arc<Catalog>,
     reports: ReportService,
     ledger: LedgerHandle,
+    lead: Lead,
     clock: Arc<dyn Clock>,
     network: Option<Arc<Network>>,
 }

@@ -12,7 +12,7 @@ use crate::auditor::{exit_of, pinned};
 use crate::config::Settings;
 use crate::evidence::audit::printable;
 use crate::evidence::ledger_head::LedgerHead;
-use crate::ledger::open_for_operator;
+use crate::ledger::{advice, open_for_operator};
 
 /// Prints the sums over all accounts, one `name: value` a line, and then a line for each account;
 /// amounts in neuron.
@@ -103,7 +103,7 @@ fn contradiction(pinned: &LedgerHead, link: Option<Digest32>) -> Option<String> 
     }
 }
 
-fn found(report: &AuditReport) -> Vec<(String, String)> {
+pub(super) fn found(report: &AuditReport) -> Vec<(String, String)> {
     [
         ("audit".to_owned(), "clean".to_owned()),
         ("entries".to_owned(), report.entries.to_string()),
@@ -133,7 +133,16 @@ pub(super) fn print(lines: &[(String, String)]) -> Exit {
 }
 
 pub(super) fn explain(error: &LedgerError) -> Exit {
-    eprintln!("tee-sidecar: {error}");
+    eprintln!("tee-sidecar: {error}{}", mending(error));
+    exit_of_ledger(error)
+}
+
+/// What to do about it, to be put behind the error.
+pub(super) fn mending(error: &LedgerError) -> String {
+    advice(error).map(|advice| format!(". To mend it: {advice}")).unwrap_or_default()
+}
+
+pub(super) const fn exit_of_ledger(error: &LedgerError) -> Exit {
     match error {
         LedgerError::Missing { .. } => Exit::Missing,
         LedgerError::Foreign { .. } | LedgerError::Corrupt(_) => Exit::Malformed,

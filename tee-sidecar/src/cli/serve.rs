@@ -1,10 +1,11 @@
 //! `serve`: run the sidecar.
 
 use actix_web::rt::System;
-use broker_core::ChainError;
+use broker_core::{ChainError, LedgerError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
+use super::ledger::mending;
 use crate::attest::{AttestError, GpuError};
 use crate::config::Settings;
 use crate::keys::KeyError;
@@ -24,7 +25,11 @@ pub fn run(settings: Settings) -> Exit {
     match served {
         Ok(()) => Exit::Done,
         Err(error) => {
-            eprintln!("tee-sidecar: {error}");
+            let mending = match &error {
+                StartError::Ledger(error) => mending(error),
+                _ => String::new(),
+            };
+            eprintln!("tee-sidecar: {error}{mending}");
             exit_of(&error)
         }
     }
@@ -41,6 +46,9 @@ const fn exit_of(error: &StartError) -> Exit {
         StartError::Network(ChainError::WrongNetwork(_)) => Exit::Usage,
         StartError::Attest(_) | StartError::Key(KeyError::Agent(_)) => Exit::Missing,
         StartError::BoundElsewhere { .. } => Exit::Usage,
+        StartError::Ledger(LedgerError::Foreign { .. } | LedgerError::Corrupt(_)) => {
+            Exit::Malformed
+        }
         _ => Exit::Failed,
     }
 }
@@ -85,6 +93,9 @@ mod tests {
             (StartError::Network(ChainError::WrongNetwork(why())), Exit::Usage),
             (StartError::Network(ChainError::Unreachable(why())), Exit::Failed),
             (StartError::Server(std::io::Error::other("why")), Exit::Failed),
+            (StartError::Ledger(LedgerError::Corrupt(why())), Exit::Malformed),
+            (StartError::Ledger(LedgerError::Storage(why())), Exit::Failed),
+            (StartError::Ledger(LedgerError::InUse { path: why() }), Exit::Failed),
         ];
         for (error, exit) in cases {
             assert_eq!(exit_of(&error), exit, "{error:?}");

@@ -20,6 +20,7 @@ mod network;
 mod pricing;
 mod values;
 
+pub(super) use ledger::in_file as ledger_url_in;
 pub(super) use values::Check;
 
 /// Makes the settings. Where `check` has noted a problem, the default stands in for the value.
@@ -31,6 +32,7 @@ pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
     let gpu = gpu_provider(check, raw.gpu.provider.as_ref());
     let ledger = ledger::url(check, &raw.ledger);
     let state_dir = ledger::state_dir(check, raw.ledger.state_dir.as_ref());
+    let retention = ledger::retention(check, &raw.ledger);
     let service = service(check, &raw.service);
     let problems_before = check.problems.len();
     let network = network::network(check, &raw.network);
@@ -48,6 +50,7 @@ pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
         gpu,
         ledger,
         state_dir,
+        retention,
         service,
         network,
         settlement,

@@ -20,6 +20,7 @@ pub fn effective(settings: &Settings) -> String {
         gpu,
         ledger,
         state_dir,
+        retention,
         service,
         network,
         settlement,
@@ -45,7 +46,12 @@ pub fn effective(settings: &Settings) -> String {
         },
         "tee": { "provider": tee_word(*tee) },
         "gpu": { "provider": gpu_word(*gpu) },
-        "ledger": { "url": ledger.to_string(), "stateDir": state_dir },
+        "ledger": {
+            "url": ledger.to_string(),
+            "stateDir": state_dir,
+            "retentionDays": retention.days,
+            "archiveDir": retention.folder,
+        },
         "service": {
             "servingUrl": service.serving_url,
             "type": service.kind,

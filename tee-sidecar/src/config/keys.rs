@@ -22,6 +22,8 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
     ("ledger.url", |raw| &mut raw.ledger.url),
     ("ledger.urlFile", |raw| &mut raw.ledger.url_file),
     ("ledger.stateDir", |raw| &mut raw.ledger.state_dir),
+    ("ledger.retentionDays", |raw| &mut raw.ledger.retention_days),
+    ("ledger.archiveDir", |raw| &mut raw.ledger.archive_dir),
     ("servingUrl", |raw| &mut raw.serving_url),
     ("service.servingUrl", |raw| &mut raw.service.serving_url),
     ("service.type", |raw| &mut raw.service.kind),

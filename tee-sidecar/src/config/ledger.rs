@@ -17,6 +17,15 @@ pub enum LedgerUrl {
     Postgres(Secret<String>),
 }
 
+/// How long receipts stay in the ledger, and where they go from there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Days that an entry stays before it is archived; `None` is for ever.
+    pub days: Option<u64>,
+    /// The folder of the archives; `None` is `archive` in the state folder.
+    pub folder: Option<PathBuf>,
+}
+
 impl LedgerUrl {
     /// Reads an address as `ledger.url` takes it.
     ///
@@ -62,6 +71,12 @@ impl Settings {
             LedgerUrl::Postgres(_) => Path::new(STATE_DIR),
         };
         given.unwrap_or(default).to_owned()
+    }
+
+    /// Where archives of the ledger lie.
+    pub fn archive_dir(&self) -> PathBuf {
+        let given = self.retention.folder.clone();
+        given.unwrap_or_else(|| self.state_dir().join(ARCHIVE_DIR))
     }
 }
 
@@ -122,5 +137,6 @@ const HARMLESS: [&str; 8] = [
     "application_name",
     "connect_timeout",
 ];
+const ARCHIVE_DIR: &str = "archive";
 /// Where no file is the ledger.
 const STATE_DIR: &str = "./data";

@@ -77,6 +77,8 @@ pub(super) struct RawLedger {
     pub(super) url: Option<Text>,
     pub(super) url_file: Option<Text>,
     pub(super) state_dir: Option<Text>,
+    pub(super) retention_days: Option<Text>,
+    pub(super) archive_dir: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

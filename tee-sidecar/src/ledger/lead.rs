@@ -1,7 +1,9 @@
 //! Which of the sidecars on one ledger collects its fees.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use broker_core::Caretaker;
 
 /// Whether this sidecar has the lead: of several on one database only one settles, since only one
 /// may send from the wallet.
@@ -11,7 +13,7 @@ use std::sync::Arc;
 /// under a nonce, whoever writes them, and the contract takes a nonce once. Two who believe to lead
 /// can at worst send the same bytes twice.
 #[derive(Clone, Default)]
-pub struct Lead(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+pub struct Lead(Option<Arc<Mutex<Option<Caretaker>>>>);
 
 impl Lead {
     /// Of a ledger that nobody else has.
@@ -19,37 +21,32 @@ impl Lead {
         Self(None)
     }
 
-    /// Of a ledger that others have too; `leads` is asked each time, and must not wait.
-    pub fn among_others(leads: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(leads)))
+    /// Of a ledger that others have too.
+    pub fn among_others(caretaker: Caretaker) -> Self {
+        Self(Some(Arc::new(Mutex::new(Some(caretaker)))))
     }
 
     /// Whether it is this sidecar's at this moment.
     pub fn is_ours(&self) -> bool {
-        self.0.as_ref().is_none_or(|leads| leads())
+        let Some(kept) = &self.0 else { return true };
+        locked(kept).as_ref().is_some_and(Caretaker::is_leader)
     }
+
+    /// Leaves the lead to the others, for good. Blocks: call it from a thread that may.
+    pub fn give_up(&self) {
+        let caretaker = self.0.as_ref().and_then(|kept| locked(kept).take());
+        if let Some(caretaker) = caretaker {
+            caretaker.stop();
+        }
+    }
+}
+
+fn locked(kept: &Mutex<Option<Caretaker>>) -> MutexGuard<'_, Option<Caretaker>> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Lead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Lead").field(&self.is_ours()).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-
-    #[test]
-    fn who_is_alone_leads_and_who_is_not_is_asked_each_time() {
-        assert!(Lead::alone().is_ours());
-        let leads = Arc::new(AtomicBool::new(false));
-        let told = leads.clone();
-        let lead = Lead::among_others(move || told.load(Ordering::Relaxed));
-        assert!(!lead.is_ours());
-        leads.store(true, Ordering::Relaxed);
-        assert!(lead.clone().is_ours());
     }
 }

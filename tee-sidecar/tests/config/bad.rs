@@ -146,6 +146,9 @@ const BAD: &[Row] = &[
     ("ledger: {url: 'postgres://me:<secret>@db/a'}", "ledger.url", None, "the placeholder"),
     ("ledger: {url: 'sqlite://a', urlFile: b}", "ledger.url", None, "not be given together with"),
     ("ledger: {urlFile: /nowhere}", "ledger.urlFile", Some("/nowhere"), "cannot be read"),
+    ("ledger: {retentionDays: 0}", "ledger.retentionDays", Some("0"), "from 1 to 36500"),
+    ("ledger: {retentionDays: 30d}", "ledger.retentionDays", Some("30d"), "whole number of days"),
+    ("ledger: {archiveDir: ''}", "ledger.archiveDir", Some(""), "the path of a folder"),
     ("ledger: {stateDir: ''}", "ledger.stateDir", Some(""), "the path of a folder"),
     // service
     ("servingUrl: here", "service.servingUrl", Some("here"), "http:// or https://"),

@@ -144,6 +144,8 @@ const SETS: &[(&str, &str, &str)] = &[
     ("SIDECAR__GPU__PROVIDER", "none", "provider: none\n"),
     ("SIDECAR__LEDGER__URL", "sqlite://a.db", "url: sqlite://a.db\n"),
     ("SIDECAR__LEDGER__STATEDIR", "/state", "stateDir: /state\n"),
+    ("SIDECAR__LEDGER__RETENTIONDAYS", "30", "retentionDays: 30\n"),
+    ("SIDECAR__LEDGER__ARCHIVEDIR", "/archive", "archiveDir: /archive\n"),
     ("SIDECAR__SERVINGURL", "http://me", "servingUrl: http://me\n"),
     ("SIDECAR__SERVICE__SERVINGURL", "http://me", "servingUrl: http://me\n"),
     ("SIDECAR__SERVICE__TYPE", "image", "type: image\n"),

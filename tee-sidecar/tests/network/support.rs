@@ -24,7 +24,7 @@ mod sidecar;
 
 pub(crate) use client::{Conn, Response, get, post, sha256_hex};
 pub(crate) use engine::{Engine, Step, chunk_event, end_event, sse, whole};
-pub(crate) use sidecar::{MODEL, Sidecar, recover};
+pub(crate) use sidecar::{MODEL, Sidecar, recover, settings};
 
 /// What a test waits for at most, where nothing has to take long.
 pub(crate) const SOON: Duration = Duration::from_secs(20);

@@ -231,6 +231,7 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
         gpu: GpuProvider::None,
         ledger: LedgerUrl::Sqlite(ledger),
         state_dir: None,
+        retention: tee_sidecar::config::Retention::default(),
         service: Service {
             serving_url: Some(format!("{SERVING_URL}/")),
             kind: "chatbot".into(),

@@ -80,10 +80,10 @@ impl PostgresReader {
     }
 
     pub(super) fn at(address: Address) -> Result<Self, LedgerError> {
-        let pool = Mutex::new(Pool::default());
-        let reader = Self { address, pool, returned: Condvar::new() };
-        reader.with(|session| schema::check(session, &reader.address))?;
-        Ok(reader)
+        let mut first = Session::open(&address, Purpose::Read)?;
+        schema::check(&mut first, &address)?;
+        let pool = Mutex::new(Pool { idle: vec![first], used: 0 });
+        Ok(Self { address, pool, returned: Condvar::new() })
     }
 
     /// Reads on a connection of the pool; once more where an idle one turns out to be lost.

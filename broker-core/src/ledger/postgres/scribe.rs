@@ -255,21 +255,24 @@ impl<'a> Draft<'a> {
             return Ok(());
         }
         let needed = Count(u64::try_from(pending.len()).unwrap_or(u64::MAX));
-        let numbers = self.session.query(NUMBERS, &[&needed])?;
+        let mut page = Page::default();
         let mut entries = Vec::with_capacity(pending.len());
-        for (row, (effects, _)) in numbers.iter().zip(&pending) {
+        for (row, (effects, changes)) in
+            self.session.query(NUMBERS, &[&needed])?.iter().zip(&pending)
+        {
             let number = Columns::of(row).count()?;
             let entry = entry(effects, number.saturating_sub(1), self.now);
+            page.add(&entry, &effects.record);
+            if *changes {
+                page.set(effects.user, self.board.account(&effects.user));
+            }
             self.marks.push(Mark::of(&entry));
-            entries.push((entry, &effects.record));
-        }
-        let mut page = Page::of(&entries);
-        for (effects, _) in pending.iter().filter(|(_, changes)| *changes) {
-            page.set(effects.user, self.board.account(&effects.user));
+            entries.push(entry);
         }
         page.write(self.session, self.instance.as_bytes())?;
-        for ((entry, record), (effects, _)) in entries.iter().zip(&pending) {
-            collect::write(self.session, record, effects.books_at(entry.number), entry)?;
+        for (entry, (effects, _)) in entries.iter().zip(&pending) {
+            let books = effects.books_at(entry.number);
+            collect::write(self.session, &effects.record, books, entry)?;
         }
         Ok(())
     }

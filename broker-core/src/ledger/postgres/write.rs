@@ -1,6 +1,6 @@
 //! Writing down what was decided: one row and one statement for many commands.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use crate::account::{Account, Bucket, UserId};
 use crate::clock::Timestamp;
@@ -106,38 +106,25 @@ struct Releases {
 }
 
 impl Page {
-    /// Takes entries and what they recorded, in the order of their numbers.
-    pub(super) fn of(entries: &[(Entry, &Record<'_>)]) -> Self {
-        let mut page = Self::default();
-        for (entry, _) in entries {
-            page.entries.add(entry);
-            page.transfers.add(entry);
-        }
-        // Two writers that reserve under the same keys meet them in the same order.
-        let mut holds = Vec::new();
-        for (entry, record) in entries {
-            match record {
-                Record::Hold(hold) => holds.push((*hold, entry)),
-                Record::Receipt(key, receipt) => {
-                    page.receipts.add(key, receipt, entry);
-                    page.closed.push(*key);
-                }
-                Record::Release(key, why) => {
-                    page.releases.add(key, *why, entry);
-                    page.closed.push(*key);
-                }
-                _ => {}
+    /// Adds an entry and what it recorded.
+    pub(super) fn add(&mut self, entry: &Entry, record: &Record<'_>) {
+        self.entries.add(entry);
+        self.transfers.add(entry);
+        match record {
+            Record::Hold(hold) => {
+                self.holds.add(hold, entry);
+                self.opened.push(hold.key);
             }
+            Record::Receipt(key, receipt) => {
+                self.receipts.add(key, receipt, entry);
+                self.close(key);
+            }
+            Record::Release(key, why) => {
+                self.releases.add(key, *why, entry);
+                self.close(key);
+            }
+            _ => {}
         }
-        holds.sort_by_key(|(hold, _)| hold.key.0);
-        for (hold, entry) in holds {
-            page.holds.add(hold, entry);
-        }
-        let ended: HashSet<_> = page.closed.iter().copied().collect();
-        let began: HashSet<_> = page.holds.key.iter().copied().collect();
-        page.opened = page.holds.key.iter().copied().filter(|k| !ended.contains(k)).collect();
-        page.closed.retain(|key| !began.contains(key));
-        page
     }
 
     /// Adds an entry of another ledger, where no hold is open in the end.
@@ -155,6 +142,15 @@ impl Page {
     /// An account that changed, as it is in the end.
     pub(super) fn set(&mut self, user: UserId, account: Account) {
         self.accounts.insert(user, account);
+    }
+
+    fn close(&mut self, key: &RequestKey) {
+        match self.opened.iter().position(|opened| opened == key) {
+            Some(place) => {
+                self.opened.swap_remove(place);
+            }
+            None => self.closed.push(*key),
+        }
     }
 
     /// Writes everything in one statement.

@@ -181,11 +181,27 @@ impl Conn {
 impl Conn {
     /// Asks for a chat on a connection of its own; `None` where the server went away.
     pub(crate) fn try_ask(addr: SocketAddr, body: &[u8]) -> Option<Response> {
+        Self::try_open(addr)?.try_send("POST", "/v1/chat/completions", &[], body)
+    }
+
+    /// A connection; `None` where nobody takes it.
+    pub(crate) fn try_open(addr: SocketAddr) -> Option<Self> {
         let out = TcpStream::connect(addr).ok()?;
+        out.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
         let reader = BufReader::new(out.try_clone().ok()?);
-        let mut conn = Self { out, reader };
-        conn.send("POST", "/v1/chat/completions", &[], body);
-        let head = conn.try_head()?;
-        Some(conn.body(head))
+        Some(Self { out, reader })
+    }
+
+    /// A request and its answer; `None` where the server went away before it said anything.
+    pub(crate) fn try_send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Response> {
+        self.send(method, path, headers, body);
+        let head = self.try_head()?;
+        Some(self.body(head))
     }
 }

@@ -48,7 +48,10 @@ impl Sidecar {
 
     /// On a chain of the test's own.
     pub(crate) fn run_on(settings: Settings, chain: Option<Arc<dyn Chain>>) -> Self {
-        let LedgerUrl::Sqlite(ledger) = settings.ledger.clone() else { panic!("no file") };
+        let ledger = match &settings.ledger {
+            LedgerUrl::Sqlite(path) => path.clone(),
+            LedgerUrl::Postgres(_) => PathBuf::new(),
+        };
         let (ready, told) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -163,6 +166,7 @@ pub(crate) fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
         gpu: GpuProvider::None,
         ledger: LedgerUrl::Sqlite(ledger),
         state_dir: None,
+        retention: tee_sidecar::config::Retention::default(),
         service: Service {
             serving_url: None,
             kind: "chatbot".into(),

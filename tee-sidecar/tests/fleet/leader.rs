@@ -1,0 +1,104 @@
+//! Of two sidecars on one database one settles; the other serves all the same, says so, and takes
+//! over.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use broker_core::Neuron;
+use broker_core::testing::{ONE, SimChain, SimOptions};
+use tee_sidecar::config::{Auth, LedgerUrl, Secret, Settings};
+
+use crate::network::{CHAT, Response, SOON, Sidecar, World, ask, flat, get, post, settings};
+use crate::pg;
+use crate::support::{program, said, wait_until};
+
+fn shared(settings: &mut Settings, url: &str, state_dir: PathBuf) {
+    settings.ledger = LedgerUrl::Postgres(Secret::new(url.to_owned()));
+    settings.state_dir = Some(state_dir);
+    settings.settlement.every_secs = 3600;
+    settings.settlement.policy.owed_percent = 100;
+}
+
+fn notes(sidecar: &Sidecar) -> Option<String> {
+    let ready = get(sidecar.admin, "/readyz", &[]);
+    let body = ready.json();
+    (ready.status == 200).then(|| body["notes"][0].as_str().unwrap_or_default().to_owned())
+}
+
+fn leads(sidecar: &Sidecar) -> bool {
+    notes(sidecar).is_some_and(|notes| notes.is_empty())
+}
+
+fn chat(sidecar: &Sidecar, bearer: &str) -> Response {
+    post(sidecar.addr, CHAT, &[("authorization", bearer)], ask())
+}
+
+fn settle(sidecar: &Sidecar) -> Response {
+    post(sidecar.admin, "/v1/settle", &[], "")
+}
+
+#[test]
+fn one_of_two_settles_and_the_other_serves_and_takes_over() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let chain = SimChain::new(SimOptions::default());
+    let mut folder = PathBuf::new();
+    let mut first = World::with(chain.clone(), |settings| {
+        let LedgerUrl::Sqlite(path) = &settings.ledger else { panic!("{:?}", settings.ledger) };
+        folder = path.parent().unwrap().to_owned();
+        shared(settings, &database.url(), folder.clone());
+    });
+    let mut other = settings(first.engine.addr, PathBuf::new());
+    other.auth = Auth::SessionTokens;
+    other.settlement.min_reserve = Neuron::ZERO;
+    shared(&mut other, &database.url(), folder);
+    wait_until("the first one leads", SOON, || leads(&first.sidecar));
+    let second = Sidecar::run_on(other, Some(Arc::new(chain.clone())));
+    let follows = "another sidecar on this ledger has the lead and collects the fees";
+    wait_until("the second one is ready", SOON, || notes(&second).is_some());
+    assert_eq!(notes(&second).unwrap(), follows);
+
+    // Paid work is taken by both, out of one escrow.
+    let user = first.user(1, ONE);
+    let bearer = user.bearer();
+    for sidecar in [&first.sidecar, &second] {
+        assert_eq!(chat(sidecar, &bearer).status, 200);
+    }
+    for sidecar in [&first.sidecar, &second] {
+        let path = format!("/v1/user/{}/unsettledfee", user.address);
+        let told = get(sidecar.addr, &path, &[("authorization", &bearer)]);
+        assert_eq!(told.text(), "{\"unsettledFee\":\"80\"}");
+    }
+
+    // Only one collects.
+    let refused = settle(&second);
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.header("retry-after").is_none_or(|secs| !secs.is_empty()));
+    let text = flat(&refused);
+    assert!(text.starts_with("Provider: settle fee: another sidecar on this ledger"), "{text}");
+    let config = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(config.path(), format!("server: {{adminListen: '{}'}}\n", second.admin))
+        .unwrap();
+    let mut command = Command::new(program());
+    command.args(["ledger", "settle", "--config"]).arg(config.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("has the lead"), "{}", said(&output));
+    for (sidecar, leads) in [(&first.sidecar, "1.0"), (&second, "0.0")] {
+        let metrics = get(sidecar.admin, "/metrics", &[]).text();
+        assert!(metrics.contains(&format!("tee_sidecar_settlement_leader {leads}")), "{metrics}");
+    }
+    let paid = |neuron| chain.paid().get(&user.id) == Some(&Neuron::new(neuron));
+    assert_eq!(settle(&first.sidecar).status, 202);
+    wait_until("the first one has collected", SOON, || paid(80));
+
+    // The leader leaves, and the other one goes on where it was.
+    assert_eq!(chat(&second, &bearer).status, 200);
+    first.sidecar.stop();
+    wait_until("the second one leads", SOON, || leads(&second));
+    assert_eq!(chat(&second, &bearer).status, 200);
+    assert_eq!(settle(&second).status, 202);
+    wait_until("the second one has collected", SOON, || paid(160));
+    drop(second);
+}

@@ -1,0 +1,24 @@
+//! Several sidecars on one PostgreSQL: processes that are killed, connections that are cut, one
+//! that leads. The server is a real one, which the tests start.
+//!
+//! `KILLS` sets how many rounds of killing the storm has (20 by default).
+#![cfg(feature = "simulator")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
+
+#[path = "../../../broker-core/tests/shared/pg.rs"]
+mod pg;
+
+#[path = "../network/support.rs"]
+mod network;
+
+mod leader;
+mod moving;
+mod states;
+mod storm;
+mod support;
