@@ -112,3 +112,21 @@ impl Ledger for Counted {
         self.ledger.reader()
     }
 }
+
+/// The medians over all turns of what the ledger does, as ratios to what was done beside it.
+pub(crate) fn report(name: &str, turns: &[[f64; 4]]) {
+    let median = |of: &dyn Fn(&[f64; 4]) -> f64| {
+        let values = turns.iter().map(of).filter(|value| value.is_finite());
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    };
+    println!(
+        "{name}: {:.0} exchanges/s; {:.2} of the bare engine with as many bytes stored, {:.2} with \
+         as many bytes written; {:.1} times one commit a command (medians)",
+        median(&|turn| turn[0]),
+        median(&|turn| turn[0] / turn[1]),
+        median(&|turn| turn[0] / turn[2]),
+        median(&|turn| turn[0] / turn[3]),
+    );
+}

@@ -10,6 +10,7 @@
     clippy::print_stdout,
     clippy::arithmetic_side_effects,
     clippy::float_arithmetic,
+    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a measurement fails by panicking, and its figures are ratios"
 )]
@@ -24,6 +25,11 @@ mod sqlite;
 fn main() {
     // Cargo adds `--bench`; everything else names what to run.
     let asked: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    if let [name, path] = asked.as_slice()
+        && name == "audit-of"
+    {
+        return audit::audit_of(path);
+    }
     let wanted = |name: &str| asked.is_empty() || asked.iter().any(|word| word == name);
     if wanted("exchanges") {
         sqlite::exchanges();

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::ledger::LedgerError;
@@ -32,6 +33,8 @@ pub(super) fn for_writing(path: &Path) -> Result<(Connection, File), LedgerError
     remember_pages(&connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_AFTER_PAGES)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+    // Without this, SQLite plans some statements anew for every value that they are given.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     SETTINGS.iter().try_for_each(|setting| setting.check(&connection))?;
     Ok((connection, lock))
 }
