@@ -59,7 +59,7 @@ fn every_change_behind_the_ledger_s_back_is_found() {
         ("account", "UPDATE account SET known = false WHERE held > 0"),
         (
             "account",
-            "INSERT INTO account (user_id, cover) VALUES ('\\xee00000000000000000000000000000000000000', 5)",
+            "INSERT INTO account (user_id, cover) SELECT decode(repeat('ee', 20), 'hex'), 5",
         ),
         ("unlinked", "INSERT INTO unlinked VALUES (998)"),
         ("entry", "INSERT INTO unlinked VALUES (3)"),

@@ -9,8 +9,9 @@
 /// chain. What is recorded never changes; a receipt is deleted only where `retired` has its leaf in
 /// its place.
 ///
-/// What one statement writes together with its entry or hold, and most often, does without a foreign
-/// key, which costs a look for each row: `transfer`, `unlinked` and `open_hold`. An audit looks.
+/// What one statement writes together with its entry or hold, and most often, does without a
+/// foreign key, which costs a look for each row: `transfer`, `unlinked` and `open_hold`. An audit
+/// looks.
 ///
 /// An account is `known` once something changed in it: others were only there to be locked. An
 /// alias is a hash, since what an engine calls its answer may be longer than an index takes;
