@@ -51,7 +51,8 @@ fn a_leader_whose_connection_is_ended_leads_no_more_until_it_has_the_lock_again(
         let first = caretakers[0].is_leader();
         database.sql(
             "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d \
-             ON d.oid = l.database WHERE l.locktype = 'advisory' AND d.datname = current_database()",
+             ON d.oid = l.database \
+             WHERE l.locktype = 'advisory' AND d.datname = current_database()",
         );
         wait("the lead does not change", || caretakers[usize::from(first)].is_leader());
         assert_eq!(leaders(&caretakers), 1);

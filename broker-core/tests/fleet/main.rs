@@ -17,3 +17,4 @@ mod opening;
 mod pg;
 mod proxy;
 mod storm;
+mod tampering;

@@ -2,6 +2,7 @@
 //!
 //! Needs nothing but the standard library, `tempfile` and PostgreSQL's programs.
 #![allow(dead_code, reason = "each test binary uses its own part of this file")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::ffi::OsStr;
 use std::io::Write;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use postgres::types::ToSql;
+
 use crate::account::{Account, Bucket, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Hold, ReleaseReason};
@@ -14,7 +16,7 @@ use crate::signer::{Address, Signature};
 use crate::tariff::UsageSource;
 
 use super::fault::{Trouble, corrupt};
-use super::session::Session;
+use super::session::{Session, Values};
 use super::statement::WRITE;
 use super::values::Count;
 
@@ -155,86 +157,20 @@ impl Page {
 
     /// Writes everything in one statement.
     pub(super) fn write(&self, session: &mut Session, instance: &[u8]) -> Result<(), Trouble> {
-        let (e, t, r, x) = (&self.entries, &self.transfers, &self.receipts, &self.releases);
-        let h = &self.holds;
-        let users: Vec<UserId> = self.accounts.keys().copied().collect();
-        let bucket =
-            |of: fn(&Account) -> Neuron| -> Vec<_> { self.accounts.values().map(of).collect() };
-        let (cover, held) = (bucket(|a| a.cover), bucket(|a| a.held));
-        let (earned, vouchered) = (bucket(|a| a.earned), bucket(|a| a.vouchered));
-        let unlimited: Vec<_> = self.accounts.values().map(|a| a.unlimited).collect();
-        let frozen: Vec<_> = self.accounts.values().map(|a| a.frozen).collect();
-        let written = session.query_one(
-            WRITE,
-            &[
-                &e.number,
-                &e.kind,
-                &e.user,
-                &e.key,
-                &e.memo,
-                &e.at, // 1 to 6
-                &t.entry,
-                &t.n,
-                &t.debit,
-                &t.credit,
-                &t.amount, // 7 to 11
-                &users,
-                &cover,
-                &held,
-                &earned,
-                &vouchered,
-                &unlimited,
-                &frozen, // 12 to 18
-                &h.entry,
-                &h.key,
-                &h.fingerprint,
-                &h.receipt,
-                &h.user,
-                &h.amount, // 19 to 24
-                &h.input_price,
-                &h.output_price,
-                &h.schedule,
-                &h.expires,
-                &h.opened_at, // to 29
-                &r.entry,
-                &r.id,
-                &r.key,
-                &r.user,
-                &r.outcome,
-                &r.status, // 30 to 35
-                &r.input,
-                &r.cached_input,
-                &r.cache_write,
-                &r.cache_write_1h,
-                &r.output, // to 40
-                &r.source,
-                &r.fee,
-                &r.request_hash,
-                &r.response_hash,
-                &r.bytes, // 41 to 45
-                &r.events,
-                &r.signature,
-                &r.signing_address,
-                &r.upstream_id,
-                &r.drained, // to 50
-                &r.served_at,
-                &r.alias,
-                &r.alias_user,
-                &r.alias_receipt, // 51 to 54
-                &x.entry,
-                &x.key,
-                &x.why,
-                &x.at, // 55 to 58
-                &self.opened,
-                &self.closed,
-                &instance,
-                &r.alias_entry, // 59 to 62
-            ],
-        )?;
-        let [accounts, closed, alive]: [i64; 3] =
+        let accounts = Accounts::of(&self.accounts);
+        let mut values = self.entries.values();
+        values.extend(self.transfers.values());
+        values.extend(accounts.values());
+        values.extend(self.holds.values());
+        values.extend(self.receipts.values());
+        values.extend(self.releases.values());
+        let rest: Values<'_> = &[&self.opened, &self.closed, &instance, &self.receipts.alias_entry];
+        values.extend(rest);
+        let written = session.query_one(WRITE, &values)?;
+        let [changed, closed, alive]: [i64; 3] =
             [written.try_get(0)?, written.try_get(1)?, written.try_get(2)?];
         let is = |count: i64, rows: usize| usize::try_from(count).is_ok_and(|count| count == rows);
-        if !is(accounts, users.len()) {
+        if !is(changed, self.accounts.len()) {
             return Err(corrupt("an account that is locked is gone"));
         }
         // The last line of defence against ending a hold twice: its place among the open ones.
@@ -248,7 +184,51 @@ impl Page {
     }
 }
 
+/// Accounts as they are in the end.
+#[derive(Default)]
+struct Accounts {
+    user: Vec<UserId>,
+    cover: Vec<Neuron>,
+    held: Vec<Neuron>,
+    earned: Vec<Neuron>,
+    vouchered: Vec<Neuron>,
+    unlimited: Vec<bool>,
+    frozen: Vec<bool>,
+}
+
+impl Accounts {
+    fn of(accounts: &BTreeMap<UserId, Account>) -> Self {
+        let mut columns = Self::default();
+        for (user, account) in accounts {
+            columns.user.push(*user);
+            columns.cover.push(account.cover);
+            columns.held.push(account.held);
+            columns.earned.push(account.earned);
+            columns.vouchered.push(account.vouchered);
+            columns.unlimited.push(account.unlimited);
+            columns.frozen.push(account.frozen);
+        }
+        columns
+    }
+
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![
+            &self.user,
+            &self.cover,
+            &self.held,
+            &self.earned,
+            &self.vouchered,
+            &self.unlimited,
+            &self.frozen,
+        ]
+    }
+}
+
 impl Entries {
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![&self.number, &self.kind, &self.user, &self.key, &self.memo, &self.at]
+    }
+
     fn add(&mut self, entry: &Entry) {
         self.number.push(Count(entry.number));
         self.kind.push(entry.kind);
@@ -260,6 +240,10 @@ impl Entries {
 }
 
 impl Transfers {
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![&self.entry, &self.n, &self.debit, &self.credit, &self.amount]
+    }
+
     fn add(&mut self, entry: &Entry) {
         for (n, movement) in (1..).zip(&entry.movements) {
             self.entry.push(Count(entry.number));
@@ -272,6 +256,22 @@ impl Transfers {
 }
 
 impl Holds {
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![
+            &self.entry,
+            &self.key,
+            &self.fingerprint,
+            &self.receipt,
+            &self.user,
+            &self.amount,
+            &self.input_price,
+            &self.output_price,
+            &self.schedule,
+            &self.expires,
+            &self.opened_at,
+        ]
+    }
+
     fn add(&mut self, hold: &Hold, entry: &Entry) {
         self.entry.push(Count(entry.number));
         self.key.push(hold.key);
@@ -288,6 +288,36 @@ impl Holds {
 }
 
 impl Receipts {
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![
+            &self.entry,
+            &self.id,
+            &self.key,
+            &self.user,
+            &self.outcome,
+            &self.status,
+            &self.input,
+            &self.cached_input,
+            &self.cache_write,
+            &self.cache_write_1h,
+            &self.output,
+            &self.source,
+            &self.fee,
+            &self.request_hash,
+            &self.response_hash,
+            &self.bytes,
+            &self.events,
+            &self.signature,
+            &self.signing_address,
+            &self.upstream_id,
+            &self.drained,
+            &self.served_at,
+            &self.alias,
+            &self.alias_user,
+            &self.alias_receipt,
+        ]
+    }
+
     fn add(&mut self, key: &RequestKey, receipt: &Receipt, entry: &Entry) {
         let usage = &receipt.usage;
         self.entry.push(Count(entry.number));
@@ -323,6 +353,10 @@ impl Receipts {
 }
 
 impl Releases {
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![&self.entry, &self.key, &self.why, &self.at]
+    }
+
     fn add(&mut self, key: &RequestKey, why: ReleaseReason, entry: &Entry) {
         self.entry.push(Count(entry.number));
         self.key.push(*key);
