@@ -3,7 +3,13 @@
 //! nothing that it acknowledged.
 #![cfg(feature = "simulator")]
 #![allow(dead_code, unused_imports, reason = "shared with the tests of the API")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
 
 use std::path::Path;
 use std::process::{Command, Output};
