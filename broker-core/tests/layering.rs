@@ -48,8 +48,9 @@ const NOT_AT_THE_TOP: [&str; 9] = [
     "tokio::time",
 ];
 
-/// Where threads may begin: the writer's, the opening of a ledger away from a runtime's tasks, and
-/// the readings of a settlement that does not go through a broker.
+/// Where threads may begin: the writer's, the opening of a ledger away from a runtime's tasks, the
+/// readings of a settlement that does not go through a broker, and for PostgreSQL the caretaker's,
+/// which is asked for, and the end of a connection.
 const STARTS_THREADS: [&str; 5] = [
     "broker/blocking.rs",
     "ledger/postgres/caretaker.rs",

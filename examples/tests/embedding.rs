@@ -98,6 +98,7 @@ fn a_receipt_is_proved_without_a_ledger_and_each_lie_about_it_is_refuted() {
     assert_eq!(out.matches(": proved").count(), 1, "{out}");
 }
 
+#[cfg(feature = "simulated-chain")]
 #[test]
 fn a_dry_run_says_that_its_chain_is_simulated_who_is_due_and_what_is_in_the_way() {
     let out = output(env!("CARGO_BIN_EXE_settle-dry-run"), &[]);

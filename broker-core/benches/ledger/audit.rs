@@ -20,6 +20,8 @@ pub(crate) fn audit() {
         let began = Instant::now();
         let rows = scan(&path);
         let scanned = began.elapsed().as_secs_f64();
+        // The peak so far is the filling's.
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
         let before = peak_kibibytes();
         let began = Instant::now();
         let report = reader.audit().unwrap();

@@ -10,6 +10,7 @@
     clippy::print_stdout,
     clippy::arithmetic_side_effects,
     clippy::float_arithmetic,
+    clippy::disallowed_methods,
     reason = "a measurement fails by panicking, and its figures are ratios"
 )]
 

@@ -48,7 +48,9 @@ impl BrokerBuilder {
     }
 
     /// A ledger that [`Self::start`] opens, on a thread that may block: for one whose opening does
-    /// not belong into an async task, such as a database on the network.
+    /// not belong into an async task, such as a database on the network. What else has to live as
+    /// long as that ledger, such as the caretaker of one in PostgreSQL, `open` hands to the caller
+    /// in a way of its own, and the caller keeps it.
     #[must_use]
     pub fn ledger_with<L: Ledger + 'static>(
         mut self,

@@ -2,13 +2,14 @@
 //!
 //! JSON Lines, compressed with zstd. The first line says what the archive continues, the last one
 //! how far it reaches; each line between them is one entry with its movements, its record and its
-//! link of the chain (see [`line`](self) in the source for the members). Amounts and nonces are
-//! decimal strings, hashes hex, times milliseconds. All of a ledger's archives together are its
-//! whole journal: [`audit`] carries it out again from the first entry on.
+//! link of the chain (broken here to fit the page). Amounts and nonces are decimal strings, hashes
+//! hex, times milliseconds. All of a ledger's archives together are its whole journal: [`audit`]
+//! carries it out again from the first entry on.
 //!
 //! ```json
 //! {"archive":"broker-core.archive.v1","behind":0,"link":"000…"}
-//! {"seq":1,"at":1700000000000,"user":"0x…","moves":[["world","available","100"]],"record":{"mirror":{"memo":"…"}},"link":"…"}
+//! {"seq":1,"at":1700000000000,"user":"0x…","moves":[["world","available","100"]],
+//!  "record":{"mirror":{"memo":"…"}},"link":"…"}
 //! {"end":1,"entries":1,"link":"…"}
 //! ```
 

@@ -36,8 +36,8 @@ pub fn migrate(
     if before != after {
         let (sums, others) = (before.1, after.1);
         return Err(LedgerError::Corrupt(format!(
-            "the two sides differ after the move: {sums:?} before, {others:?} after; the ledger that \
-             was moved is as it was: empty the other one and try again"
+            "the two sides differ after the move: {sums:?} before, {others:?} after; the ledger \
+             that was moved is as it was: empty the other one and try again"
         )));
     }
     let (audit, totals) = before;

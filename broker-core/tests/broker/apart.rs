@@ -131,7 +131,7 @@ impl LedgerReader for OwnRuntime {
     }
 }
 
-async fn a_life(broker: Broker) {
+pub(crate) async fn a_life(broker: Broker) {
     let chain = Arc::new(SimChain::new(SimOptions::default()));
     chain.deposit(user(1), neuron(ONE)).unwrap();
     let view = chain.account(user(1)).await.unwrap();

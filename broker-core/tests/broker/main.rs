@@ -9,6 +9,11 @@
 mod apart;
 mod failures;
 mod holds;
+#[cfg(feature = "postgres")]
+#[path = "../shared/pg.rs"]
+mod pg;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod retries;
 mod settling;
 mod sweeping;

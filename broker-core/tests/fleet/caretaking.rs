@@ -8,7 +8,7 @@ use broker_core::{
 };
 
 use crate::books::{NOW, hold, receipt_id, user};
-use crate::deal::{COVER, audited, cover};
+use crate::deal::{PLENTY, audited, cover};
 use crate::pg;
 
 const EVERY: Duration = Duration::from_millis(20);
@@ -64,7 +64,7 @@ fn the_holds_of_the_dead_are_freed_and_those_of_the_living_are_not() {
     let database = server.database();
     let mut alive = PostgresLedger::open(&database.url()).unwrap();
     let mut dead = PostgresLedger::open(&database.url()).unwrap();
-    cover(&mut alive);
+    cover(&mut alive, PLENTY);
     let held: Vec<_> = (1..=200).map(|n| Command::Reserve(hold(n, user(n % 10), 5))).collect();
     assert!(dead.apply(&held, NOW).unwrap().iter().all(Result::is_ok));
     let living = Command::Reserve(hold(201, user(1), 5));
@@ -86,7 +86,7 @@ fn the_holds_of_the_dead_are_freed_and_those_of_the_living_are_not() {
     assert_eq!(state(7), HoldState::Released(ReleaseReason::Crashed));
     assert_eq!(state(201), HoldState::Open);
     let free = LedgerReader::account(&reader, &user(2)).unwrap().available();
-    assert_eq!(free.get(), COVER);
+    assert_eq!(free.get(), PLENTY);
     assert_eq!(audited(&database.url()).open_holds, 1);
 }
 
@@ -96,7 +96,7 @@ fn who_was_taken_for_dead_comes_back() {
     let database = server.database();
     let mut asleep = PostgresLedger::open(&database.url()).unwrap();
     let other = PostgresLedger::open(&database.url()).unwrap();
-    cover(&mut asleep);
+    cover(&mut asleep, PLENTY);
     asleep.apply(&[Command::Reserve(hold(1, user(1), 5))], NOW).unwrap()[0].unwrap();
     let silence = "UPDATE broker_ledger.instance i SET seen_at = now() - interval '31 s' WHERE \
                    EXISTS (SELECT 1 FROM broker_ledger.open_hold o WHERE o.instance = i.id)";

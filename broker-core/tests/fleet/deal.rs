@@ -12,8 +12,10 @@ use crate::books::{NOW, hold, id_of, neuron, user};
 
 /// Few, so that everybody wants the same.
 pub(crate) const USERS: u8 = 10;
-/// What each of them has.
-pub(crate) const COVER: u128 = 6_000;
+/// What each of them has, where money is to be short.
+pub(crate) const COVER: u128 = 300;
+/// More than anybody spends.
+pub(crate) const PLENTY: u128 = 1 << 80;
 /// What a hold sets aside, and what is charged of it.
 pub(crate) const AMOUNT: u128 = 7;
 pub(crate) const FEE: u128 = 3;
@@ -30,8 +32,8 @@ pub(crate) fn named(name: &str, user: UserId) -> Hold {
 }
 
 /// Gives everybody cover.
-pub(crate) fn cover(ledger: &mut PostgresLedger) {
-    let cover = Cover::UpTo(neuron(COVER));
+pub(crate) fn cover(ledger: &mut PostgresLedger, amount: u128) {
+    let cover = Cover::UpTo(neuron(amount));
     let batch: Vec<_> = (0..USERS).map(|n| Command::Mirror { user: user(n), cover }).collect();
     assert!(ledger.apply(&batch, NOW).unwrap().iter().all(Result::is_ok));
 }

@@ -9,7 +9,7 @@ use broker_core::testing::Rng;
 use broker_core::{Command, Ledger, LedgerReader, PostgresLedger, PostgresReader};
 
 use crate::books::{NOW, capture, user};
-use crate::deal::{FEE, USERS, audited, cover, earned, named, times};
+use crate::deal::{FEE, PLENTY, USERS, audited, cover, earned, named, times};
 use crate::pg;
 
 const PROCESSES: usize = 4;
@@ -21,7 +21,7 @@ fn what_any_process_acknowledged_is_there_once_whoever_is_killed() {
     let Some(server) = pg::server() else { return };
     let database = server.database();
     let url = database.url();
-    cover(&mut PostgresLedger::open(&url).unwrap());
+    cover(&mut PostgresLedger::open(&url).unwrap(), PLENTY);
     let mut rng = Rng::new(7);
     let mut children: Vec<_> = (0..PROCESSES).map(|n| start(&url, n as u64)).collect();
     let mut told = String::new();

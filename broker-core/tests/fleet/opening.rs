@@ -114,7 +114,7 @@ fn a_role_that_may_only_change_rows_uses_a_ledger_that_is_there() {
     ));
     let url = database.url().replace("broker@", &format!("{role}@"));
     let mut ledger = PostgresLedger::open(&url).unwrap();
-    crate::deal::cover(&mut ledger);
+    crate::deal::cover(&mut ledger, 9);
     assert_eq!(ledger.audit().unwrap().entries, u64::from(crate::deal::USERS));
 }
 
@@ -123,7 +123,7 @@ fn what_was_recorded_is_never_changed() {
     let Some(server) = pg::server() else { return };
     let database = server.database();
     let mut ledger = PostgresLedger::open(&database.url()).unwrap();
-    crate::deal::cover(&mut ledger);
+    crate::deal::cover(&mut ledger, 9);
     for sql in [
         "UPDATE broker_ledger.entry SET at = 0",
         "DELETE FROM broker_ledger.transfer",

@@ -38,6 +38,8 @@ impl Proxy {
                 let client = client.unwrap();
                 // A server that is gone refuses.
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+                client.set_nodelay(true).unwrap();
+                server.set_nodelay(true).unwrap();
                 let (from_client, to_client) = (client.try_clone().unwrap(), client);
                 let (from_server, to_server) = (server.try_clone().unwrap(), server);
                 let (up, down) = (Arc::clone(&shared), Arc::clone(&shared));

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use broker_core::testing::Rng;
 use broker_core::{
-    Applied, Command, Hold, Ledger, LedgerReader, PostgresLedger, PostgresReader, Refusal,
+    Applied, Command, Cover, Hold, Ledger, LedgerReader, PostgresLedger, PostgresReader, Refusal,
     ReleaseReason, UserId,
 };
 
-use crate::books::{NOW, capture, user};
-use crate::deal::{FEE, USERS, audited, cover, earned, named, times};
+use crate::books::{NOW, capture, neuron, user};
+use crate::deal::{COVER, FEE, PLENTY, USERS, audited, cover, earned, named, times};
 use crate::pg;
 
 const WRITERS: u64 = 8;
@@ -30,7 +30,7 @@ fn no_neuron_is_lost_or_doubled_while_connections_are_ended_at_random() {
     let Some(server) = pg::server() else { return };
     let database = server.database();
     let url = database.url();
-    cover(&mut PostgresLedger::open(&url).unwrap());
+    cover(&mut PostgresLedger::open(&url).unwrap(), COVER);
     let is_over = AtomicBool::new(false);
     let told: Vec<Told> = std::thread::scope(|scope| {
         let (is_over, url) = (&is_over, url.as_str());
@@ -79,11 +79,17 @@ fn write(writer: u64, url: &str, is_over: &AtomicBool) -> Told {
     let caretaker = ledger.caretaker(Duration::from_millis(200)).unwrap();
     let mut rng = Rng::new(writer);
     let mut told = Told::default();
-    let mut n = 0;
+    let mut n: u64 = 0;
     while !is_over.load(Ordering::Relaxed) {
         let mut batch = Vec::new();
+        if writer == 0 {
+            // New money now and then, and never enough.
+            let who = user(u8::try_from(rng.below(u64::from(USERS))).unwrap());
+            let cover = Cover::UpTo(neuron(COVER + u128::from(n) / 2));
+            batch.push(Command::Mirror { user: who, cover });
+        }
         // In an order that is never the same, over users that everybody wants.
-        for _ in 0..1 + rng.below(12) {
+        for _ in 0..1 + rng.below(6) {
             n += 1;
             let who = user(u8::try_from(rng.below(u64::from(USERS))).unwrap());
             batch.push(Command::Reserve(named(&format!("{writer} {n}"), who)));
@@ -113,6 +119,7 @@ fn note(told: &mut Told, command: Command, decision: broker_core::Decision) {
             *sum = (sum.0 + fee.get(), sum.1 + 1);
         }
         (Command::Release { .. }, Ok(Applied::Released)) => {}
+        (Command::Mirror { .. }, Ok(Applied::Mirrored)) => {}
         (command, decision) => panic!("{command:?}: {decision:?}"),
     }
 }
@@ -123,7 +130,7 @@ fn keys_that_everybody_reserves_at_once_are_reserved_once() {
     let database = server.database();
     let url = database.url();
     let mut ledgers: Vec<_> = (0..WRITERS).map(|_| PostgresLedger::open(&url).unwrap()).collect();
-    cover(&mut ledgers[0]);
+    cover(&mut ledgers[0], PLENTY);
     for round in 0..10 * times() {
         let held: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..)
