@@ -115,7 +115,7 @@ fn a_disk_that_fills_up_ends_the_sidecar_in_order_and_loses_nothing() {
     assert_eq!(ended.code(), Some(1), "{}", process.log());
     let log = process.log();
     assert!(
-        log.contains("make room and start again")
+        log.contains("Look after the disk and start again")
             && log.contains("has failed, and the log says why"),
         "{log}"
     );
