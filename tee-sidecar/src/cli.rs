@@ -62,8 +62,8 @@ enum LedgerCommand {
         #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "report")]
         archive: Vec<PathBuf>,
     },
-    /// Move a ledger in a file into an empty PostgreSQL database, and compare both sides. No sidecar
-    /// may be running on either.
+    /// Move a ledger in a file into an empty PostgreSQL database, and compare both sides. No
+    /// sidecar may be running on either.
     Migrate(migrate::MigrateArgs),
     /// Write the ledger's journal into an archive (JSON Lines, zstd); the ledger stays as it is.
     Archive {

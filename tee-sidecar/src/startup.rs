@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::attest::report::ReportParts;
 use crate::attest::{self, ReportService, Tee};
-use crate::config::{Auth, Settings};
+use crate::config::{Auth, Limits, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
 use crate::exchange::stop::StopSwitch;
@@ -22,17 +22,19 @@ use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::keys;
-use crate::ledger::{self, Archivist, Lead, Live, Opened, Sweeper};
+use crate::ledger::{self, Lead, Opened};
 use crate::network::Network;
 use crate::network::service::Route;
 use crate::upstream::{Catalog, Target, Vllm};
 
 mod error;
+mod keeping;
 mod network;
 mod servers;
 
 pub use error::StartError;
 
+use keeping::Keeping;
 use servers::{Listening, Servers};
 
 /// Running answers get this long to end by themselves when the sidecar is stopped.
@@ -51,11 +53,7 @@ pub struct Application {
     switch: StopSwitch,
     admission: Arc<Admission>,
     ledger: LedgerHandle,
-    sweeper: Sweeper,
-    archivist: Option<Archivist>,
-    lead: Lead,
-    /// What a host is told when the ledger fails.
-    mending: String,
+    keeping: Keeping,
     catalog: Arc<Catalog>,
     engine: Arc<Vllm>,
     network: Option<Arc<Network>>,
@@ -126,13 +124,8 @@ impl Application {
     ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
-        let (catalog, live) = (parts.catalog, Arc::<Live>::default());
-        let sweeper = Sweeper {
-            ledger: parts.ledger.clone(),
-            reader: reader.clone(),
-            live: live.clone(),
-            clock: parts.clock.clone(),
-        };
+        let catalog = parts.catalog;
+        let keeping = Keeping::of(settings, &parts.ledger, &reader, &parts.clock, parts.lead);
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
@@ -146,7 +139,7 @@ impl Application {
             clock: parts.clock,
             stop: switch.watch(),
             fingerprint: Fingerprints::default(),
-            live,
+            live: keeping.live(),
         });
         // Connections belong to the thread that made them: each server thread has its own client.
         // This one shows at start that the next ones can be built.
@@ -168,40 +161,13 @@ impl Application {
             allow_origins: settings.server.allow_origins.clone(),
             admin_token: settings.admin_token.clone().map(Arc::new),
         };
-        let of_thread = {
-            let limits = settings.limits.clone();
-            move || {
-                let mut state = state.clone();
-                if let Ok(engine) = Vllm::new(target.clone(), &limits) {
-                    state.exchange.engine = Arc::new(engine);
-                }
-                state
-            }
-        };
         let client_idle = Duration::from_secs(settings.limits.client_idle_secs);
-        let servers = Servers { silence: client_idle + CLIENT_SILENCE, state: of_thread };
+        let state = of_thread(state, target, settings.limits.clone());
+        let servers = Servers { silence: client_idle + CLIENT_SILENCE, state };
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
         let (ledger, network) = (parts.ledger, parts.network);
-        let mending = format!(
-            "the ledger {} has failed, and the log says why; mend its disk or database and start \
-             again: nothing that was acknowledged is lost",
-            settings.ledger
-        );
-        Ok(Self {
-            public,
-            admin,
-            switch,
-            admission,
-            ledger,
-            archivist: Archivist::of(settings, &sweeper, &parts.lead),
-            sweeper,
-            lead: parts.lead,
-            mending,
-            catalog,
-            engine,
-            network,
-        })
+        Ok(Self { public, admin, switch, admission, ledger, keeping, catalog, engine, network })
     }
 
     /// Where the public routes are.
@@ -225,8 +191,7 @@ impl Application {
         let mut public = rt::spawn(self.public.server);
         let mut admin = rt::spawn(self.admin.server);
         let watch = rt::spawn(async move { self.catalog.watch(&*self.engine).await });
-        let sweeping = rt::spawn(self.sweeper.run());
-        let archiving = self.archivist.map(|archivist| rt::spawn(archivist.run()));
+        let kept = self.keeping.start();
         let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
         let compare = services.map(|services| rt::spawn(async move { services.watch().await }));
         let failed = tokio::select! {
@@ -235,14 +200,11 @@ impl Application {
             ended = &mut admin => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
             () = self.ledger.failed() => {
                 tracing::error!("the ledger has failed: nothing more can be answered");
-                Err(std::io::Error::other(self.mending))
+                Err(std::io::Error::other(kept.mending.clone()))
             }
         };
         watch.abort();
-        sweeping.abort();
-        if let Some(archiving) = archiving {
-            archiving.abort();
-        }
+        kept.end();
         if let Some(compare) = compare {
             compare.abort();
         }
@@ -257,7 +219,7 @@ impl Application {
         }
         public_handle.stop(true).await;
         admin_handle.stop(true).await;
-        let (ledger, network, lead) = (self.ledger, self.network, self.lead);
+        let (ledger, network, lead) = (self.ledger, self.network, kept.lead);
         let stopped = rt::task::spawn_blocking(move || {
             if let Some(network) = network {
                 network.settler.stop();
@@ -282,6 +244,21 @@ struct Parts {
     lead: Lead,
     clock: Arc<dyn Clock>,
     network: Option<Arc<Network>>,
+}
+
+/// The state of each server thread, with a client for the engine of its own.
+fn of_thread(
+    state: AppState,
+    target: Arc<Target>,
+    limits: Limits,
+) -> impl Fn() -> AppState + Clone + Send + 'static {
+    move || {
+        let mut state = state.clone();
+        if let Ok(engine) = Vllm::new(target.clone(), &limits) {
+            state.exchange.engine = Arc::new(engine);
+        }
+        state
+    }
 }
 
 /// Gives every account of the settings the cover it has there.

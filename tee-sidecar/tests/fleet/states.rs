@@ -14,7 +14,8 @@ use crate::support::{Conn, Engine, Replica, SOON, engine, program, request, said
 fn settings(url: &str, folder: &Path, engine: &Engine) -> String {
     format!(
         "upstream: {{url: 'http://{}'}}\ntee: {{provider: simulated}}\ngpu: {{provider: none}}\n\
-         ledger: {{url: '{url}', stateDir: '{}'}}\nservice: {{inputPrice: 100, outputPrice: 200}}\n",
+         ledger: {{url: '{url}', stateDir: '{}'}}\n\
+         service: {{inputPrice: 100, outputPrice: 200}}\n",
         engine.addr,
         folder.display()
     )

@@ -6,13 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-#[path = "../api/support/client.rs"]
-mod client;
-#[path = "../api/support/engine.rs"]
-mod engine;
-
-pub(crate) use client::{Conn, Response, get, post, sha256_hex};
-pub(crate) use engine::{Engine, Step, chunk_event, sse, whole};
+pub(crate) use crate::network::{
+    Conn, Engine, Response, Step, chunk_event, get, post, sha256_hex, sse, whole,
+};
 
 /// What the scripted engine serves.
 pub(crate) const MODEL: &str = "tiny";

@@ -98,13 +98,16 @@ impl Shared {
             return;
         }
         tracing::info!("another sidecar on this ledger collects the fees");
-        let mut status = self.status.write().unwrap_or_else(PoisonError::into_inner);
-        (status.open, status.refused, status.problems) = (0, Vec::new(), Vec::new());
-        drop(status);
+        self.forget_vouchers();
         while !self.lead.is_ours() {
             sleep(LEAD_LOOK).await;
         }
         tracing::info!("this sidecar collects the fees now");
+    }
+
+    fn forget_vouchers(&self) {
+        let mut status = self.status.write().unwrap_or_else(PoisonError::into_inner);
+        (status.open, status.refused, status.problems) = (0, Vec::new(), Vec::new());
     }
 
     /// How long to wait for the next pass.

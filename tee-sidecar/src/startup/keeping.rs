@@ -1,0 +1,69 @@
+//! Those who look after the ledger of a running sidecar.
+
+use std::sync::Arc;
+
+use actix_web::rt;
+use broker_core::{Clock, LedgerHandle, LedgerReader};
+use tokio::task::JoinHandle;
+
+use crate::config::Settings;
+use crate::ledger::{Archivist, Lead, Live, Sweeper};
+
+/// What works on the ledger beside requests.
+pub(super) struct Keeping {
+    sweeper: Sweeper,
+    archivist: Option<Archivist>,
+    pub(super) lead: Lead,
+    /// What a host is told when the ledger fails.
+    pub(super) mending: String,
+}
+
+impl Keeping {
+    pub(super) fn of(
+        settings: &Settings,
+        ledger: &LedgerHandle,
+        reader: &Arc<dyn LedgerReader>,
+        clock: &Arc<dyn Clock>,
+        lead: Lead,
+    ) -> Self {
+        let sweeper = Sweeper {
+            ledger: ledger.clone(),
+            reader: reader.clone(),
+            live: Arc::default(),
+            clock: clock.clone(),
+        };
+        let archivist = Archivist::of(settings, &sweeper, &lead);
+        let mending = format!(
+            "the ledger {} has failed, and the log says why; mend its disk or database and start \
+             again: nothing that was acknowledged is lost",
+            settings.ledger
+        );
+        Self { sweeper, archivist, lead, mending }
+    }
+
+    /// The holds that the sweeper leaves alone.
+    pub(super) fn live(&self) -> Arc<Live> {
+        self.sweeper.live.clone()
+    }
+
+    /// Begins the work, and says what is to be ended with the sidecar.
+    pub(super) fn start(self) -> Kept {
+        let mut tasks = vec![rt::spawn(self.sweeper.run())];
+        tasks.extend(self.archivist.map(|archivist| rt::spawn(archivist.run())));
+        Kept { tasks, lead: self.lead, mending: self.mending }
+    }
+}
+
+/// The work that goes on.
+pub(super) struct Kept {
+    tasks: Vec<JoinHandle<()>>,
+    pub(super) lead: Lead,
+    pub(super) mending: String,
+}
+
+impl Kept {
+    /// Ends the work. What is being written is written to its end.
+    pub(super) fn end(&self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
