@@ -116,7 +116,7 @@ pub(super) fn collect(
     upto: Option<u64>,
 ) -> Result<Option<Unsealed>, LedgerError> {
     let sql = format!(
-        "SELECT r.entry, {RECEIPT}, {HOLD} FROM receipt r JOIN hold h ON h.key = r.key \
+        "SELECT r.entry, {RECEIPT}, {HOLD} FROM receipt r JOIN hold h ON h.entry = r.hold \
          WHERE r.user = ?1 AND r.entry > ?2 AND r.entry <= ?3 AND r.{HAS_FEE} \
          ORDER BY r.entry LIMIT ?4"
     );

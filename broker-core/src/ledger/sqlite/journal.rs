@@ -72,7 +72,10 @@ const RETIRED: &str =
 /// [`read_record`] takes. In the order of the entries' kinds, from [`EntryKind::Reserve`] on.
 const RECORDS: [(&str, &str); 10] = [
     ("hold", "SELECT r.key, r.entry, {HOLD}, r.opened_at FROM hold r"),
-    ("receipt", "SELECT r.id, r.entry, {RECEIPT}, r.key FROM receipt r"),
+    (
+        "receipt",
+        "SELECT r.id, r.entry, {RECEIPT}, h.key FROM receipt r LEFT JOIN hold h ON h.entry = r.hold",
+    ),
     ("released", "SELECT r.key, r.entry, r.why, r.key, r.at FROM released r"),
     ("binding", "SELECT r.entry, r.entry, r.chain_id, r.contract, r.provider FROM binding r"),
     ("escrow", "SELECT r.entry, r.entry, r.cover, r.nonce, r.user FROM escrow r"),

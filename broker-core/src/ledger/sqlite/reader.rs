@@ -85,7 +85,7 @@ impl LedgerReader for SqliteReader {
         owner: Option<&UserId>,
     ) -> Result<Option<Receipt>, LedgerError> {
         self.with(|db| match alias(db, id, owner)? {
-            Some(id) => receipt(db, &id),
+            Some(entry) => receipt_of(db, entry),
             None => Ok(None),
         })
     }
@@ -93,8 +93,8 @@ impl LedgerReader for SqliteReader {
     fn hold_state(&self, id: &ReceiptId) -> Result<Option<HoldState>, LedgerError> {
         self.with(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT o.key IS NOT NULL, x.why FROM hold h \
-                 LEFT JOIN open_hold o ON o.key = h.key LEFT JOIN released x ON x.key = h.key \
+                "SELECT o.hold IS NOT NULL, x.why FROM hold h \
+                 LEFT JOIN open_hold o ON o.hold = h.entry LEFT JOIN released x ON x.key = h.key \
                  WHERE h.receipt = ?1",
             )?;
             let state = |row: &rusqlite::Row<'_>| Ok(write::state(row.get(0)?, row.get(1)?));
@@ -137,7 +137,7 @@ impl LedgerReader for SqliteReader {
     fn expired_holds(&self, now: Timestamp, limit: u64) -> Result<Vec<RequestKey>, LedgerError> {
         self.with(|db| {
             // A time beyond the sign never comes.
-            let sql = "SELECT h.key FROM open_hold o JOIN hold h ON h.key = o.key \
+            let sql = "SELECT h.key FROM open_hold o JOIN hold h ON h.entry = o.hold \
                        WHERE h.expires >= 0 AND h.expires < ?1 ORDER BY h.entry LIMIT ?2";
             let mut statement = db.prepare_cached(sql)?;
             let most = Count(limit.min(u64::MAX >> 1));
@@ -180,27 +180,32 @@ impl LedgerReader for SqliteReader {
 }
 
 fn receipt(db: &Connection, id: &ReceiptId) -> Result<Option<Receipt>, LedgerError> {
-    let sql = format!("SELECT {RECEIPT} FROM receipt r WHERE r.id = ?1");
+    let sql = format!(
+        "SELECT {RECEIPT} FROM receipt r JOIN hold h ON h.entry = r.hold WHERE h.receipt = ?1"
+    );
     let mut statement = db.prepare_cached(&sql)?;
     Ok(statement.query_row([id], |row| Columns::of(row).receipt()).optional()?)
 }
 
-fn alias(
-    db: &Connection,
-    id: &str,
-    owner: Option<&UserId>,
-) -> Result<Option<ReceiptId>, LedgerError> {
+fn receipt_of(db: &Connection, entry: Count) -> Result<Option<Receipt>, LedgerError> {
+    let sql = format!("SELECT {RECEIPT} FROM receipt r WHERE r.entry = ?1");
+    let mut statement = db.prepare_cached(&sql)?;
+    Ok(statement.query_row([entry], |row| Columns::of(row).receipt()).optional()?)
+}
+
+/// The entry of the receipt that an engine's id leads to.
+fn alias(db: &Connection, id: &str, owner: Option<&UserId>) -> Result<Option<Count>, LedgerError> {
     let Some(owner) = owner else {
-        let sql = "SELECT receipt FROM upstream_alias WHERE alias = ?1 LIMIT 2";
+        let sql = "SELECT entry FROM upstream_alias WHERE alias = ?1 LIMIT 2";
         let mut statement = db.prepare_cached(sql)?;
-        let ids: Vec<ReceiptId> =
+        let found: Vec<Count> =
             statement.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        return Ok(match ids.as_slice() {
+        return Ok(match found.as_slice() {
             [only] => Some(*only),
             _ => None,
         });
     };
-    let sql = "SELECT receipt FROM upstream_alias WHERE alias = ?1 AND user = ?2";
+    let sql = "SELECT entry FROM upstream_alias WHERE alias = ?1 AND user = ?2";
     let mut statement = db.prepare_cached(sql)?;
     Ok(statement.query_row((id, owner), |row| row.get(0)).optional()?)
 }

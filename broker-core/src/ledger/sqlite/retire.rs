@@ -39,7 +39,7 @@ pub(super) fn write(db: &Connection, retire: &Retire, entry: &Entry) -> Result<(
     let upto = Count(retire.upto);
     db.prepare_cached(sql)?.execute(params![Count(entry.seq), upto, retire.archive])?;
     let sql = format!(
-        "SELECT r.entry, {RECEIPT}, {TARIFF} FROM {SOURCE} JOIN hold h ON h.key = r.key \
+        "SELECT r.entry, {RECEIPT}, {TARIFF} FROM {SOURCE} JOIN hold h ON h.entry = r.hold \
          WHERE r.entry <= ?1 AND ({FINAL}) ORDER BY r.entry"
     );
     let mut statement = db.prepare_cached(&sql)?;
@@ -55,10 +55,10 @@ pub(super) fn write(db: &Connection, retire: &Retire, entry: &Entry) -> Result<(
     }
     for (number, receipt, _) in &gone {
         let Some(alias) = &receipt.upstream_id else { continue };
-        let sql = "DELETE FROM upstream_alias WHERE alias = ?1 AND user = ?2 AND receipt = ?3";
-        db.prepare_cached(sql)?.execute(params![alias, receipt.user, receipt.id])?;
-        let sql = "DELETE FROM upstream_repeat WHERE alias = ?1 AND user = ?2 AND entry = ?3";
-        db.prepare_cached(sql)?.execute(params![alias, receipt.user, number])?;
+        for table in ["upstream_alias", "upstream_repeat"] {
+            let sql = format!("DELETE FROM {table} WHERE alias = ?1 AND user = ?2 AND entry = ?3");
+            db.prepare_cached(&sql)?.execute(params![alias, receipt.user, number])?;
+        }
     }
     for (number, ..) in &gone {
         db.prepare_cached("DELETE FROM receipt WHERE entry = ?1")?.execute([number])?;
@@ -69,8 +69,8 @@ pub(super) fn write(db: &Connection, retire: &Retire, entry: &Entry) -> Result<(
 /// The engine's id leads to the first receipt of its user that is left.
 fn lead(db: &Connection, gone: &Receipt) -> rusqlite::Result<()> {
     let Some(alias) = &gone.upstream_id else { return Ok(()) };
-    let sql = "INSERT INTO upstream_alias SELECT p.alias, p.user, r.id FROM upstream_repeat p \
-               JOIN receipt r ON r.entry = p.entry WHERE p.alias = ?1 AND p.user = ?2 \
+    let sql = "INSERT INTO upstream_alias SELECT p.alias, p.user, p.entry FROM upstream_repeat p \
+               WHERE p.alias = ?1 AND p.user = ?2 \
                ORDER BY p.entry LIMIT 1 ON CONFLICT DO NOTHING";
     let led = db.prepare_cached(sql)?.execute(params![alias, gone.user])?;
     if led > 0 {

@@ -95,7 +95,7 @@ pub(super) fn requests(db: &Connection, query: &RequestQuery) -> Result<RequestP
     }
     let sql = format!(
         "SELECT {RECEIPT}, {TARIFF}, v.nonce, s.entry IS NOT NULL FROM {source} \
-         JOIN hold h ON h.key = r.key WHERE {wanted} \
+         JOIN hold h ON h.entry = r.hold WHERE {wanted} \
          ORDER BY r.entry DESC LIMIT ?3 OFFSET ?4"
     );
     let mut statement = snapshot.prepare_cached(&sql)?;

@@ -88,8 +88,8 @@ fn view(db: &Connection, command: &Command) -> Result<View, LedgerError> {
 
 fn known_hold(db: &Connection, key: &RequestKey) -> Result<Option<KnownHold>, LedgerError> {
     let sql = format!(
-        "SELECT {HOLD}, o.key IS NOT NULL, x.why FROM hold h \
-         LEFT JOIN open_hold o ON o.key = h.key LEFT JOIN released x ON x.key = h.key \
+        "SELECT {HOLD}, o.hold IS NOT NULL, x.why FROM hold h \
+         LEFT JOIN open_hold o ON o.hold = h.entry LEFT JOIN released x ON x.key = h.key \
          WHERE h.key = ?1"
     );
     let mut statement = db.prepare_cached(&sql)?;
@@ -176,13 +176,14 @@ fn write_hold(db: &Connection, hold: &Hold, entry: &Entry) -> rusqlite::Result<(
         entry.at,
         hold.tariff.schedule_bytes(),
     ])?;
-    db.prepare_cached("INSERT INTO open_hold VALUES (?1)")?.execute([hold.key])?;
+    db.prepare_cached("INSERT INTO open_hold VALUES (?1)")?.execute([Count(entry.seq)])?;
     Ok(())
 }
 
 /// The last line of defence against ending a hold twice: its place among the open ones is gone.
 fn close(db: &Connection, key: &RequestKey) -> Result<(), LedgerError> {
-    match db.prepare_cached("DELETE FROM open_hold WHERE key = ?1")?.execute([key])? {
+    let sql = "DELETE FROM open_hold WHERE hold = (SELECT entry FROM hold WHERE key = ?1)";
+    match db.prepare_cached(sql)?.execute([key])? {
         1 => Ok(()),
         _ => Err(LedgerError::Corrupt(format!("hold {} is not open", key.0))),
     }
@@ -196,8 +197,8 @@ fn write_receipt(
 ) -> rusqlite::Result<()> {
     let usage = &receipt.usage;
     let mut statement = db.prepare_cached(
-        "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
-         ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+        "INSERT INTO receipt VALUES (?1, (SELECT entry FROM hold WHERE key = ?3), ?2, ?4, ?5, ?6, \
+         ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
     )?;
     statement.execute(params![
         Count(entry.seq),
@@ -227,7 +228,7 @@ fn write_receipt(
         let mut statement = db.prepare_cached(
             "INSERT INTO upstream_alias VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )?;
-        if statement.execute(params![alias, receipt.user, receipt.id])? == 0 {
+        if statement.execute(params![alias, receipt.user, Count(entry.seq)])? == 0 {
             let sql = "INSERT INTO upstream_repeat VALUES (?1, ?2, ?3)";
             db.prepare_cached(sql)?.execute(params![alias, receipt.user, Count(entry.seq)])?;
         }
@@ -238,7 +239,7 @@ fn write_receipt(
 /// The holds that have not ended, oldest first.
 pub(super) fn open_holds(db: &Connection) -> rusqlite::Result<Vec<Hold>> {
     let sql =
-        format!("SELECT {HOLD} FROM open_hold o JOIN hold h ON h.key = o.key ORDER BY h.entry");
+        format!("SELECT {HOLD} FROM open_hold o JOIN hold h ON h.entry = o.hold ORDER BY h.entry");
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map([], |row: &Row<'_>| Columns::of(row).hold())?;
     rows.collect()

@@ -33,17 +33,22 @@ fn once(db: &Connection) -> Result<(), Stop> {
 
 fn open_holds(db: &Connection, replay: &Replay) -> Result<(), Stop> {
     let mut found: usize = 0;
-    each(db, "open_hold", "SELECT o.key, o.key FROM open_hold o", |columns| {
-        found = found.saturating_add(1);
-        let key: RequestKey = columns.take()?;
-        let is_open = replay.open.contains_key(&key);
-        if is_open { Ok(()) } else { Err("its hold has ended, or never was".into()) }
-    })?;
+    each(
+        db,
+        "open_hold",
+        "SELECT o.hold, h.key FROM open_hold o LEFT JOIN hold h ON h.entry = o.hold",
+        |columns| {
+            found = found.saturating_add(1);
+            let key: Option<RequestKey> = columns.take()?;
+            let is_open = key.is_some_and(|key| replay.open.contains_key(&key));
+            if is_open { Ok(()) } else { Err("its hold has ended, or never was".into()) }
+        },
+    )?;
     if found == replay.open.len() {
         return Ok(());
     }
     let sql = "SELECT h.key, h.key FROM hold h \
-               WHERE NOT EXISTS (SELECT 1 FROM open_hold o WHERE o.key = h.key)";
+               WHERE NOT EXISTS (SELECT 1 FROM open_hold o WHERE o.hold = h.entry)";
     each(db, "hold", sql, |columns| {
         let is_open = replay.open.contains_key(&columns.take()?);
         if is_open { Err("it has not ended, and is not among the open".into()) } else { Ok(()) }
@@ -53,7 +58,7 @@ fn open_holds(db: &Connection, replay: &Replay) -> Result<(), Stop> {
 /// Every id of an engine has its alias, which leads to the first receipt of its user that carries
 /// it, and there is no other alias.
 fn aliases(db: &Connection) -> Result<(), Stop> {
-    let sql = "SELECT l.alias FROM upstream_alias l LEFT JOIN receipt r ON r.id = l.receipt \
+    let sql = "SELECT l.alias FROM upstream_alias l LEFT JOIN receipt r ON r.entry = l.entry \
                WHERE r.upstream_id IS NOT l.alias OR r.user IS NOT l.user LIMIT 1";
     none(db, "upstream_alias", sql, "its receipt carries another id or is another user's")?;
     let sql = "SELECT r.id FROM receipt r WHERE r.upstream_id IS NOT NULL AND NOT EXISTS \
@@ -62,11 +67,11 @@ fn aliases(db: &Connection) -> Result<(), Stop> {
     none(db, "receipt", sql, "the engine's id of it leads nowhere")?;
     let sql = "SELECT l.alias FROM receipt r \
                JOIN upstream_alias l ON l.alias = r.upstream_id AND l.user = r.user \
-               JOIN receipt f ON f.id = l.receipt WHERE r.entry < f.entry LIMIT 1";
+               WHERE r.entry < l.entry LIMIT 1";
     none(db, "upstream_alias", sql, "an earlier receipt of its user carries the id")?;
     let sql = "SELECT r.id FROM receipt r \
                JOIN upstream_alias l ON l.alias = r.upstream_id AND l.user = r.user \
-               WHERE l.receipt <> r.id AND NOT EXISTS (SELECT 1 FROM upstream_repeat p \
+               WHERE l.entry <> r.entry AND NOT EXISTS (SELECT 1 FROM upstream_repeat p \
                WHERE p.alias = l.alias AND p.user = l.user AND p.entry = r.entry) LIMIT 1";
     none(db, "receipt", sql, "the engine's id of it is not among the repeated ones")?;
     let sql = "SELECT p.alias FROM upstream_repeat p LEFT JOIN receipt r ON r.entry = p.entry \
