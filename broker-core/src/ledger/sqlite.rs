@@ -49,10 +49,11 @@ impl Ledger for SqliteLedger {
     fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Vec<Decision>, LedgerError> {
         // Dropping the transaction on the way out of an error rolls it back.
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut head = write::Head::read(&tx)?;
+        let mut shared = write::Batch::begin(&tx)?;
         let decisions: Result<Vec<_>, _> =
-            batch.iter().map(|command| write::apply(&tx, &mut head, command, now)).collect();
+            batch.iter().map(|command| write::apply(&mut shared, command, now)).collect();
         let decisions = decisions?;
+        shared.end()?;
         tx.commit()?;
         Ok(decisions)
     }

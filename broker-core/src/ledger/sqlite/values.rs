@@ -41,12 +41,24 @@ impl FromSql for Timestamp {
     }
 }
 
+impl ToSql for Neuron {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Owned(Value::Blob(self.to_be_bytes().to_vec())))
+    }
+}
+
+impl FromSql for Neuron {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        <[u8; 16]>::column_result(value).map(Self::from_be_bytes)
+    }
+}
+
 macro_rules! stored_as_bytes {
     ($($type:ty, $size:literal, $read:expr, $write:expr;)*) => {$(
         impl ToSql for $type {
             fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-                let write: fn(&Self) -> [u8; $size] = $write;
-                Ok(ToSqlOutput::Owned(Value::Blob(write(self).to_vec())))
+                let write: fn(&Self) -> &[u8; $size] = $write;
+                Ok(ToSqlOutput::Borrowed(ValueRef::Blob(write(self))))
             }
         }
 
@@ -59,14 +71,13 @@ macro_rules! stored_as_bytes {
 }
 
 stored_as_bytes! {
-    Neuron, 16, Self::from_be_bytes, |amount| amount.to_be_bytes();
-    UserId, 20, Self::new, |user| *user.as_bytes();
-    Digest32, 32, Self, |digest| digest.0;
-    RequestKey, 32, |bytes| Self(Digest32(bytes)), |key| key.0.0;
-    Fingerprint, 32, |bytes| Self(Digest32(bytes)), |fingerprint| fingerprint.0.0;
-    ReceiptId, 16, |bytes| Self(Uuid::from_bytes(bytes)), |id| id.0.into_bytes();
-    Signature, 65, Self, |signature| signature.0;
-    Address, 20, Self, |address| address.0;
+    UserId, 20, Self::new, |user| user.as_bytes();
+    Digest32, 32, Self, |digest| &digest.0;
+    RequestKey, 32, |bytes| Self(Digest32(bytes)), |key| &key.0.0;
+    Fingerprint, 32, |bytes| Self(Digest32(bytes)), |fingerprint| &fingerprint.0.0;
+    ReceiptId, 16, |bytes| Self(Uuid::from_bytes(bytes)), |id| id.0.as_bytes();
+    Signature, 65, Self, |signature| &signature.0;
+    Address, 20, Self, |address| &address.0;
 }
 
 macro_rules! stored_as_code {

@@ -1,5 +1,7 @@
 //! One command within a transaction: what is known before it, and what it writes.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::account::{Account, UserId};
@@ -9,7 +11,7 @@ use crate::digest::{Digest32, RequestKey};
 use crate::ledger::LedgerError;
 use crate::ledger::entry::{Entry, entry};
 use crate::receipt::{Receipt, ReceiptId};
-use crate::rules::{Effects, KnownHold, Record, View, decide};
+use crate::rules::{KnownHold, Record, View, decide};
 
 use super::rows::{ACCOUNT, Columns, HOLD};
 use super::values::Count;
@@ -34,20 +36,55 @@ impl Head {
     }
 }
 
+/// What the commands of one transaction share: the end of the chain, and the accounts as they leave
+/// them, which are written once in the end.
+pub(super) struct Batch<'tx> {
+    db: &'tx Connection,
+    head: Head,
+    accounts: BTreeMap<UserId, Seen>,
+}
+
+struct Seen {
+    account: Account,
+    changed: bool,
+}
+
+impl<'tx> Batch<'tx> {
+    pub(super) fn begin(db: &'tx Connection) -> Result<Self, LedgerError> {
+        Ok(Self { db, head: Head::read(db)?, accounts: BTreeMap::new() })
+    }
+
+    fn account(&mut self, user: UserId) -> rusqlite::Result<Account> {
+        if let Some(seen) = self.accounts.get(&user) {
+            return Ok(seen.account);
+        }
+        let account = account(self.db, &user)?;
+        self.accounts.insert(user, Seen { account, changed: false });
+        Ok(account)
+    }
+
+    /// Writes the accounts that changed.
+    pub(super) fn end(self) -> rusqlite::Result<()> {
+        let changed = self.accounts.iter().filter(|(_, seen)| seen.changed);
+        changed.into_iter().try_for_each(|(user, seen)| write_account(self.db, user, seen.account))
+    }
+}
+
 /// Decides and writes one command.
 pub(super) fn apply(
-    db: &Connection,
-    head: &mut Head,
+    batch: &mut Batch<'_>,
     command: &Command,
     now: Timestamp,
 ) -> Result<Decision, LedgerError> {
-    let view = view(db, command)?;
+    let view = view(batch, command)?;
+    let (db, head) = (batch.db, &mut batch.head);
     let decided = decide(&view, command).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
     match decided {
         Err(refusal) => Ok(Err(refusal)),
         Ok(effects) => {
             if effects.account != view.account {
-                write_account(db, &effects)?;
+                let seen = Seen { account: effects.account, changed: true };
+                batch.accounts.insert(effects.user, seen);
             }
             let entry = entry(&effects, head.seq, now);
             write_entry(db, head, &entry)?;
@@ -66,7 +103,8 @@ pub(super) fn account(db: &Connection, user: &UserId) -> rusqlite::Result<Accoun
     Ok(found.unwrap_or_default())
 }
 
-fn view(db: &Connection, command: &Command) -> Result<View, LedgerError> {
+fn view(batch: &mut Batch<'_>, command: &Command) -> Result<View, LedgerError> {
+    let db = batch.db;
     let (key, user) = command.subject();
     let hold = match key {
         Some(key) => known_hold(db, &key)?,
@@ -74,7 +112,7 @@ fn view(db: &Connection, command: &Command) -> Result<View, LedgerError> {
     };
     let user = user.or(hold.as_ref().map(|known| known.hold.user));
     let account = match user {
-        Some(user) => account(db, &user)?,
+        Some(user) => batch.account(user)?,
         None => Account::default(),
     };
     let receipt_id_taken = match command {
@@ -114,14 +152,13 @@ fn is_taken(db: &Connection, id: &ReceiptId) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM hold WHERE receipt = ?1")?.exists([id])
 }
 
-fn write_account(db: &Connection, effects: &Effects<'_>) -> rusqlite::Result<()> {
-    let Account { cover, held, earned, vouchered, unlimited, frozen } = effects.account;
+fn write_account(db: &Connection, user: &UserId, account: Account) -> rusqlite::Result<()> {
+    let Account { cover, held, earned, vouchered, unlimited, frozen } = account;
     let mut statement = db.prepare_cached(
         "INSERT INTO account (user, cover, held, earned, vouchered, unlimited, frozen) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (user) DO UPDATE SET cover = ?2, \
          held = ?3, earned = ?4, vouchered = ?5, unlimited = ?6, frozen = ?7",
     )?;
-    let user = effects.user;
     statement.execute(params![user, cover, held, earned, vouchered, unlimited, frozen])?;
     Ok(())
 }
