@@ -74,6 +74,13 @@ enum LedgerCommand {
         #[arg(long, value_name = "ENTRY", default_value_t = 0)]
         behind: u64,
     },
+    /// Copy a ledger in a file, as of one moment and while a sidecar runs, into a new file that a
+    /// start can go on from. A PostgreSQL ledger is backed up by pg_dump.
+    Backup {
+        /// The copy, which must not exist.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Ask the running sidecar to collect what is owed, now.
     Settle {
         /// Print who is due and why, the gas and what is left of it; change and send nothing.
@@ -125,6 +132,7 @@ impl Cli {
             Some(Command::Ledger(LedgerCommand::Archive { to, behind })) => {
                 archive::export(&settings, to, *behind)
             }
+            Some(Command::Ledger(LedgerCommand::Backup { to })) => ledger::backup(&settings, to),
             Some(Command::Ledger(LedgerCommand::Settle { dry_run: false })) => {
                 settle::ask(&settings)
             }

@@ -91,6 +91,12 @@ impl Server {
     }
 
     /// The port on 127.0.0.1.
+    /// One of PostgreSQL's own programs, run as whoever runs the test.
+    #[allow(dead_code, reason = "each test binary uses its own part of this file")]
+    pub(crate) fn program(&self, name: &str) -> Command {
+        Command::new(self.programs.join(name))
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

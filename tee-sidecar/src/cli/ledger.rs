@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use broker_core::ledger::statement::Statement;
-use broker_core::{Account, AuditReport, Digest32, LedgerError, LedgerReader, Neuron};
+use broker_core::{
+    Account, AuditReport, Digest32, LedgerError, LedgerReader, Neuron, SqliteReader,
+};
 
 use super::Exit;
 use crate::auditor::{exit_of, pinned};
-use crate::config::Settings;
+use crate::config::{LedgerUrl, Settings};
 use crate::evidence::audit::printable;
 use crate::evidence::ledger_head::LedgerHead;
 use crate::ledger::{advice, open_for_operator};
@@ -114,6 +116,26 @@ pub(super) fn found(report: &AuditReport) -> Vec<(String, String)> {
         ("head".to_owned(), report.head.to_string()),
     ]
     .into()
+}
+
+/// Copies a ledger in a file, and audits the copy.
+pub fn backup(settings: &Settings, to: &Path) -> Exit {
+    let LedgerUrl::Sqlite(path) = &settings.ledger else {
+        eprintln!(
+            "tee-sidecar: back a PostgreSQL ledger up with pg_dump or the server's own tools"
+        );
+        return Exit::Usage;
+    };
+    let copied = SqliteReader::open_for_operator(path).and_then(|reader| reader.backup(to));
+    let audited = copied.and_then(|()| SqliteReader::open_for_operator(to)?.audit());
+    match audited {
+        Ok(AuditReport { fault: Some(fault), .. }) => {
+            eprintln!("tee-sidecar: the copy is wrong, as is the ledger: {fault}");
+            Exit::Refuted
+        }
+        Ok(report) => print(&found(&report)),
+        Err(error) => explain(&error),
+    }
 }
 
 pub(super) fn open(settings: &Settings) -> Result<Arc<dyn LedgerReader>, LedgerError> {

@@ -74,7 +74,8 @@ const RECORDS: [(&str, &str); 10] = [
     ("hold", "SELECT r.key, r.entry, {HOLD}, r.opened_at FROM hold r"),
     (
         "receipt",
-        "SELECT r.id, r.entry, {RECEIPT}, h.key FROM receipt r LEFT JOIN hold h ON h.entry = r.hold",
+        "SELECT r.id, r.entry, {RECEIPT}, h.key FROM receipt r \
+         LEFT JOIN hold h ON h.entry = r.hold",
     ),
     ("released", "SELECT r.key, r.entry, r.why, r.key, r.at FROM released r"),
     ("binding", "SELECT r.entry, r.entry, r.chain_id, r.contract, r.provider FROM binding r"),

@@ -208,6 +208,19 @@ fn make_file(path: &Path) -> Result<(), LedgerError> {
     }
 }
 
+/// An empty file that only its owner can read, where none was.
+pub(super) fn new_file(path: &Path) -> Result<File, LedgerError> {
+    let made = private().create_new(true).open(path);
+    made.map_err(|error| storage(&path.display(), &error))
+}
+
+/// Makes the name of a new file durable.
+pub(super) fn sync_folder_of(path: &Path) -> Result<(), LedgerError> {
+    let path = plain(path);
+    let synced = path.parent().map_or(Ok(()), sync);
+    synced.map_err(|error| storage(&path.display(), &error))
+}
+
 /// Makes a folder and those above it. A new name is durable only once the folder that it is in is.
 fn make_folders(
     folder: &Path,

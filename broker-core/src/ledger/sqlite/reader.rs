@@ -56,6 +56,26 @@ impl SqliteReader {
         Ok(Self { path: path.to_owned(), access, idle: Mutex::new(vec![first]) })
     }
 
+    /// Copies the ledger as of one moment into a new file, while a writer goes on. The copy is a
+    /// ledger like any other: put in the place of the first, with nothing beside it, it is what a
+    /// start goes on from.
+    ///
+    /// # Errors
+    /// There is a file at `to`, or the database or the disk failed; then nothing is left there.
+    pub fn backup(&self, to: &Path) -> Result<(), LedgerError> {
+        let file = open::new_file(to)?;
+        let copy = || {
+            let db = open::for_reading(&self.path, self.access)?.connection;
+            // The file is open to be read only; SQLite takes the copy for a change all the same.
+            db.pragma_update(None, "query_only", "OFF")?;
+            db.execute("VACUUM INTO ?1", [to.display().to_string()])?;
+            file.sync_all().map_err(|error| LedgerError::Storage(error.to_string()))?;
+            open::sync_folder_of(to)
+        };
+        // What is not whole is not left behind.
+        copy().inspect_err(|_| drop(std::fs::remove_file(to)))
+    }
+
     fn with<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, LedgerError>,
