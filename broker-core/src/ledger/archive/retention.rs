@@ -111,9 +111,19 @@ pub fn archives(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The last archive of the folder, which has to be one of this ledger.
+/// The last archive of the folder, which has to be one of this ledger. Those before it have to be
+/// there too: what leaves the ledger may be in any of them.
 fn last(reader: &dyn LedgerReader, folder: &Path) -> Result<Option<Summary>, ArchiveError> {
-    let Some(path) = archives(folder)?.pop() else { return Ok(None) };
+    let mut paths = archives(folder)?;
+    let mut expected: u64 = 1;
+    for path in &paths {
+        let (first, last) = places(path).ok_or_else(|| foreign(path))?;
+        if first != expected {
+            return Err(ArchiveError::Gap { expected: expected.saturating_sub(1), found: first });
+        }
+        expected = last.saturating_add(1);
+    }
+    let Some(path) = paths.pop() else { return Ok(None) };
     let summary = read(File::open(&path)?, &mut Chain::default())?;
     match reader.link(summary.upto)? {
         Some(link) if link == summary.head => Ok(Some(summary)),
@@ -156,6 +166,13 @@ fn foreign(path: &Path) -> ArchiveError {
 fn name(summary: &Summary) -> String {
     let first = summary.behind.saturating_add(1);
     format!("{PREFIX}{first:020}-{:020}{SUFFIX}", summary.upto)
+}
+
+/// The first and the last place that an archive's name says.
+fn places(path: &Path) -> Option<(u64, u64)> {
+    let name = path.file_name()?.to_str()?.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let (first, last) = name.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 const PREFIX: &str = "ledger-";
