@@ -9,6 +9,7 @@
 mod answers;
 #[path = "../shared/books.rs"]
 mod books;
+mod busy;
 mod caretaking;
 mod deal;
 mod killed;
