@@ -238,6 +238,9 @@ pub enum LedgerError {
     /// The database failed. Whether the last batch was written is unknown until the next start.
     #[error("the ledger's database failed: {0}")]
     Storage(String),
+    /// The database could not be reached when the ledger was to be opened; nothing was written.
+    #[error("the ledger's database is out of reach: {0}")]
+    Unreachable(String),
     /// There is no room for what has to be written.
     #[error("{0}: make room and start again; nothing that was acknowledged is lost")]
     Full(String),

@@ -77,7 +77,8 @@ impl PostgresLedger {
     /// # Errors
     /// [`LedgerError::UnsafeSetting`] where a commit would not be durable or the server only reads,
     /// [`LedgerError::Foreign`] where the tables are none of ours or of a later version,
-    /// [`LedgerError::Storage`] where there is no connection. No error shows a user or password.
+    /// [`LedgerError::Unreachable`] where there is no connection. No error shows a user or
+    /// password.
     pub fn open(url: &str) -> Result<Self, LedgerError> {
         let address = Address::parse(url)?;
         let instance = Uuid::new_v4();
@@ -88,7 +89,7 @@ impl PostgresLedger {
                 Err(Trouble::Lost(_) | Trouble::Conflict(_)) if tries > 0 => {
                     std::thread::sleep(PAUSE);
                 }
-                entered => break entered?,
+                entered => break entered.map_err(fault::at_open)?,
             }
         };
         let reader = Arc::new(PostgresReader::at(address.clone())?);

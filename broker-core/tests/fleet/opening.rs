@@ -95,9 +95,12 @@ fn no_error_says_a_password() {
         format!("postgres://no_such_role:secret@127.0.0.1:{port}/postgres"),
         "postgres://nobody:secret@127.0.0.1:1/ledger".to_owned(),
     ] {
-        let error = refusal(&url).to_string();
-        assert!(!error.contains("secret"), "{error}");
-        assert!(error.contains("127.0.0.1"), "{error}");
+        for error in [refusal(&url), PostgresReader::open(&url).err().unwrap()] {
+            assert!(matches!(error, LedgerError::Unreachable(_)), "{error:?}");
+            let error = error.to_string();
+            assert!(!error.contains("secret"), "{error}");
+            assert!(error.contains("127.0.0.1"), "{error}");
+        }
     }
 }
 
