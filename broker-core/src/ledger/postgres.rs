@@ -97,6 +97,16 @@ impl PostgresLedger {
         Ok(Self { address, instance, scribe, reader })
     }
 
+    /// Reads an address as [`Self::open`] does, and connects to nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Foreign`] where it is no address that a ledger can be opened at, and
+    /// [`LedgerError::Storage`] where the certificates that it asks for cannot be read. No error
+    /// shows a user or password.
+    pub fn check_address(url: &str) -> Result<(), LedgerError> {
+        Address::parse(url).map(drop)
+    }
+
     /// Takes over another ledger, which nobody may be writing to: its entries, with their numbers
     /// and places, and all that follows from them. This one has to be empty, and becomes the other
     /// or stays empty. Each entry is carried out again on the way. Memory grows with the users.

@@ -105,6 +105,25 @@ fn no_error_says_a_password() {
 }
 
 #[test]
+fn an_address_is_checked_without_a_server() {
+    let check = PostgresLedger::check_address;
+    for url in ["postgres://u:p@h1:5432,h2:5432/l", "postgresql://u@h:1/l?sslmode=verify-full"] {
+        check(url).unwrap();
+    }
+    for url in [
+        "postgres://u:secret@h/l?sslmode=verify-ca",
+        "postgres://u:sec@secret@h/l",
+        "postgres://u:secret@h:secret/l",
+        "postgres://",
+        "ledger.db",
+    ] {
+        let error = check(url).unwrap_err();
+        assert!(matches!(error, LedgerError::Foreign { .. }), "{url}: {error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
+
+#[test]
 fn a_role_that_may_only_change_rows_uses_a_ledger_that_is_there() {
     let Some(server) = pg::server() else { return };
     let database = server.database();
