@@ -32,6 +32,7 @@ mod rows;
 mod schema;
 mod scribe;
 mod session;
+mod sightings;
 mod statement;
 mod statements;
 mod values;

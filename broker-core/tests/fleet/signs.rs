@@ -1,9 +1,36 @@
 //! A database that was away, and is heard of again.
 
-use broker_core::PostgresLedger;
+use std::time::Duration;
 
-use crate::caretaking::{EVERY, wait};
+use broker_core::{Applied, Command, Ledger, PostgresLedger};
+
+use crate::books::{NOW, capture, hold, neuron, user};
+use crate::caretaking::{END_THE_LEADER, EVERY, wait};
+use crate::deal::{PLENTY, cover};
 use crate::pg;
+
+#[test]
+fn after_an_outage_whoever_comes_first_leaves_the_holds_of_the_others_alone() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let first = PostgresLedger::open(&database.url()).unwrap();
+    let mut second = PostgresLedger::open(&database.url()).unwrap();
+    cover(&mut second, PLENTY);
+    let held = hold(1, user(1), 5);
+    second.apply(&[Command::Reserve(held.clone())], NOW).unwrap()[0].unwrap();
+    // Nobody could give a sign of life for a minute.
+    database.sql("UPDATE broker_ledger.instance SET seen_at = now() - interval '1 min'");
+    let leader = first.caretaker(EVERY).unwrap();
+    for _ in 0..2 {
+        wait("nobody leads", || leader.is_leader());
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(first.open_holds().unwrap().len(), 1, "the hold of a living one is freed");
+        database.sql(END_THE_LEADER);
+    }
+    let _caretaker = second.caretaker(EVERY).unwrap();
+    let captured = second.apply(&[capture(&held, 4)], NOW).unwrap();
+    assert_eq!(captured, [Ok(Applied::Captured { fee: neuron(4) })]);
+}
 
 #[test]
 fn a_server_misses_a_client_that_vanished_within_half_a_minute() {

@@ -17,6 +17,7 @@ use super::instance;
 use super::places;
 use super::scribe::Scribe;
 use super::session::{Purpose, Session};
+use super::sightings::{Sightings, Sign};
 use super::values::Count;
 
 /// Keeps an instance of a [`super::PostgresLedger`] alive in the eyes of the others, on a thread
@@ -25,7 +26,8 @@ use super::values::Count;
 /// One caretaker of all those on a database is the leader. It gives entries their place in the
 /// chain and frees the holds of instances that died. The leader's lock ends with its connection;
 /// nothing that is right about the ledger depends on there being one leader only: unique indexes
-/// undo what a second one does.
+/// undo what a second one does. A leader frees the holds only of those whose silence it has
+/// watched itself, without a break: after the database was away everybody has time to come back.
 pub struct Caretaker {
     leading: Arc<Leading>,
     bell: Option<Sender<()>>,
@@ -48,6 +50,7 @@ impl Caretaker {
             leading: Arc::clone(&leading),
             rings,
             session: None,
+            sightings: Sightings::default(),
             beaten: None,
         };
         let thread = std::thread::Builder::new().name("ledger-caretaker".to_owned());
@@ -104,6 +107,8 @@ struct Watch {
     leading: Arc<Leading>,
     rings: Receiver<()>,
     session: Option<Session>,
+    /// Of this connection, since it has the lead.
+    sightings: Sightings,
     /// When the last sign of life was given.
     beaten: Option<Instant>,
 }
@@ -117,7 +122,7 @@ impl Watch {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => ROUND.min(self.every),
                 Err(Trouble::Conflict(why)) => {
-                    tracing::debug!(why, "another leader was in the way");
+                    tracing::debug!(why, "somebody else was in the way");
                     ROUND
                 }
                 Err(Trouble::Lost(why)) => {
@@ -133,18 +138,22 @@ impl Watch {
         self.leading.set(None);
     }
 
-    /// The lead ends with the connection.
     fn lose(&mut self, why: &str) {
-        self.leading.set(None);
-        self.session = None;
+        self.disconnect();
         tracing::warn!(why, "the ledger's caretaker has to connect again");
+    }
+
+    /// The lead ends with the connection.
+    fn disconnect(&mut self) {
+        self.leading.set(None);
+        self.sightings = Sightings::default();
+        self.session = None;
     }
 
     /// True where there is more to do at once.
     fn round(&mut self) -> Result<bool, Trouble> {
         if self.session.as_ref().is_none_or(Session::is_closed) {
-            self.leading.set(None);
-            self.session = None;
+            self.disconnect();
             self.session = Some(Session::open(&self.address, Purpose::Write)?);
         }
         let Some(session) = &mut self.session else { return Ok(false) };
@@ -157,11 +166,13 @@ impl Watch {
         let leads: bool = session.query_one(LEAD, &[&LOCK_OF_LEADER])?.try_get(0)?;
         self.leading.set(leads.then(|| asked.checked_add(SURE)).flatten());
         if !leads {
+            self.sightings = Sightings::default();
             return Ok(false);
         }
         let more = places::link(session)?;
+        let signs = instance::signs(session, &self.instance)?;
         let limit = self.every.saturating_mul(BEATS_MISSED).max(SILENCE);
-        for silent in instance::silent(session, limit)? {
+        for silent in self.sightings.silent(signs, Instant::now(), limit) {
             bury(session, &self.address, &silent)?;
         }
         Ok(more)
@@ -169,8 +180,8 @@ impl Watch {
 }
 
 /// Frees what a dead instance held, the way any writer would, and takes it out of the books.
-fn bury(session: &mut Session, address: &Address, dead: &[u8]) -> Result<(), Trouble> {
-    let name: String = dead.iter().map(|byte| format!("{byte:02x}")).collect();
+fn bury(session: &mut Session, address: &Address, dead: &Sign) -> Result<(), Trouble> {
+    let name: String = dead.instance.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut scribe = None;
     loop {
         let keys = instance::holds_of(session, dead)?;
@@ -191,10 +202,13 @@ fn bury(session: &mut Session, address: &Address, dead: &[u8]) -> Result<(), Tro
         }
         if let Some(scribe) = &mut scribe {
             // What had ended by then is refused, which is as well.
-            scribe.apply(&batch, Timestamp(now))?;
+            match scribe.apply(&batch, Timestamp(now)) {
+                Err(LedgerError::Busy) => return Err(Trouble::Conflict(IN_THE_WAY.to_owned())),
+                done => done?,
+            };
         }
     }
-    instance::forget(session, dead)?;
+    instance::forget(session, &dead.instance)?;
     Ok(())
 }
 
@@ -203,6 +217,8 @@ const LEAD: &str = "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_locks WHERE lockty
      AND pid = pg_backend_pid() AND granted AND objsubid = 1 \
      AND classid::bigint = ($1::bigint >> 32) AND objid::bigint = ($1::bigint & 4294967295)) \
      THEN true ELSE pg_try_advisory_lock($1) END";
+
+const IN_THE_WAY: &str = "other writers, where holds of the dead were to be freed";
 
 const NOW: &str = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
@@ -216,7 +232,8 @@ const RECONNECT: Duration = Duration::from_millis(500);
 /// For so long after the database said so, an instance is sure that it leads.
 const SURE: Duration = Duration::from_secs(10);
 
-/// An instance that has said nothing for so long is dead, and for at least so many of its beats.
+/// An instance that is watched and says nothing for so long is dead, and for at least so many of
+/// its beats.
 const SILENCE: Duration = Duration::from_secs(30);
 const BEATS_MISSED: u32 = 6;
 
