@@ -33,6 +33,33 @@ fn after_an_outage_whoever_comes_first_leaves_the_holds_of_the_others_alone() {
 }
 
 #[test]
+fn a_caretaker_says_how_long_the_database_has_been_silent() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let ledgers: Vec<_> = (0..2).map(|_| PostgresLedger::open(&database.url()).unwrap()).collect();
+    let caretakers: Vec<_> =
+        ledgers.iter().map(|ledger| ledger.caretaker(EVERY).unwrap()).collect();
+    let short = Duration::from_millis(500);
+    wait("nobody leads", || caretakers.iter().any(|one| one.is_leader()));
+    std::thread::sleep(short);
+    // Of the leader and of the other one.
+    for one in &caretakers {
+        wait("it hears nothing", || one.silence() < short);
+    }
+    let table = "BEGIN; LOCK TABLE broker_ledger.instance; SELECT pg_sleep(4); COMMIT";
+    std::thread::scope(|scope| {
+        let locked = scope.spawn(|| database.sql(table));
+        wait("it hears of what is locked", || {
+            caretakers.iter().all(|one| one.silence() > Duration::from_secs(2))
+        });
+        locked.join().unwrap();
+    });
+    for one in &caretakers {
+        wait("it hears nothing any more", || one.silence() < short);
+    }
+}
+
+#[test]
 fn a_server_misses_a_client_that_vanished_within_half_a_minute() {
     let Some(server) = pg::server() else { return };
     let database = server.database();

@@ -30,6 +30,7 @@ use super::values::Count;
 /// watched itself, without a break: after the database was away everybody has time to come back.
 pub struct Caretaker {
     leading: Arc<Leading>,
+    heard: Arc<Heard>,
     bell: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,12 +43,14 @@ impl Caretaker {
         every: Duration,
     ) -> Result<Self, LedgerError> {
         let leading = Arc::new(Leading::default());
+        let heard = Arc::new(Heard(Mutex::new(Instant::now())));
         let (bell, rings) = channel();
         let watch = Watch {
             address,
             instance,
             every: every.clamp(SHORTEST, LONGEST),
             leading: Arc::clone(&leading),
+            heard: Arc::clone(&heard),
             rings,
             session: None,
             sightings: Sightings::default(),
@@ -57,13 +60,20 @@ impl Caretaker {
         let thread = thread.spawn(move || watch.run()).map_err(|error| {
             LedgerError::Storage(format!("the ledger's caretaker could not be started: {error}"))
         })?;
-        Ok(Self { leading, bell: Some(bell), thread: Some(thread) })
+        Ok(Self { leading, heard, bell: Some(bell), thread: Some(thread) })
     }
 
     /// True while this instance leads, as far as it was sure a moment ago. Two may believe it for
     /// a few seconds when a connection is cut in a way that neither side notices.
     pub fn is_leader(&self) -> bool {
         self.leading.is_sure()
+    }
+
+    /// How long ago the database last answered this caretaker, which asks it several times a
+    /// second; before its first answer, how long ago the caretaker was started. More than a few
+    /// seconds mean that the database is away, or cut off from this process.
+    pub fn silence(&self) -> Duration {
+        self.heard.silence()
     }
 
     /// Ends the thread, and with it the lead. Waits for what it is at; blocks.
@@ -100,11 +110,25 @@ impl Leading {
     }
 }
 
+/// When the database last answered.
+struct Heard(Mutex<Instant>);
+
+impl Heard {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn silence(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
 struct Watch {
     address: Address,
     instance: Uuid,
     every: Duration,
     leading: Arc<Leading>,
+    heard: Arc<Heard>,
     rings: Receiver<()>,
     session: Option<Session>,
     /// Of this connection, since it has the lead.
@@ -165,15 +189,18 @@ impl Watch {
         let asked = Instant::now();
         let leads: bool = session.query_one(LEAD, &[&LOCK_OF_LEADER])?.try_get(0)?;
         self.leading.set(leads.then(|| asked.checked_add(SURE)).flatten());
+        self.heard.now();
         if !leads {
             self.sightings = Sightings::default();
             return Ok(false);
         }
         let more = places::link(session)?;
         let signs = instance::signs(session, &self.instance)?;
+        self.heard.now();
         let limit = self.every.saturating_mul(BEATS_MISSED).max(SILENCE);
         for silent in self.sightings.silent(signs, Instant::now(), limit) {
             bury(session, &self.address, &silent)?;
+            self.heard.now();
         }
         Ok(more)
     }
