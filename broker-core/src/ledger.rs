@@ -17,7 +17,7 @@ pub mod archive;
 pub mod entry;
 pub mod journal;
 pub mod memory;
-#[cfg(feature = "postgres")]
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 pub mod migrate;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -108,6 +108,11 @@ impl PostgresLedger {
         Address::parse(url).map(drop)
     }
 
+    /// Hosts, ports and database: never a user, never a password.
+    pub fn place(&self) -> &str {
+        self.address.name()
+    }
+
     /// Takes over another ledger, which nobody may be writing to: its entries, with their numbers
     /// and places, and all that follows from them. This one has to be empty, and becomes the other
     /// or stays empty. Each entry is carried out again on the way. Memory grows with the users.
