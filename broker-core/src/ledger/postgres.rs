@@ -84,7 +84,7 @@ impl PostgresLedger {
         let address = Address::parse(url)?;
         let instance = Uuid::new_v4();
         let mut tries = TRIES;
-        let session = loop {
+        let (session, reader) = loop {
             tries = tries.saturating_sub(1);
             match enter(&address, &instance) {
                 Err(Trouble::Lost(_) | Trouble::Conflict(_)) if tries > 0 => {
@@ -93,7 +93,7 @@ impl PostgresLedger {
                 entered => break entered.map_err(fault::at_open)?,
             }
         };
-        let reader = Arc::new(PostgresReader::at(address.clone())?);
+        let reader = Arc::new(reader);
         let scribe = Scribe::new(address.clone(), session, instance);
         Ok(Self { address, instance, scribe, reader })
     }
@@ -165,12 +165,12 @@ impl Drop for PostgresLedger {
     }
 }
 
-/// A connection to a ledger that is up to date, and knows of this instance.
-fn enter(address: &Address, instance: &Uuid) -> Result<Session, Trouble> {
+/// Connections to a ledger that is up to date, and knows of this instance.
+fn enter(address: &Address, instance: &Uuid) -> Result<(Session, PostgresReader), Trouble> {
     let mut session = Session::open(address, Purpose::Write)?;
     schema::create_or_check(&mut session, address)?;
     instance::beat(&mut session, instance)?;
-    Ok(session)
+    Ok((session, PostgresReader::at(address.clone())?))
 }
 
 const TRIES: u32 = 3;

@@ -76,15 +76,12 @@ impl PostgresReader {
     /// it is none that this program can read, [`LedgerError::Unreachable`] where there is no
     /// connection.
     pub fn open(url: &str) -> Result<Self, LedgerError> {
-        Self::at(Address::parse(url)?)
+        Self::at(Address::parse(url)?).map_err(at_open)
     }
 
-    pub(super) fn at(address: Address) -> Result<Self, LedgerError> {
-        let first = Session::open(&address, Purpose::Read).and_then(|mut first| {
-            schema::check(&mut first, &address)?;
-            Ok(first)
-        });
-        let first = first.map_err(at_open)?;
+    pub(super) fn at(address: Address) -> Result<Self, Trouble> {
+        let mut first = Session::open(&address, Purpose::Read)?;
+        schema::check(&mut first, &address)?;
         let pool = Mutex::new(Pool { idle: vec![first], used: 0 });
         Ok(Self { address, pool, returned: Condvar::new() })
     }

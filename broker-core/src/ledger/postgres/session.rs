@@ -36,9 +36,7 @@ impl Session {
     pub(super) fn open(address: &Address, purpose: Purpose) -> Result<Self, Trouble> {
         let client = address.connect().map_err(|error| refused(address, &error))?;
         let mut session = Self { client: Some(client), statements: HashMap::new() };
-        for setting in settings(purpose) {
-            session.set(setting)?;
-        }
+        session.set_all(&settings(purpose))?;
         if purpose == Purpose::Write {
             session.check()?;
         }
@@ -47,6 +45,17 @@ impl Session {
 
     fn client(&mut self) -> Result<&mut Client, Trouble> {
         self.client.as_mut().ok_or_else(|| Trouble::Lost("the connection is closed".to_owned()))
+    }
+
+    /// In one question, where the database knows all of them.
+    fn set_all(&mut self, settings: &[&str]) -> Result<(), Trouble> {
+        let sql: String = settings.iter().map(|setting| format!("SET {setting};")).collect();
+        match self.client()?.batch_execute(&sql) {
+            Err(error) if error.as_db_error().is_some() && !error.is_closed() => {
+                settings.iter().try_for_each(|setting| self.set(setting))
+            }
+            done => Ok(done?),
+        }
     }
 
     /// A database that does not know a setting does without it.

@@ -66,7 +66,7 @@ mod tests {
     ) -> Option<(u64, Vec<Sign>)> {
         (0..seconds).find_map(|second| {
             let silent = sightings.silent(signs(second), now, LIMIT);
-            now += Duration::from_secs(1);
+            now = now.checked_add(Duration::from_secs(1)).unwrap();
             (!silent.is_empty()).then_some((second, silent))
         })
     }
