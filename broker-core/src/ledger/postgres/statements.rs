@@ -1,8 +1,11 @@
 //! What a ledger tells of fees on their way to the chain.
 
+use std::collections::HashMap;
+
+use postgres::Row;
+
 use crate::account::{Account, UserId};
-use crate::clock::Timestamp;
-use crate::command::Books;
+use crate::command::{Books, OpenVoucher};
 use crate::ledger::statement::{RequestPage, RequestQuery, RequestRow, Statement};
 use crate::money::Neuron;
 
@@ -24,48 +27,33 @@ pub(super) fn statement(
     user: &UserId,
 ) -> Result<Option<Statement>, Trouble> {
     session.transact(SNAPSHOT, |session| {
-        let sql = "SELECT 1 FROM account WHERE user_id = $1 AND known";
-        let known = session.query_opt(sql, &[user])?.is_some();
-        known.then(|| of_user(session, user)).transpose()
+        let Some(row) = session.query_opt(STANDING, &[user])? else { return Ok(None) };
+        let open = collect::open_voucher(session, user)?;
+        standing(&row, |_| open).map(Some)
     })
 }
 
-/// How every user stands.
+/// How every user stands: as many questions for all of them as for a few.
 pub(super) fn statements(session: &mut Session) -> Result<Vec<Statement>, Trouble> {
     session.transact(SNAPSHOT, |session| {
-        let sql = "SELECT user_id FROM account WHERE known ORDER BY user_id";
-        let users: Result<Vec<UserId>, _> =
-            session.query(sql, &[])?.iter().map(|row| Columns::of(row).take()).collect();
-        users?.iter().map(|user| of_user(session, user)).collect()
+        let open = collect::open_vouchers(session)?.into_iter();
+        let mut open: HashMap<_, _> = open.map(|open| (open.voucher.user, open)).collect();
+        let rows = session.query(STANDINGS, &[])?;
+        rows.iter().map(|row| standing(row, |user| open.remove(user))).collect()
     })
 }
 
-fn of_user(session: &mut Session, user: &UserId) -> Result<Statement, Trouble> {
-    let books = collect::books(session, user)?;
-    Ok(Statement {
-        user: *user,
-        account: account(session, user)?,
-        books,
-        oldest_unsealed: oldest_unsealed(session, user, &books)?,
-        settled: Columns::of(&session.query_one(SETTLED, &[user])?).take()?,
-        open: collect::open_voucher(session, user)?,
-    })
-}
-
-fn oldest_unsealed(
-    session: &mut Session,
-    user: &UserId,
-    books: &Books,
-) -> Result<Option<Timestamp>, Trouble> {
-    if !books.carry.is_zero() {
-        // What a voucher left unpaid is as old as that voucher's end.
-        let ended = session.query_opt(LAST_END, &[user])?;
-        if let Some(row) = ended {
-            return Ok(Some(Columns::of(&row).take()?));
-        }
-    }
-    let first = session.query_opt(OLDEST, &[user, &Count(books.sealed_to)])?;
-    first.map(|row| Columns::of(&row).take()).transpose()
+fn standing(
+    row: &Row,
+    open: impl FnOnce(&UserId) -> Option<OpenVoucher>,
+) -> Result<Statement, Trouble> {
+    let mut columns = Columns::of(row);
+    let (user, account) = (columns.take()?, columns.account()?);
+    let nonce: Option<Count> = columns.take()?;
+    let nonce = nonce.map(|Count(nonce)| nonce);
+    let books = Books { nonce, sealed_to: columns.count()?, carry: columns.take()? };
+    let (settled, oldest_unsealed) = (columns.take()?, columns.take()?);
+    Ok(Statement { user, account, books, oldest_unsealed, settled, open: open(&user) })
 }
 
 /// Finished exchanges, the latest first.
@@ -97,14 +85,42 @@ pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ON
 const ACCOUNT: &str =
     concat!("SELECT ", account_columns!(), " FROM account a WHERE a.user_id = $1");
 
-const SETTLED: &str = "SELECT coalesce(sum(s.paid), 0) FROM voucher v \
-     JOIN settled s ON s.voucher = v.entry WHERE v.user_id = $1";
+/// What a voucher left unpaid is as old as that voucher's end, and comes before what no voucher
+/// collects yet.
+macro_rules! standing_source {
+    ($settled:literal) => {
+        concat!(
+            "SELECT a.user_id, ",
+            account_columns!(),
+            ", b.nonce, coalesce(b.sealed_to, 0), coalesce(b.carry, 0), coalesce(p.paid, 0), \
+             coalesce(c.at, f.served_at) FROM account a LEFT JOIN books b ON b.user_id = a.user_id \
+             LEFT JOIN LATERAL (",
+            $settled,
+            " LEFT JOIN LATERAL (SELECT e.at FROM voucher v JOIN settled s ON s.voucher = v.entry \
+             JOIN entry e ON e.number = s.entry WHERE v.user_id = b.user_id AND b.carry > 0 \
+             ORDER BY v.sealed_to DESC, v.entry DESC LIMIT 1) c ON true \
+             LEFT JOIN LATERAL (SELECT r.served_at FROM receipt r WHERE r.user_id = a.user_id \
+             AND r.entry > coalesce(b.sealed_to, 0) AND r.fee > 0 ORDER BY r.entry LIMIT 1) f \
+             ON c.at IS NULL WHERE a.known "
+        )
+    };
+}
 
-const LAST_END: &str = "SELECT e.at FROM voucher v JOIN settled s ON s.voucher = v.entry \
-     JOIN entry e ON e.number = s.entry WHERE v.user_id = $1 ORDER BY v.entry DESC LIMIT 1";
+const STANDING: &str = concat!(
+    standing_source!(
+        "SELECT sum(s.paid) AS paid FROM voucher v JOIN settled s ON s.voucher = v.entry \
+         WHERE v.user_id = a.user_id) p ON true"
+    ),
+    "AND a.user_id = $1"
+);
 
-const OLDEST: &str = "SELECT served_at FROM receipt \
-     WHERE user_id = $1 AND entry > $2 AND fee > 0 ORDER BY entry LIMIT 1";
+const STANDINGS: &str = concat!(
+    standing_source!(
+        "SELECT v.user_id, sum(s.paid) AS paid FROM voucher v JOIN settled s \
+         ON s.voucher = v.entry GROUP BY v.user_id) p ON p.user_id = a.user_id"
+    ),
+    "ORDER BY a.user_id"
+);
 
 /// The first voucher that reaches to a receipt is the one that collects it.
 macro_rules! wanted {
