@@ -62,12 +62,20 @@ pub(super) fn requests(
     query: &RequestQuery,
 ) -> Result<RequestPage, Trouble> {
     session.transact(SNAPSHOT, |session| {
-        let sums = session.query_one(SUMS, &[&query.user, &query.processed])?;
-        let mut columns = Columns::of(&sums);
-        let (total, fee): (u64, Neuron) = (columns.count()?, columns.take()?);
         let most = |count: u64| Count(count.min(u64::MAX >> 1));
         let (limit, offset) = (most(query.limit), most(query.offset));
-        let rows = session.query(PAGE, &[&query.user, &query.processed, &limit, &offset])?;
+        let (sums, rows) = match &query.user {
+            Some(user) => {
+                let (sums, page) = of_one(query.processed);
+                (session.query_one(sums, &[user])?, session.query(page, &[&limit, &offset, user])?)
+            }
+            None => {
+                let (sums, page) = of_all(query.processed);
+                (session.query_one(sums, &[])?, session.query(page, &[&limit, &offset])?)
+            }
+        };
+        let mut columns = Columns::of(&sums);
+        let (total, fee): (u64, Neuron) = (columns.count()?, columns.take()?);
         let items = rows.iter().map(|row| {
             let mut columns = Columns::of(row);
             let (receipt, tariff) = (columns.receipt()?, columns.tariff()?);
@@ -122,24 +130,92 @@ const STANDINGS: &str = concat!(
     "ORDER BY a.user_id"
 );
 
-/// The first voucher that reaches to a receipt is the one that collects it.
-macro_rules! wanted {
-    () => {
-        " FROM receipt r JOIN hold h ON h.key = r.key LEFT JOIN voucher v ON v.entry = (SELECT \
-         min(f.entry) FROM voucher f WHERE f.user_id = r.user_id AND f.sealed_to >= r.entry) \
-         LEFT JOIN settled s ON s.voucher = v.entry WHERE ($1::bytea IS NULL OR r.user_id = $1) \
-         AND ($2::boolean IS NULL OR $2 = (s.entry IS NOT NULL))"
+/// How far a user's vouchers that have ended reach: all of them come before the open one.
+macro_rules! reach {
+    ($user:literal) => {
+        concat!(
+            "coalesce((SELECT v.sealed_to FROM voucher v WHERE v.user_id = ",
+            $user,
+            " AND EXISTS (SELECT 1 FROM settled s WHERE s.voucher = v.entry) \
+             ORDER BY v.sealed_to DESC LIMIT 1), 0)"
+        )
     };
 }
 
-const SUMS: &str = concat!("SELECT count(*), coalesce(sum(r.fee), 0)", wanted!());
+/// A user's receipts, from the two indexes that have them between them.
+macro_rules! own {
+    ($user:literal) => {
+        concat!(
+            " FROM (SELECT entry, fee FROM receipt WHERE fee > 0 AND user_id = ",
+            $user,
+            " UNION ALL SELECT entry, fee FROM receipt WHERE fee = 0 AND user_id = ",
+            $user,
+            ") r "
+        )
+    };
+}
 
-const PAGE: &str = concat!(
-    "SELECT ",
-    receipt_columns!(),
-    ", ",
-    tariff_columns!(),
-    ", v.nonce, s.entry IS NOT NULL",
-    wanted!(),
-    " ORDER BY r.entry DESC LIMIT $3 OFFSET $4"
-);
+/// Everybody's receipts, and how far the ended vouchers of their users reach.
+macro_rules! every_reach {
+    () => {
+        " FROM receipt r LEFT JOIN (SELECT v.user_id, max(v.sealed_to) AS reach FROM voucher v \
+          JOIN settled s ON s.voucher = v.entry GROUP BY v.user_id) x ON x.user_id = r.user_id "
+    };
+}
+
+macro_rules! sums {
+    ($($source:expr),*) => {
+        concat!("SELECT count(*), coalesce(sum(r.fee), 0)", $($source),*)
+    };
+}
+
+/// What is shown of receipts is looked up for those of the page only. The first voucher that
+/// reaches to a receipt is the one that collects it.
+macro_rules! page {
+    ($($source:expr),*) => {
+        concat!(
+            "SELECT ",
+            receipt_columns!(),
+            ", ",
+            tariff_columns!(),
+            ", v.nonce, s.entry IS NOT NULL FROM (SELECT r.entry",
+            $($source,)*
+            " ORDER BY r.entry DESC LIMIT $1 OFFSET $2) n JOIN receipt r ON r.entry = n.entry \
+             JOIN hold h ON h.key = r.key LEFT JOIN LATERAL (SELECT f.entry, f.nonce \
+             FROM voucher f WHERE f.user_id = r.user_id AND f.sealed_to >= r.entry \
+             ORDER BY f.sealed_to, f.entry LIMIT 1) v ON true \
+             LEFT JOIN settled s ON s.voucher = v.entry ORDER BY r.entry DESC"
+        )
+    };
+}
+
+/// The questions for the sums and for the page of one user's receipts. In a question of its own,
+/// each has the plan that suits it.
+fn of_one(processed: Option<bool>) -> (&'static str, &'static str) {
+    match processed {
+        None => (sums!(own!("$1")), page!(own!("$3"))),
+        Some(true) => (
+            sums!(own!("$1"), "WHERE r.entry <= ", reach!("$1")),
+            page!(own!("$3"), "WHERE r.entry <= ", reach!("$3")),
+        ),
+        Some(false) => (
+            sums!(own!("$1"), "WHERE r.entry > ", reach!("$1")),
+            page!(own!("$3"), "WHERE r.entry > ", reach!("$3")),
+        ),
+    }
+}
+
+/// The same for everybody's.
+fn of_all(processed: Option<bool>) -> (&'static str, &'static str) {
+    match processed {
+        None => (sums!(" FROM receipt r"), page!(" FROM receipt r")),
+        Some(true) => (
+            sums!(every_reach!(), "WHERE r.entry <= coalesce(x.reach, 0)"),
+            page!(" FROM receipt r WHERE r.entry <= ", reach!("r.user_id")),
+        ),
+        Some(false) => (
+            sums!(every_reach!(), "WHERE r.entry > coalesce(x.reach, 0)"),
+            page!(" FROM receipt r WHERE r.entry > ", reach!("r.user_id")),
+        ),
+    }
+}
