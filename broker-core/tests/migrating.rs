@@ -90,3 +90,38 @@ fn only_an_empty_ledger_takes_another_and_only_a_sound_one() {
     SqliteLedger::open(&folder.path().join("other.db")).unwrap();
     assert_eq!(to.audit().unwrap().fault, None);
 }
+
+#[test]
+fn two_ledgers_that_move_into_one_at_once_do_not_mix() {
+    let Some(server) = pg::server() else { return };
+    for _ in 0..4 {
+        let database = server.database();
+        let folder = tempfile::tempdir().unwrap();
+        let mut sources = Vec::new();
+        for name in ["first", "second"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            let mut from = source(&path);
+            broker_core::recover(&mut from, NOW).unwrap();
+            sources.push(from.reader().unwrap());
+        }
+        let mut one = PostgresLedger::open(&database.url()).unwrap();
+        let mut other = PostgresLedger::open(&database.url()).unwrap();
+        // Gives places to what is there as soon as it is.
+        let caretaker = one.caretaker(std::time::Duration::from_millis(10)).unwrap();
+        let moved = std::thread::scope(|scope| {
+            let ledgers = [&mut one, &mut other];
+            let pairs = ledgers.into_iter().zip(&sources);
+            let threads: Vec<_> = pairs
+                .map(|(ledger, source)| scope.spawn(move || ledger.import(&**source)))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(moved.iter().filter(|moved| moved.is_ok()).count(), 1, "{moved:?}");
+        let refused = moved.iter().find_map(|moved| moved.as_ref().err()).unwrap();
+        assert!(matches!(refused, LedgerError::Foreign { .. }), "{refused}");
+        drop(caretaker);
+        assert_eq!(one.audit().unwrap(), sources[0].audit().unwrap());
+        assert_eq!(one.reader().unwrap().head().unwrap(), sources[0].head().unwrap());
+    }
+}

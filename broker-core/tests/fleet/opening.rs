@@ -87,21 +87,26 @@ fn what_is_no_ledger_of_this_version_is_left_alone() {
 }
 
 #[test]
-fn no_error_says_a_password() {
+fn no_error_says_a_user_or_a_password() {
     let Some(server) = pg::server() else { return };
-    let port = server.port();
-    for url in [
-        format!("postgres://nobody:secret@127.0.0.1:{port}/no_such_database"),
-        format!("postgres://no_such_role:secret@127.0.0.1:{port}/postgres"),
-        "postgres://nobody:secret@127.0.0.1:1/ledger".to_owned(),
+    let database = server.database();
+    let (port, full) = (server.port(), format!("{}_full", database.name()));
+    database.sql(&format!("CREATE ROLE {full} LOGIN CONNECTION LIMIT 0"));
+    for (user, place, state) in [
+        ("broker", format!("127.0.0.1:{port}/no_such_database"), "3D000"),
+        ("no_such_role", format!("127.0.0.1:{port}/postgres"), "28000"),
+        (full.as_str(), format!("127.0.0.1:{port}/postgres"), "53300"),
+        ("nobody", "127.0.0.1:1/ledger".to_owned(), ""),
     ] {
+        let url = format!("postgres://{user}:secret@{place}");
         for error in [refusal(&url), PostgresReader::open(&url).err().unwrap()] {
             assert!(matches!(error, LedgerError::Unreachable(_)), "{error:?}");
             let error = error.to_string();
-            assert!(!error.contains("secret"), "{error}");
-            assert!(error.contains("127.0.0.1"), "{error}");
+            assert!(!error.contains("secret") && !error.contains(user), "{error}");
+            assert!(error.contains(&place) && error.contains(state), "{error}");
         }
     }
+    database.sql(&format!("DROP ROLE {full}"));
 }
 
 #[test]
@@ -121,6 +126,27 @@ fn an_address_is_checked_without_a_server() {
         assert!(matches!(error, LedgerError::Foreign { .. }), "{url}: {error}");
         assert!(!error.to_string().contains("secret"), "{error}");
     }
+}
+
+#[test]
+fn a_reader_whose_connections_are_all_waiting_says_so_after_a_while() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let reader = PostgresLedger::open(&database.url()).unwrap().reader().unwrap();
+    let lock = "BEGIN; LOCK TABLE broker_ledger.account; SELECT pg_sleep(16)";
+    let is_locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' \
+                     AND granted AND relation = 'broker_ledger.account'::regclass";
+    std::thread::scope(|scope| {
+        scope.spawn(|| database.sql(lock));
+        while database.sql(is_locked) == "0" {}
+        let ask = || scope.spawn(|| reader.totals());
+        let waiting: Vec<_> = (0..5).map(|_| ask()).collect();
+        let told = waiting.into_iter().map(|thread| thread.join().unwrap());
+        let (read, refused): (Vec<_>, Vec<_>) = told.partition(Result::is_ok);
+        assert_eq!(read.len(), 4);
+        assert!(matches!(refused[..], [Err(LedgerError::Busy)]), "{refused:?}");
+    });
+    assert_eq!(reader.totals().unwrap().accounts, 0);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Fees on their way to the chain: what a command is decided from, and what it writes.
 
+use std::collections::HashMap;
+
 use crate::account::UserId;
 use crate::chain::{Block, Payment};
 use crate::command::{Binding, Books, Command, OpenVoucher, Seal, Settle};
@@ -75,8 +77,17 @@ pub(super) fn open_voucher(
 /// The vouchers whose end is not known yet, the oldest first.
 pub(super) fn open_vouchers(session: &mut Session) -> Result<Vec<OpenVoucher>, Trouble> {
     let rows = session.query(OPEN_VOUCHERS, &[])?;
-    let rows: Result<Vec<_>, _> = rows.iter().map(|row| Columns::of(row).open_voucher()).collect();
-    rows?.into_iter().map(|(entry, open)| with_signatures(session, entry, open)).collect()
+    let mut signatures: HashMap<u64, Vec<_>> = HashMap::new();
+    for row in session.query(OPEN_SIGNATURES, &[])? {
+        let mut columns = Columns::of(&row);
+        let signed = signatures.entry(columns.count()?).or_default();
+        signed.push((columns.take()?, columns.take()?));
+    }
+    let open = rows.iter().map(|row| {
+        let (entry, open) = Columns::of(row).open_voucher()?;
+        Ok(OpenVoucher { signatures: signatures.remove(&entry).unwrap_or_default(), ..open })
+    });
+    open.collect()
 }
 
 fn with_signatures(
@@ -217,6 +228,9 @@ const OPEN_VOUCHERS: &str = concat!(
 
 const SIGNATURES: &str =
     "SELECT signer, signature FROM voucher_signature WHERE voucher = $1 ORDER BY entry";
+
+const OPEN_SIGNATURES: &str = "SELECT o.voucher, g.signer, g.signature FROM open_voucher o \
+     JOIN voucher_signature g ON g.voucher = o.voucher ORDER BY g.entry";
 
 /// Answers that cost nothing are under no voucher: they would only fill it up.
 const BEHIND: &str = concat!(

@@ -10,7 +10,8 @@ use crate::ledger::LedgerError;
 /// Why an attempt came to nothing.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// Another writer was in the way: the transaction is rolled back and may be tried again.
+    /// Another writer was in the way, or the statement took too long: the transaction is rolled
+    /// back and may be tried again.
     Conflict(String),
     /// The connection is gone, and with it the transaction, unless it was being committed.
     Lost(String),
@@ -59,6 +60,13 @@ pub(super) fn at_open(trouble: Trouble) -> LedgerError {
     }
 }
 
+impl Trouble {
+    /// The server gave the statement up after its time, or was told to.
+    pub(super) fn took_too_long(&self) -> bool {
+        matches!(self, Self::Conflict(what) if what.ends_with(CANCELED))
+    }
+}
+
 /// What is stored cannot be.
 pub(super) fn corrupt(what: &str) -> Trouble {
     Trouble::Failed(LedgerError::Corrupt(what.to_owned()))
@@ -67,7 +75,9 @@ pub(super) fn corrupt(what: &str) -> Trouble {
 /// What happened, without the values of rows and without anything of the address.
 pub(super) fn describe(error: &Error) -> String {
     if let Some(told) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", told.message(), told.code().code());
+        let code = told.code().code();
+        let message = own_words(code).unwrap_or(told.message());
+        return format!("{message} (SQLSTATE {code})");
     }
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -79,6 +89,18 @@ pub(super) fn describe(error: &Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// Instead of the server's words where those name the user, or a database after whom it is named.
+fn own_words(code: &str) -> Option<&'static str> {
+    match code {
+        "3D000" => Some("the server has no such database: make it, or correct the address"),
+        "53300" => Some("the server has no connection left for this user"),
+        _ if code.starts_with("28") => {
+            Some("the server does not let this user in: correct user and password, or its rules")
+        }
+        _ => None,
+    }
 }
 
 /// Everything of these was rolled back for the sake of somebody else.
@@ -121,6 +143,9 @@ const UNREADABLE: [&str; 5] = [
     "query returned an unexpected number",
     "expected ",
 ];
+
+/// How a description of `query_canceled` ends.
+const CANCELED: &str = "(SQLSTATE 57014)";
 
 /// `data_corrupted` and `index_corrupted`.
 const CORRUPT: [&str; 2] = ["XX001", "XX002"];

@@ -1,5 +1,7 @@
 //! Taking over another ledger, entry by entry.
 
+use std::time::Duration;
+
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::entry::Entry;
 use crate::ledger::journal::{Line, Stop, Visitor, Written};
@@ -41,8 +43,24 @@ pub(super) fn import(address: &Address, source: &dyn LedgerReader) -> Result<(),
         Err(Stop::Error(error)) => return Err(error),
         Err(Stop::Enough) => return Err(LedgerError::Corrupt("it was not told to its end".into())),
     }
-    while places::link(&mut session)? {}
-    Ok(())
+    link(session, address)
+}
+
+/// Gives all entries their places, which a caretaker may be at as well: what it has done by then is
+/// done.
+fn link(mut session: Session, address: &Address) -> Result<(), LedgerError> {
+    loop {
+        match places::link(&mut session) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(Trouble::Conflict(_)) => std::thread::sleep(PAUSE),
+            Err(Trouble::Lost(why)) => {
+                tracing::warn!(why, "the connection was lost while entries got their places");
+                session = Session::open(address, Purpose::Write)?;
+            }
+            Err(Trouble::Failed(error)) => return Err(error),
+        }
+    }
 }
 
 struct Import<'a> {
@@ -162,3 +180,4 @@ const LOCK: &str = "LOCK TABLE broker_ledger.entry IN EXCLUSIVE MODE";
 const USED: &str = "SELECT EXISTS (SELECT 1 FROM entry)";
 const GO_ON: &str = "SELECT setval('entry_number', $1::bigint)";
 const PAGE_ENTRIES: usize = 500;
+const PAUSE: Duration = Duration::from_millis(20);

@@ -1,6 +1,7 @@
 //! Reading a ledger beside its writers.
 
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
@@ -23,6 +24,9 @@ use super::{collect, journal, places, retire, schema, statements};
 
 /// Reads a ledger through a few connections of its own, which cannot write. What a writer of any
 /// instance was answered is seen at once.
+///
+/// Where all of its connections are in use it waits for one, ten seconds at most, and then answers
+/// [`LedgerError::Busy`].
 ///
 /// Its answers block the thread: from an asynchronous task call them through `spawn_blocking`.
 /// Called within a runtime's own thread they panic.
@@ -48,7 +52,7 @@ impl Place<'_> {
     fn session(&mut self) -> Result<&mut Session, Trouble> {
         match &mut self.session {
             Some(session) => Ok(session),
-            empty => Ok(empty.insert(Session::open(&self.reader.address, Purpose::Read)?)),
+            empty => Ok(empty.insert(open(&self.reader.address)?)),
         }
     }
 
@@ -80,7 +84,7 @@ impl PostgresReader {
     }
 
     pub(super) fn at(address: Address) -> Result<Self, Trouble> {
-        let mut first = Session::open(&address, Purpose::Read)?;
+        let mut first = open(&address)?;
         schema::check(&mut first, &address)?;
         let pool = Mutex::new(Pool { idle: vec![first], used: 0 });
         Ok(Self { address, pool, returned: Condvar::new() })
@@ -91,8 +95,9 @@ impl PostgresReader {
         let mut tries = TRIES;
         loop {
             tries = tries.saturating_sub(1);
-            let mut place = self.place();
+            let mut place = self.place()?;
             match place.session().and_then(&read) {
+                Err(trouble) if trouble.took_too_long() => return Err(trouble.into()),
                 Err(Trouble::Lost(_) | Trouble::Conflict(_)) if tries > 0 => {
                     // Whatever else is idle is as old as this one.
                     let stale = std::mem::take(&mut self.pool().idle);
@@ -111,14 +116,18 @@ impl PostgresReader {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn place(&self) -> Place<'_> {
-        let mut pool = self.pool();
-        while pool.used >= CONNECTIONS_MAX {
-            pool = self.returned.wait(pool).unwrap_or_else(PoisonError::into_inner);
+    /// # Errors
+    /// [`LedgerError::Busy`] where none was given back for too long.
+    fn place(&self) -> Result<Place<'_>, LedgerError> {
+        let is_full = |pool: &mut Pool| pool.used >= CONNECTIONS_MAX;
+        let waited = self.returned.wait_timeout_while(self.pool(), WAIT_MAX, is_full);
+        let (mut pool, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() {
+            return Err(LedgerError::Busy);
         }
         pool.used = pool.used.saturating_add(1);
         let session = pool.idle.pop();
-        Place { reader: self, session }
+        Ok(Place { reader: self, session })
     }
 
     /// The holds that have not ended, oldest first.
@@ -239,6 +248,12 @@ impl LedgerReader for PostgresReader {
     }
 }
 
+fn open(address: &Address) -> Result<Session, Trouble> {
+    let mut session = Session::open(address, Purpose::Read)?;
+    session.query(INTERPRET, &[])?;
+    Ok(session)
+}
+
 fn receipt(session: &mut Session, id: &ReceiptId) -> Result<Option<Receipt>, Trouble> {
     let found = session.query_opt(RECEIPT, &[id])?;
     found.map(|row| Columns::of(&row).receipt()).transpose()
@@ -270,4 +285,10 @@ const TOTALS: &str = "SELECT coalesce(sum(held), 0), coalesce(sum(earned), 0), \
      (SELECT count(*) FROM receipt), (SELECT count(*) FROM open_hold) FROM account";
 
 const CONNECTIONS_MAX: usize = 4;
+
+/// For a connection of the pool.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// To compile short questions takes longer than to answer them.
+const INTERPRET: &str = "SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'";
+
 const TRIES: u32 = 3;

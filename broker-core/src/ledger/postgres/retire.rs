@@ -13,14 +13,24 @@ use super::session::Session;
 use super::values::Count;
 use super::write::alias;
 
-/// Whose receipts may go: they are locked, so that none of theirs comes meanwhile that carries an
-/// engine's id once more.
+/// Who has final receipts up to a place: they are locked, so that none of theirs comes meanwhile
+/// that carries an engine's id once more.
 pub(super) fn users(session: &mut Session, retire: &Retire) -> Result<Vec<UserId>, Trouble> {
+    session.query(INTERPRET, &[])?;
     let rows = session.query(USERS, &[&Count(retire.upto)])?;
     rows.iter().map(|row| Columns::of(row).take()).collect()
 }
 
-/// The place of the last of the first `limit` final receipts up to a place.
+/// Those of them whose accounts are locked, by now or just now. Who was none of them when the
+/// batch's accounts were locked is not waited for: that would be out of order. Theirs go next time.
+fn locked(session: &mut Session, retire: &Retire) -> Result<Vec<UserId>, Trouble> {
+    let users = users(session, retire)?;
+    let rows = session.query(LOCKED, &[&users])?;
+    rows.iter().map(|row| Columns::of(row).take()).collect()
+}
+
+/// The place of the last of the first `limit` final receipts up to a place, in the order of their
+/// numbers: one that lets at least one of them go.
 pub(super) fn retirable(
     session: &mut Session,
     upto: u64,
@@ -38,7 +48,8 @@ pub(super) fn write(session: &mut Session, retire: &Retire, entry: &Entry) -> Re
     session.execute(sql, &[&Count(entry.number), &Count(retire.upto), &retire.archive])?;
     let (mut entries, mut leaves) = (Vec::new(), Vec::new());
     let (mut aliases, mut users, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
-    session.each::<Trouble>(GONE, &[&Count(retire.upto)], |row| {
+    let owners = locked(session, retire)?;
+    session.each::<Trouble>(GONE, &[&Count(retire.upto), &owners], |row| {
         let mut columns = Columns::of(row);
         entries.push(Count(columns.count()?));
         let receipt = columns.receipt()?;
@@ -61,36 +72,51 @@ pub(super) fn write(session: &mut Session, retire: &Retire, entry: &Entry) -> Re
     Ok(())
 }
 
-const USERS: &str = "SELECT DISTINCT r.user_id FROM receipt r JOIN link l ON l.entry = r.entry \
-     WHERE l.seq <= $1";
-
-/// Receipts that no voucher depends on, now or ever: of users without an escrow, and those that
-/// ended vouchers collect. With an open voucher these are what the one before it reaches to.
-macro_rules! final_source {
+/// Receipts that no voucher depends on, now or ever: those that cost nothing, those of users who
+/// have no escrow, and those that ended vouchers collect. With an open voucher these are what the
+/// one before it reaches to.
+///
+/// The number of the entry at the place bounds the walk through the receipts. A user's numbers are
+/// in the order of their places, and what others wrote beside it under a higher number goes with a
+/// later place.
+///
+/// Questions within it instead of joins: with those the planner may sort all receipts first.
+macro_rules! which_are_final {
     () => {
-        " FROM receipt r JOIN link l ON l.entry = r.entry JOIN hold h ON h.key = r.key \
-          LEFT JOIN books b ON b.user_id = r.user_id \
-          LEFT JOIN open_voucher o ON o.user_id = r.user_id \
-          WHERE l.seq <= $1 AND (b.user_id IS NULL OR r.entry <= CASE WHEN o.user_id IS NULL \
-          THEN b.sealed_to ELSE (SELECT coalesce(max(v.sealed_to), 0) FROM voucher v \
-          WHERE v.user_id = r.user_id AND v.entry < o.voucher) END) "
+        " WHERE r.entry <= (SELECT x.entry FROM link x WHERE x.seq <= $1 \
+          ORDER BY x.seq DESC LIMIT 1) \
+          AND (SELECT l.seq FROM link l WHERE l.entry = r.entry) <= $1 \
+          AND (r.fee = 0 OR r.entry <= coalesce((SELECT CASE WHEN w.entry IS NULL \
+          THEN b.sealed_to ELSE coalesce((SELECT v.sealed_to FROM voucher v \
+          WHERE v.user_id = w.user_id AND v.nonce < w.nonce ORDER BY v.nonce DESC LIMIT 1), 0) \
+          END FROM books b LEFT JOIN open_voucher o ON o.user_id = b.user_id \
+          LEFT JOIN voucher w ON w.entry = o.voucher WHERE b.user_id = r.user_id), r.entry)) "
     };
 }
+
+const USERS: &str = concat!("SELECT DISTINCT r.user_id FROM receipt r", which_are_final!());
+
+const LOCKED: &str = "SELECT a.user_id FROM account a WHERE a.user_id = ANY ($1) \
+     FOR UPDATE SKIP LOCKED";
 
 const GONE: &str = concat!(
     "SELECT r.entry, ",
     receipt_columns!(),
     ", ",
     tariff_columns!(),
-    final_source!(),
-    "ORDER BY r.entry"
+    " FROM receipt r JOIN hold h ON h.key = r.key",
+    which_are_final!(),
+    "AND r.user_id = ANY ($2) ORDER BY r.entry"
 );
 
 const RETIRABLE: &str = concat!(
-    "SELECT max(seq) FROM (SELECT l.seq",
-    final_source!(),
-    "ORDER BY l.seq LIMIT $2) AS first"
+    "SELECT max(l.seq) FROM (SELECT r.entry FROM receipt r",
+    which_are_final!(),
+    "ORDER BY r.entry LIMIT $2) AS first JOIN link l ON l.entry = first.entry"
 );
+
+/// To compile such a question takes longer than to answer it.
+const INTERPRET: &str = "SELECT set_config(name, 'off', true) FROM pg_settings WHERE name = 'jit'";
 
 const RETIRED: &str =
     "INSERT INTO retired (entry, leaf) SELECT * FROM unnest($1::bigint[], $2::bytea[])";

@@ -11,7 +11,8 @@
 ///
 /// What one statement writes together with its entry or hold, and most often, does without a
 /// foreign key, which costs a look for each row: `transfer`, `unlinked` and `open_hold`. An audit
-/// looks.
+/// looks. Each receipt is in one of two indexes of its user's, so that those that cost something
+/// are found among any number that cost nothing.
 ///
 /// An account is `known` once something changed in it: others were only there to be locked. An
 /// alias is a hash, since what an engine calls its answer may be longer than an index takes;
@@ -119,6 +120,7 @@ CREATE TABLE receipt (
   served_at       BIGINT NOT NULL
 );
 CREATE INDEX fee_of_user ON receipt (user_id, entry) WHERE fee > 0;
+CREATE INDEX free_of_user ON receipt (user_id, entry) WHERE fee = 0;
 
 CREATE TABLE upstream_alias (
   alias   BYTEA NOT NULL CHECK (length(alias) = 32),
