@@ -16,5 +16,6 @@ mod opening;
 #[path = "../shared/pg.rs"]
 mod pg;
 mod proxy;
+mod retiring;
 mod storm;
 mod tampering;
