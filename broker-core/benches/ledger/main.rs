@@ -4,7 +4,8 @@
 //! second with 64 in flight, as a ratio to the bare engine that writes as many bytes in as many
 //! commits, and to a ledger that makes one commit a command. `audit`: how fast a ledger of a
 //! million transfers is audited, beside a bare scan of the same tables, and in how much memory.
-//! `postgres`: both of PostgreSQL, with that feature. Arguments name what to run; `SECS` and `TRANSFERS` set how long and how much.
+//! `postgres`: both of PostgreSQL, with that feature. Arguments name what to run; `SECS` and
+//! `TRANSFERS` set how long and how much.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -17,6 +17,7 @@ mod opening;
 #[path = "../shared/pg.rs"]
 mod pg;
 mod proxy;
+mod retiring;
 mod signs;
 mod storm;
 mod tampering;
