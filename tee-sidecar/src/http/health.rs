@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::AppState;
 
 const NO_LEDGER: &str = "the ledger's writer has stopped: see the log, mend the disk, restart";
-const FOLLOWS: &str = "another sidecar on this ledger has the lead and collects the fees";
+const FOLLOWS: &str = "this sidecar does not have the lead, and collects no fees";
 
 #[derive(Serialize)]
 struct Health {
