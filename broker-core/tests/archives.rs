@@ -177,3 +177,39 @@ fn an_archive_of_another_ledger_stops_the_retention_before_anything_goes() {
     assert!(matches!(stopped, Err(ArchiveError::Foreign { .. })), "{stopped:?}");
     assert_eq!(left(&reader), [1, 2, 4, 5]);
 }
+
+#[test]
+fn a_folder_without_the_earlier_archives_stops_the_retention_before_anything_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    fill(&mut ledger);
+    keep(&mut ledger, &retention(folder.path(), 5));
+    std::fs::rename(folder.path().join("archive"), folder.path().join("moved")).unwrap();
+    let reader = ledger.reader().unwrap();
+    let mut apply = |_: Command| panic!("nothing is let go");
+    let stopped = archive::retire(&*reader, &retention(folder.path(), 1_000), &mut apply);
+    assert!(matches!(stopped, Err(ArchiveError::Elsewhere { .. })), "{stopped:?}");
+    assert_eq!(std::fs::read_dir(folder.path().join("archive")).unwrap().count(), 0);
+    assert_eq!(left(&*reader), [2, 4, 5]);
+    // With them there it goes on.
+    std::fs::remove_dir(folder.path().join("archive")).unwrap();
+    std::fs::rename(folder.path().join("moved"), folder.path().join("archive")).unwrap();
+    assert_eq!(keep(&mut ledger, &retention(folder.path(), 1_000)).retired, 1);
+}
+
+#[test]
+fn an_archive_that_is_missing_in_between_stops_the_retention() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    fill(&mut ledger);
+    for before in [3, 5, 9] {
+        keep(&mut ledger, &retention(folder.path(), before));
+    }
+    let paths = archive::archives(&folder.path().join("archive")).unwrap();
+    assert_eq!(paths.len(), 3);
+    std::fs::remove_file(&paths[1]).unwrap();
+    let reader = ledger.reader().unwrap();
+    let mut apply = |_: Command| panic!("nothing is let go");
+    let stopped = archive::retire(&*reader, &retention(folder.path(), 1_000), &mut apply);
+    assert!(matches!(stopped, Err(ArchiveError::Gap { expected: 2, found: 5 })), "{stopped:?}");
+}

@@ -58,6 +58,11 @@ fn everything_is_there_after_a_move_and_the_ledger_goes_on() {
         assert_eq!(ledger.account(&user(4)).unwrap().earned, neuron(45));
     }
     assert_eq!(to.audit().unwrap().fault, None);
+    drop((from, old));
+    let path = folder.path().join("ledger.db");
+    let again = SqliteLedger::open(&path).err().unwrap();
+    assert!(again.to_string().contains(to.place()), "{again}");
+    assert_eq!(tamper::audit(&path), None);
 }
 
 #[test]
@@ -78,7 +83,10 @@ fn only_an_empty_ledger_takes_another_and_only_a_sound_one() {
     assert_eq!(tamper::audit(&copy).unwrap().table, "hold");
     let mut from = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
     migrate(&mut from, &mut to, NOW).unwrap();
-    let twice = migrate(&mut from, &mut to, NOW).unwrap_err();
+    let mut other = SqliteLedger::open(&folder.path().join("other.db")).unwrap();
+    let twice = migrate(&mut other, &mut to, NOW).unwrap_err();
     assert!(matches!(twice, LedgerError::Foreign { .. }), "{twice}");
+    drop(other);
+    SqliteLedger::open(&folder.path().join("other.db")).unwrap();
     assert_eq!(to.audit().unwrap().fault, None);
 }

@@ -161,6 +161,20 @@ fn who_has_no_escrow_pays_in_another_way_and_its_receipts_may_go() {
 }
 
 #[test]
+fn what_cost_nothing_waits_for_no_voucher() {
+    let mut rig = Rig::new();
+    rig.one(Command::Escrow { user: user(1), cover: neuron(900), nonce: 5 });
+    rig.charge(1, user(1), 0, "a");
+    rig.charge(2, user(1), 7, "b");
+    rig.charge(3, user(1), 0, "c");
+    rig.retire(100);
+    assert_eq!(rig.left(), [2]);
+    rig.seal(user(1));
+    rig.retire(100);
+    assert_eq!(rig.left(), [2]);
+}
+
+#[test]
 fn a_receipt_that_is_gone_without_leave_is_found() {
     let mut rig = Rig::new();
     rig.one(Command::Escrow { user: user(1), cover: neuron(900), nonce: 5 });

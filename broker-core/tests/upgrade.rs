@@ -7,28 +7,32 @@ mod books;
 
 use std::path::{Path, PathBuf};
 
-use books::{NOW, capture, hold, neuron, user};
-use broker_core::{Command, Ledger, LedgerError, LedgerReader, SqliteLedger, SqliteReader};
+use books::{NOW, capture, hold, neuron, receipt_id, user};
+use broker_core::{
+    Command, Digest32, Ledger, LedgerError, LedgerReader, Retire, SqliteLedger, SqliteReader,
+};
 use rusqlite::Connection;
 
-/// What the release that wrote it said of it.
+/// What the releases that wrote them said of them.
 const HEAD: &str = "039114c51f6bc54caac28a2beb11960efe50d89563ee34b4a388446a151e9cb4";
+const HEAD_OF_2: &str = "819f6d184b14e31423604663e36ab59d202fd68c8d36f85d9283062917ebbaea";
 
-fn version_1(folder: &Path) -> PathBuf {
-    let sql = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/ledger/version-1.sql");
+fn of_version(version: u8, folder: &Path) -> PathBuf {
+    let sql = format!("../fixtures/ledger/version-{version}.sql");
+    let sql = Path::new(env!("CARGO_MANIFEST_DIR")).join(sql);
     let path = folder.join("ledger.db");
     let raw = Connection::open(&path).unwrap();
     raw.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
     raw.execute_batch(&std::fs::read_to_string(sql).unwrap()).unwrap();
     raw.pragma_update(None, "application_id", 0x3047_464c).unwrap();
-    raw.pragma_update(None, "user_version", 1).unwrap();
+    raw.pragma_update(None, "user_version", version).unwrap();
     path
 }
 
 #[test]
 fn a_ledger_of_version_1_keeps_every_entry_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let path = version_1(folder.path());
+    let path = of_version(1, folder.path());
     let mut ledger = SqliteLedger::open(&path).unwrap();
     let report = ledger.audit().unwrap();
     assert_eq!((report.entries, report.receipts, report.transfers), (13, 4, 13));
@@ -52,9 +56,36 @@ fn a_ledger_of_version_1_keeps_every_entry_and_goes_on() {
 }
 
 #[test]
+fn a_ledger_of_version_2_keeps_its_vouchers_and_the_ids_of_its_engines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = of_version(2, folder.path());
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    let report = ledger.audit().unwrap();
+    let counts = (report.entries, report.receipts, report.transfers, report.open_holds);
+    assert_eq!(counts, (22, 5, 26, 1));
+    assert_eq!((report.head.to_string().as_str(), report.fault), (HEAD_OF_2, None));
+    let reader = SqliteReader::open(&path).unwrap();
+    let settled = reader.statement(&user(1)).unwrap().unwrap();
+    assert_eq!((settled.settled, settled.books.carry), (neuron(45), neuron(15)));
+    let by_engine = |owner: u8| {
+        let found = reader.receipt_by_upstream_id("engine", Some(&user(owner))).unwrap();
+        found.map(|receipt| receipt.id)
+    };
+    assert_eq!([by_engine(3), by_engine(4)], [1, 2].map(|n| Some(receipt_id(n))));
+    // The second receipt of user 3 that carries the id takes the place of the first one.
+    let archive = Digest32([7; 32]);
+    let gone = |upto: u64| Command::Retire(Retire { upto, archive });
+    ledger.apply(&[gone(4)], NOW).unwrap().remove(0).unwrap();
+    assert_eq!(by_engine(3), Some(receipt_id(7)));
+    ledger.apply(&[capture(&hold(6, user(3), 7), 3), gone(99)], NOW).unwrap();
+    assert_eq!([by_engine(3), by_engine(4)], [None, None]);
+    assert_eq!(ledger.audit().unwrap().fault, None);
+}
+
+#[test]
 fn a_reader_changes_no_ledger_and_says_how_it_gets_up_to_date() {
     let folder = tempfile::tempdir().unwrap();
-    let path = version_1(folder.path());
+    let path = of_version(1, folder.path());
     let before = std::fs::read(&path).unwrap();
     let error = SqliteReader::open(&path).err().unwrap();
     assert!(matches!(error, LedgerError::Foreign { .. }), "{error}");

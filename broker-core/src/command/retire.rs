@@ -3,8 +3,8 @@
 use crate::digest::{Digest32, Framed};
 
 /// Lets receipts go: those that entries up to a place in the chain recorded, and that are final. A
-/// receipt is final when the voucher that collects its fee has ended, or when its user has no
-/// escrow, so that no voucher ever will. The entries, movements and holds stay, and so does the
+/// receipt is final when the voucher that collects its fee has ended, or when none ever will: its
+/// user has no escrow, or it costs nothing. The entries, movements and holds stay, and so does the
 /// chain: an archived receipt can be proved against it for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retire {

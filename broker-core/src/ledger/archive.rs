@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::Timestamp;
 use crate::digest::Digest32;
 use crate::ledger::entry::Entry;
-use crate::ledger::journal::{Line, Stop, Visitor};
+use crate::ledger::journal::{Line, Stop, Visitor, Written};
 use crate::ledger::replay::Replay;
 use crate::ledger::{AuditReport, Fault, LedgerError, LedgerReader};
 
@@ -77,6 +77,15 @@ pub enum ArchiveError {
         /// The file.
         path: String,
     },
+    /// The ledger has let receipts go that are in none of the folder's archives.
+    #[error(
+        "receipts have left the ledger for archives that are not in {folder}: put the earlier \
+         archives there, or name their folder"
+    )]
+    Elsewhere {
+        /// The folder.
+        folder: String,
+    },
     /// A row of the ledger, or an entry of the archive, contradicts the others.
     #[error("{0}")]
     Wrong(Fault),
@@ -106,6 +115,16 @@ pub fn export(
     until: Option<Timestamp>,
     out: impl Write,
 ) -> Result<Summary, ArchiveError> {
+    Ok(export_noting(reader, behind, until, out)?.0)
+}
+
+/// As [`export`]; also whether an entry's receipt had been let go, which only another archive has.
+fn export_noting(
+    reader: &dyn LedgerReader,
+    behind: u64,
+    until: Option<Timestamp>,
+    out: impl Write,
+) -> Result<(Summary, bool), ArchiveError> {
     let link = match behind {
         0 => Digest32::default(),
         place => reader.link(place)?.ok_or(ArchiveError::Gap { expected: place, found: 0 })?,
@@ -113,7 +132,7 @@ pub fn export(
     let hashed = Hashed { out, hash: Sha256::new() };
     let mut zstd = zstd::Encoder::new(hashed, COMPRESSION)?;
     zstd.include_checksum(true)?;
-    let mut writer = Writer { zstd, until, upto: behind, head: link, failed: None };
+    let mut writer = Writer { zstd, until, upto: behind, head: link, lacks: false, failed: None };
     writer.put(&Begin { archive: FORMAT.into(), behind, link: Hex(link.0) })?;
     let told = reader.journal(behind, &mut writer);
     if let Some(error) = writer.failed.take() {
@@ -123,13 +142,13 @@ pub fn export(
         Ok(()) | Err(Stop::Enough) => {}
         Err(stop) => return Err(stop.into()),
     }
-    let (upto, head) = (writer.upto, writer.head);
+    let (upto, head, lacks) = (writer.upto, writer.head, writer.lacks);
     let entries = upto.saturating_sub(behind);
     writer.put(&End { end: upto, entries, link: Hex(head.0) })?;
     let mut hashed = writer.zstd.finish()?;
     hashed.out.flush()?;
     let digest = Digest32(hashed.hash.finalize().into());
-    Ok(Summary { behind, upto, head, digest })
+    Ok((Summary { behind, upto, head, digest }, lacks))
 }
 
 /// Tells the visitor every entry of an archive.
@@ -275,6 +294,7 @@ struct Writer<W: Write> {
     until: Option<Timestamp>,
     upto: u64,
     head: Digest32,
+    lacks: bool,
     failed: Option<ArchiveError>,
 }
 
@@ -296,6 +316,7 @@ impl<W: Write> Visitor for Writer<W> {
             return Err(Stop::Enough);
         }
         (self.upto, self.head) = (line.entry.seq, link);
+        self.lacks |= matches!(line.written, Written::Retired(_));
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::ledger::postgres::PostgresLedger;
+use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{AuditReport, Ledger, LedgerError, LedgerReader, Totals};
 use crate::writer::recover;
 
@@ -16,15 +17,16 @@ pub struct Migrated {
     pub totals: Totals,
 }
 
-/// Moves everything of `from`, which nobody else may be writing to, into the empty ledger `to`, and
-/// audits both sides. `from` stays as it is, but for holds that a crash left open: those are freed,
-/// as a start would. Blocks; see [`PostgresLedger`] for where that is allowed.
+/// Moves everything of `from` into the empty ledger `to`, and audits both sides. Holds that a crash
+/// left open in `from` are freed before, as a start would; in the end it is marked as moved, and is
+/// never opened for writing again: two ledgers of the same fees would both collect them. It can
+/// still be read and audited. Blocks; see [`PostgresLedger`] for where that is allowed.
 ///
 /// # Errors
 /// [`LedgerError::Corrupt`] where an audit of either side finds a fault, or the two differ;
 /// [`LedgerError::Foreign`] where `to` is not empty. Before that `to` holds nothing.
 pub fn migrate(
-    from: &mut dyn Ledger,
+    from: &mut SqliteLedger,
     to: &mut PostgresLedger,
     now: Timestamp,
 ) -> Result<Migrated, LedgerError> {
@@ -40,6 +42,7 @@ pub fn migrate(
              that was moved is as it was: empty the other one and try again"
         )));
     }
+    from.has_moved(to.place(), now)?;
     let (audit, totals) = before;
     Ok(Migrated { released, audit, totals })
 }

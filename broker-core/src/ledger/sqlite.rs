@@ -43,6 +43,15 @@ impl SqliteLedger {
         let (db, lock) = open::for_writing(path)?;
         Ok(Self { db, path: path.to_owned(), _lock: lock })
     }
+
+    /// Notes that everything went to `place`: the file can still be read and audited, and never be
+    /// opened for writing again.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn has_moved(&mut self, place: &str, at: Timestamp) -> Result<(), LedgerError> {
+        let sql = "INSERT INTO moved VALUES (1, ?1, ?2)";
+        self.db.execute(sql, rusqlite::params![place, at])?;
+        Ok(())
+    }
 }
 
 impl Ledger for SqliteLedger {

@@ -9,6 +9,7 @@
 mod answers;
 #[path = "../shared/books.rs"]
 mod books;
+mod busy;
 mod caretaking;
 mod deal;
 mod killed;
@@ -16,5 +17,6 @@ mod opening;
 #[path = "../shared/pg.rs"]
 mod pg;
 mod proxy;
+mod signs;
 mod storm;
 mod tampering;

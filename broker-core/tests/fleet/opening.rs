@@ -95,9 +95,31 @@ fn no_error_says_a_password() {
         format!("postgres://no_such_role:secret@127.0.0.1:{port}/postgres"),
         "postgres://nobody:secret@127.0.0.1:1/ledger".to_owned(),
     ] {
-        let error = refusal(&url).to_string();
-        assert!(!error.contains("secret"), "{error}");
-        assert!(error.contains("127.0.0.1"), "{error}");
+        for error in [refusal(&url), PostgresReader::open(&url).err().unwrap()] {
+            assert!(matches!(error, LedgerError::Unreachable(_)), "{error:?}");
+            let error = error.to_string();
+            assert!(!error.contains("secret"), "{error}");
+            assert!(error.contains("127.0.0.1"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_address_is_checked_without_a_server() {
+    let check = PostgresLedger::check_address;
+    for url in ["postgres://u:p@h1:5432,h2:5432/l", "postgresql://u@h:1/l?sslmode=verify-full"] {
+        check(url).unwrap();
+    }
+    for url in [
+        "postgres://u:secret@h/l?sslmode=verify-ca",
+        "postgres://u:sec@secret@h/l",
+        "postgres://u:secret@h:secret/l",
+        "postgres://",
+        "ledger.db",
+    ] {
+        let error = check(url).unwrap_err();
+        assert!(matches!(error, LedgerError::Foreign { .. }), "{url}: {error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
     }
 }
 

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
+
 use crate::clock::Timestamp;
 use crate::command::{Command, Decision, Retire};
 use crate::digest::Digest32;
@@ -11,7 +13,7 @@ use crate::ledger::entry::Entry;
 use crate::ledger::journal::{Line, Stop, Visitor, fault_of_entry};
 use crate::ledger::{LedgerError, LedgerReader};
 
-use super::{ArchiveError, Summary, export, read};
+use super::{ArchiveError, Summary, export_noting, read};
 
 /// Where archives are, and what is old enough to be in one.
 #[derive(Clone, Debug)]
@@ -50,20 +52,11 @@ pub fn retire(
     let mut kept = Kept::default();
     let last = last(reader, folder)?;
     let behind = last.map_or(0, |last| last.upto);
-    let partial = folder.join("archive.partial");
-    let summary = export(reader, behind, Some(retention.before), File::create(&partial)?)?;
-    let newest = if summary.upto > behind {
-        File::open(&partial)?.sync_all()?;
-        check(reader, &partial, &summary)?;
-        let path = folder.join(name(&summary));
-        fs::rename(&partial, &path)?;
-        File::open(folder)?.sync_all()?;
-        kept.archive = Some((path, summary));
-        Some(summary)
-    } else {
-        fs::remove_file(&partial)?;
-        last
-    };
+    let partial = folder.join(format!("{}.partial", Uuid::new_v4()));
+    let written = write(reader, retention, behind, &partial);
+    let _ = fs::remove_file(&partial);
+    kept.archive = written?;
+    let newest = kept.archive.as_ref().map(|(_, summary)| *summary).or(last);
     let Some(Summary { upto, digest, .. }) = newest else { return Ok(kept) };
     while let Some(place) = reader.retirable(upto, RECEIPTS_AT_ONCE)? {
         let command = Command::Retire(Retire { upto: place, archive: digest });
@@ -72,6 +65,32 @@ pub fn retire(
         kept.retired = kept.retired.saturating_add(1);
     }
     Ok(kept)
+}
+
+/// Writes the next archive, reads it back and gives it its name; `None` where there is nothing to
+/// write.
+fn write(
+    reader: &dyn LedgerReader,
+    retention: &Retention,
+    behind: u64,
+    partial: &Path,
+) -> Result<Option<(PathBuf, Summary)>, ArchiveError> {
+    let folder = &retention.folder;
+    let file = File::create_new(partial)?;
+    let (summary, lacks) = export_noting(reader, behind, Some(retention.before), &file)?;
+    if lacks {
+        return Err(ArchiveError::Elsewhere { folder: folder.display().to_string() });
+    }
+    if summary.upto == behind {
+        return Ok(None);
+    }
+    file.sync_all()?;
+    check(reader, partial, &summary)?;
+    let path = folder.join(name(&summary));
+    // Unlike a rename, this takes no file's place.
+    fs::hard_link(partial, &path)?;
+    File::open(folder)?.sync_all()?;
+    Ok(Some((path, summary)))
 }
 
 /// The archives of a folder, in order.
@@ -92,9 +111,19 @@ pub fn archives(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The last archive of the folder, which has to be one of this ledger.
+/// The last archive of the folder, which has to be one of this ledger. Those before it have to be
+/// there too: what leaves the ledger may be in any of them.
 fn last(reader: &dyn LedgerReader, folder: &Path) -> Result<Option<Summary>, ArchiveError> {
-    let Some(path) = archives(folder)?.pop() else { return Ok(None) };
+    let mut paths = archives(folder)?;
+    let mut expected: u64 = 1;
+    for path in &paths {
+        let (first, last) = places(path).ok_or_else(|| foreign(path))?;
+        if first != expected {
+            return Err(ArchiveError::Gap { expected: expected.saturating_sub(1), found: first });
+        }
+        expected = last.saturating_add(1);
+    }
+    let Some(path) = paths.pop() else { return Ok(None) };
     let summary = read(File::open(&path)?, &mut Chain::default())?;
     match reader.link(summary.upto)? {
         Some(link) if link == summary.head => Ok(Some(summary)),
@@ -137,6 +166,13 @@ fn foreign(path: &Path) -> ArchiveError {
 fn name(summary: &Summary) -> String {
     let first = summary.behind.saturating_add(1);
     format!("{PREFIX}{first:020}-{:020}{SUFFIX}", summary.upto)
+}
+
+/// The first and the last place that an archive's name says.
+fn places(path: &Path) -> Option<(u64, u64)> {
+    let name = path.file_name()?.to_str()?.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let (first, last) = name.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 const PREFIX: &str = "ledger-";

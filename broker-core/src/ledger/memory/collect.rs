@@ -10,7 +10,7 @@ use crate::ledger::statement::{
     RequestPage, RequestQuery, RequestRow, Statement, Unsealed, VOUCHER_RECEIPTS_MAX,
 };
 use crate::money::Neuron;
-use crate::receipt::ReceiptId;
+use crate::receipt::{Receipt, ReceiptId};
 use crate::requests::Collected;
 use crate::rules::{Effects, Record, View};
 
@@ -82,9 +82,9 @@ impl Collections {
 
 impl Pages {
     /// No voucher depends on what this entry recorded, now or ever.
-    pub(super) fn is_final(&self, user: &UserId, seq: u64) -> bool {
-        let Some(known) = self.collections.users.get(user) else { return true };
-        if known.books.nonce.is_none() {
+    pub(super) fn is_final(&self, receipt: &Receipt, seq: u64) -> bool {
+        let Some(known) = self.collections.users.get(&receipt.user) else { return true };
+        if known.books.nonce.is_none() || receipt.fee.is_zero() {
             return true;
         }
         let ended = match known.open {

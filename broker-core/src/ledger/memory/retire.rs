@@ -13,7 +13,7 @@ impl Pages {
         let mut lines = std::mem::take(&mut self.lines);
         for line in lines.iter_mut().filter(|line| line.entry.seq <= upto) {
             let Written::Receipt(receipt) = &line.written else { continue };
-            if !self.is_final(&receipt.user, line.entry.seq) {
+            if !self.is_final(receipt, line.entry.seq) {
                 continue;
             }
             let hold = line.entry.key.and_then(|key| self.holds.get(&key));
@@ -43,7 +43,7 @@ impl Pages {
     pub(super) fn retirable(&self, upto: u64, limit: u64) -> Option<u64> {
         let lines = self.lines.iter().filter(|line| line.entry.seq <= upto);
         let gone = lines.filter(|line| match &line.written {
-            Written::Receipt(receipt) => self.is_final(&receipt.user, line.entry.seq),
+            Written::Receipt(receipt) => self.is_final(receipt, line.entry.seq),
             _ => false,
         });
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);

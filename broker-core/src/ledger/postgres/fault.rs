@@ -51,6 +51,14 @@ impl From<Trouble> for LedgerError {
     }
 }
 
+/// Whoever opens a ledger is told apart from all else that its database is out of reach.
+pub(super) fn at_open(trouble: Trouble) -> LedgerError {
+    match trouble {
+        Trouble::Lost(what) => LedgerError::Unreachable(what),
+        other => other.into(),
+    }
+}
+
 /// What is stored cannot be.
 pub(super) fn corrupt(what: &str) -> Trouble {
     Trouble::Failed(LedgerError::Corrupt(what.to_owned()))

@@ -13,7 +13,7 @@ use crate::receipt::{Receipt, ReceiptId};
 
 use super::address::Address;
 use super::audit::audit;
-use super::fault::Trouble;
+use super::fault::{Trouble, at_open};
 use super::rows::{Columns, hold_columns, receipt_columns};
 use super::session::{Purpose, Session};
 use super::statements::SNAPSHOT;
@@ -73,15 +73,18 @@ impl PostgresReader {
     ///
     /// # Errors
     /// [`LedgerError::Missing`] where the database has no ledger, [`LedgerError::Foreign`] where
-    /// it is none that this program can read, [`LedgerError::Storage`] where there is no
+    /// it is none that this program can read, [`LedgerError::Unreachable`] where there is no
     /// connection.
     pub fn open(url: &str) -> Result<Self, LedgerError> {
         Self::at(Address::parse(url)?)
     }
 
     pub(super) fn at(address: Address) -> Result<Self, LedgerError> {
-        let mut first = Session::open(&address, Purpose::Read)?;
-        schema::check(&mut first, &address)?;
+        let first = Session::open(&address, Purpose::Read).and_then(|mut first| {
+            schema::check(&mut first, &address)?;
+            Ok(first)
+        });
+        let first = first.map_err(at_open)?;
         let pool = Mutex::new(Pool { idle: vec![first], used: 0 });
         Ok(Self { address, pool, returned: Condvar::new() })
     }

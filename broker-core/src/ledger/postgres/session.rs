@@ -204,6 +204,7 @@ fn refused(address: &Address, error: &postgres::Error) -> Trouble {
 
 fn settings(purpose: Purpose) -> Vec<&'static str> {
     let mut settings = vec!["search_path = broker_ledger, pg_temp", "bytea_output = hex"];
+    settings.extend(KEEPALIVES);
     settings.extend(match purpose {
         Purpose::Write => WRITER.as_slice(),
         Purpose::Read => READER.as_slice(),
@@ -211,6 +212,15 @@ fn settings(purpose: Purpose) -> Vec<&'static str> {
     });
     settings
 }
+
+/// A client that vanishes without a word is missed by the server within half a minute, as a server
+/// is by its client: until then the server keeps its locks, such as the leader's.
+const KEEPALIVES: [&str; 4] = [
+    "tcp_keepalives_idle = 10",
+    "tcp_keepalives_interval = 5",
+    "tcp_keepalives_count = 3",
+    "tcp_user_timeout = 25000",
+];
 
 /// A writer that stops in the middle of a transaction holds its accounts for ten seconds at most.
 ///

@@ -37,7 +37,9 @@ impl Replay {
         known.has_account |= known.account != account;
         known.account = account;
         known.owes(entry.number, fee, || leaf);
-        known.retired = entry.number;
+        if !fee.is_zero() {
+            known.retired = entry.number;
+        }
         self.retired = entry.seq;
         self.transfers = self.transfers.saturating_add(entry.movements.len() as u64);
         Ok(())

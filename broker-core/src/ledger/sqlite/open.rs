@@ -29,6 +29,7 @@ pub(super) fn for_writing(path: &Path) -> Result<(Connection, File), LedgerError
     }
     // Whether the file is ours is asked first: the journal mode is written into it.
     schema::create_or_check(&mut connection, &name)?;
+    schema::check_not_moved(&connection, &name)?;
     SETTINGS.iter().try_for_each(|setting| setting.set(&connection))?;
     remember_pages(&connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_AFTER_PAGES)?;

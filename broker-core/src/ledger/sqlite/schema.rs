@@ -1,6 +1,6 @@
 //! The tables, and how a file is known to be ours.
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 
 use crate::ledger::LedgerError;
 
@@ -51,6 +51,16 @@ pub(super) fn check(connection: &Connection, path: &str) -> Result<(), LedgerErr
         return Ok(());
     };
     Err(LedgerError::Foreign { path: path.to_owned(), why })
+}
+
+/// Refuses to write to a ledger that goes on elsewhere: its fees would be collected twice.
+pub(super) fn check_not_moved(connection: &Connection, path: &str) -> Result<(), LedgerError> {
+    let moved = connection.query_row("SELECT place FROM moved", [], |row| row.get(0));
+    let place: Option<String> = moved.optional()?;
+    place.map_or(Ok(()), |place| {
+        let why = format!("it was moved to {place} and goes on there: set ledger.url to that");
+        Err(LedgerError::Foreign { path: path.to_owned(), why })
+    })
 }
 
 /// A crash between making the file and making the tables leaves this behind.

@@ -17,6 +17,13 @@ CREATE TABLE retired (
   leaf  BLOB NOT NULL CHECK (length(leaf) = 32)
 ) STRICT;
 
+-- Where everything went: nothing is written here after that.
+CREATE TABLE moved (
+  only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
+  place    TEXT NOT NULL,
+  at       INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE alias (
   alias TEXT NOT NULL,
   user  BLOB NOT NULL CHECK (length(user) = 20),
