@@ -180,7 +180,7 @@ pub(super) fn mending(error: &LedgerError) -> String {
 
 pub(super) const fn exit_of_ledger(error: &LedgerError) -> Exit {
     match error {
-        LedgerError::Missing { .. } => Exit::Missing,
+        LedgerError::Missing { .. } | LedgerError::Unreachable(_) => Exit::Missing,
         LedgerError::Foreign { .. } | LedgerError::Corrupt(_) => Exit::Malformed,
         _ => Exit::Failed,
     }
