@@ -110,6 +110,10 @@ pub trait LedgerReader: Send + Sync {
     /// The link at this place of the chain, counted from 1; `None` where the chain is shorter.
     fn link(&self, place: u64) -> Result<Option<Digest32>, LedgerError>;
 
+    /// Entries that wait for their place in the chain, counted up to [`UNLINKED_MAX`]. Always none
+    /// where the writer gives the places itself.
+    fn unlinked(&self) -> Result<u64, LedgerError>;
+
     /// Sums over the whole ledger, as of one moment.
     fn totals(&self) -> Result<Totals, LedgerError>;
 
@@ -130,6 +134,9 @@ pub trait LedgerReader: Send + Sync {
     /// database.
     fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop>;
 }
+
+/// More entries than these are not counted by [`LedgerReader::unlinked`], which is asked often.
+pub const UNLINKED_MAX: u64 = 10_000;
 
 /// Sums over a whole ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

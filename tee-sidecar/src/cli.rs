@@ -58,8 +58,8 @@ enum LedgerCommand {
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,
         /// Audit archives instead, in order and from the first one on; a folder stands for all
-        /// that are in it. Needs no ledger.
-        #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "report")]
+        /// that are in it. Needs no ledger; `--report` holds the archives to a report.
+        #[arg(long, value_name = "FILE", num_args = 1..)]
         archive: Vec<PathBuf>,
     },
     /// Move a ledger in a file into an empty PostgreSQL database, and compare both sides. No
@@ -122,11 +122,13 @@ impl Cli {
             None | Some(Command::Serve) => serve::run(settings),
             Some(Command::CheckConfig) => check_config::run(&settings),
             Some(Command::Ledger(LedgerCommand::Status)) => ledger::status(&settings),
-            Some(Command::Ledger(LedgerCommand::Audit { archive, .. })) if !archive.is_empty() => {
-                archive::audit(archive)
-            }
-            Some(Command::Ledger(LedgerCommand::Audit { report, .. })) => {
-                ledger::audit(&settings, report.as_deref())
+            Some(Command::Ledger(LedgerCommand::Audit { report, archive })) => {
+                let report = report.as_deref();
+                if archive.is_empty() {
+                    ledger::audit(&settings, report)
+                } else {
+                    archive::audit(archive, report)
+                }
             }
             Some(Command::Ledger(LedgerCommand::Migrate(args))) => migrate::run(&settings, args),
             Some(Command::Ledger(LedgerCommand::Archive { to, behind })) => {

@@ -15,6 +15,7 @@ use crate::attest::report::ReportService;
 use crate::config::Secret;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::ledger::Lead;
 use crate::network::Network;
 
 mod attestation;
@@ -50,6 +51,8 @@ pub struct AppState {
     pub auth: Arc<Authenticator>,
     /// Finished exchanges.
     pub reader: Arc<dyn LedgerReader>,
+    /// How the sidecar stands with others on the same ledger.
+    pub lead: Lead,
     /// Evidence.
     pub reports: ReportService,
     /// The 0G network; `None` without a chain.

@@ -110,9 +110,10 @@ impl Application {
         };
         let parts = Parts { signer, catalog, reports, ledger, lead, clock, network };
         let settings = Arc::new(settings);
+        let beside = settings.state_dir();
         let application = Self::bind(&settings, parts, reader)?;
         if let Some(network) = &application.network {
-            network::first_look(network).await;
+            network::first_look(network, &beside).await;
         }
         Ok(application)
     }
@@ -125,7 +126,8 @@ impl Application {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
-        let keeping = Keeping::of(settings, &parts.ledger, &reader, &parts.clock, parts.lead);
+        let lead = parts.lead;
+        let keeping = Keeping::of(settings, &parts.ledger, &reader, &parts.clock, lead.clone());
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
@@ -153,6 +155,7 @@ impl Application {
             exchange: Exchange { shared, engine: engine.clone() },
             auth: Arc::new(Authenticator::new(&settings.auth, clients.sessions)),
             reader,
+            lead,
             reports: parts.reports,
             network: parts.network.clone(),
             request_bytes_max: settings.limits.request_bytes_max,

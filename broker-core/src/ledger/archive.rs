@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::Timestamp;
 use crate::digest::Digest32;
+use crate::ledger::entry::Entry;
 use crate::ledger::journal::{Line, Stop, Visitor, Written};
 use crate::ledger::replay::Replay;
 use crate::ledger::{AuditReport, Fault, LedgerError, LedgerReader};
@@ -176,7 +177,15 @@ fn read_behind(
     if let Some((expected, link)) = follows {
         match (upto == expected, head == link) {
             (true, true) => {}
-            (true, false) => return Err(malformed(1, &"its link is not that of the entry before")),
+            (true, false) => {
+                let what =
+                    format!("it goes on from the link {head}, and the one before ends at {link}");
+                return Err(ArchiveError::Wrong(Fault {
+                    table: "archive",
+                    row: format!("behind {expected}"),
+                    what,
+                }));
+            }
             (false, _) => return Err(ArchiveError::Gap { expected, found: upto }),
         }
     }
@@ -212,17 +221,52 @@ fn read_behind(
 /// A file that cannot be read, is no archive, or does not follow the one before it. An entry that
 /// is wrong is no error: the report names it.
 pub fn audit<R: Read>(archives: impl IntoIterator<Item = R>) -> Result<AuditReport, ArchiveError> {
-    let mut replay = Replay::default();
+    audit_with_link(archives.into_iter().map(Ok), 0).map(|(report, _)| report)
+}
+
+/// As [`audit`], and the link at this place of the chain, where the archives reach so far. Each
+/// archive is closed before the next one is asked for: there may be thousands.
+///
+/// # Errors
+/// As [`audit`]; an archive that could not be opened.
+pub fn audit_with_link<R: Read>(
+    archives: impl IntoIterator<Item = std::io::Result<R>>,
+    place: u64,
+) -> Result<(AuditReport, Option<Digest32>), ArchiveError> {
+    let mut pinned = Pinned { replay: Replay::default(), place, link: None };
     for archive in archives {
-        let follows = Some((replay.seq, replay.head));
-        match read_behind(archive, follows, &mut replay) {
+        let follows = Some((pinned.replay.seq, pinned.replay.head));
+        match read_behind(archive?, follows, &mut pinned) {
             Ok(_) => {}
-            Err(ArchiveError::Wrong(fault)) => return Ok(replay.report(Some(fault))),
+            Err(ArchiveError::Wrong(fault)) => {
+                return Ok((pinned.replay.report(Some(fault)), pinned.link));
+            }
             Err(error) => return Err(error),
         }
     }
-    let fault = replay.finish().err();
-    Ok(replay.report(fault))
+    let fault = pinned.replay.finish().err();
+    Ok((pinned.replay.report(fault), pinned.link))
+}
+
+/// A replay that remembers one link.
+struct Pinned {
+    replay: Replay,
+    place: u64,
+    link: Option<Digest32>,
+}
+
+impl Visitor for Pinned {
+    fn entry(&mut self, entry: &Entry, link: Option<Digest32>) -> Result<(), Stop> {
+        self.replay.entry(entry, link)?;
+        if entry.seq == self.place {
+            self.link = link;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: Line) -> Result<(), Stop> {
+        self.replay.line(line)
+    }
 }
 
 /// The lines of an archive, none of which may be longer than anything that is ever written: an

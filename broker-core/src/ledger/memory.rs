@@ -141,6 +141,10 @@ impl LedgerReader for MemoryLedger {
         Ok(index.and_then(|index| pages.lines.get(index)).and_then(|line| line.link))
     }
 
+    fn unlinked(&self) -> Result<u64, LedgerError> {
+        Ok(0)
+    }
+
     fn totals(&self) -> Result<Totals, LedgerError> {
         self.pages().totals()
     }

@@ -118,6 +118,10 @@ impl LedgerReader for OwnRuntime {
         self.there().head()
     }
 
+    fn unlinked(&self) -> Read<u64> {
+        self.there().unlinked()
+    }
+
     fn link(&self, place: u64) -> Read<Option<Digest32>> {
         self.there().link(place)
     }

@@ -66,7 +66,7 @@ pub fn audit_report(report: &SavedReport, materials: &Materials<'_>, policy: &Po
         binding::check(&mut audit, report, materials, quote);
         log::check(&mut audit, report, policy, quote);
     }
-    ledger::check(&mut audit, report);
+    ledger::check(&mut audit, report, materials.nonce);
     let gpus = gpu::check(&mut audit, report, materials, policy, roots);
     reference::check(&mut audit, materials, policy, &gpus);
     service::check(&mut audit, materials, policy, &gpus);

@@ -152,15 +152,21 @@ impl ReportService {
         line: Line,
     ) -> Result<Document, ReportError> {
         let slot = self.0.slots.enter(line).await?;
-        let made = self.made(form, nonce, slot).await;
+        let made = self.made(form, nonce, line, slot).await;
         if let Err(cause @ (ReportError::NoEvidence(_) | ReportError::CheckFailed)) = &made {
             tracing::error!(%cause, ?form, ?line, "no evidence");
         }
         made
     }
 
-    async fn made(&self, form: Form, nonce: Nonce32, slot: Slot) -> Result<Document, ReportError> {
-        let collected = evidence::collect(self, form, nonce, &slot).await?;
+    async fn made(
+        &self,
+        form: Form,
+        nonce: Nonce32,
+        line: Line,
+        slot: Slot,
+    ) -> Result<Document, ReportError> {
+        let collected = evidence::collect(self, form, nonce, line, &slot).await?;
         let service = self.clone();
         blocking(move || {
             // Held to the end, also for callers who have left.

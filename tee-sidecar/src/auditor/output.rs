@@ -16,6 +16,9 @@ pub enum Failure {
     /// Something that an audit needs cannot be read.
     #[error("{0}")]
     Malformed(String),
+    /// Something that an audit was given contradicts itself.
+    #[error("{0}")]
+    Refuted(String),
     /// The command was not used as it is meant.
     #[error("{0}")]
     Usage(String),
@@ -35,6 +38,7 @@ pub fn exit_of(audited: &Result<Audit, Failure>) -> Exit {
         },
         Err(Failure::Unreachable(_)) => Exit::Missing,
         Err(Failure::Malformed(_)) => Exit::Malformed,
+        Err(Failure::Refuted(_)) => Exit::Refuted,
         Err(Failure::Usage(_)) => Exit::Usage,
         Err(Failure::Failed(_)) => Exit::Failed,
     }

@@ -1,12 +1,14 @@
 //! `ledger archive` and `ledger audit --archive`: the journal as files that anybody can audit.
 
+use std::cell::Cell;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use broker_core::ledger::archive::{self, ArchiveError, Summary, archives};
 
 use super::Exit;
-use super::ledger::{explain, found, open, print};
+use super::ledger::{explain, judge, open, pinned_by, print};
 use crate::config::Settings;
 
 /// Writes the journal behind an entry into a new file.
@@ -42,34 +44,35 @@ fn lines(summary: &Summary) -> Vec<(String, String)> {
     .into()
 }
 
-/// Carries out again what the archives tell.
-pub fn audit(paths: &[PathBuf]) -> Exit {
+/// Carries out again what the archives tell; with `report`, a saved attestation report, they have to
+/// go on from the end of the chain that was signed then.
+pub fn audit(paths: &[PathBuf], report: Option<&Path>) -> Exit {
+    let pinned = match pinned_by(report) {
+        Ok(pinned) => pinned,
+        Err(exit) => return exit,
+    };
     let mut files = Vec::new();
     for path in paths {
         let listed = if path.is_dir() { archives(path) } else { Ok(vec![path.clone()]) };
-        let opened =
-            listed.and_then(|listed| listed.iter().map(File::open).collect::<Result<Vec<_>, _>>());
-        match opened {
-            Ok(opened) => files.extend(opened),
-            Err(error) => {
-                eprintln!("tee-sidecar: {}: {error}", path.display());
-                return Exit::Missing;
-            }
+        match listed {
+            Ok(listed) => files.extend(listed),
+            Err(error) => return told(&error.into(), path),
         }
     }
-    let Some(first) = paths.first().filter(|_| !files.is_empty()) else {
+    let Some(first) = files.first() else {
         eprintln!("tee-sidecar: there is no archive");
         return Exit::Missing;
     };
-    match archive::audit(files) {
-        Ok(report) => match &report.fault {
-            None => print(&found(&report)),
-            Some(fault) => {
-                eprintln!("tee-sidecar: the archives are wrong: {fault}");
-                Exit::Refuted
-            }
-        },
-        Err(error) => told(&error, first),
+    // Opened one by one: there may be more than a process may have open.
+    let at = Cell::new(first);
+    let opened = files.iter().map(|path| {
+        at.set(path);
+        File::open(path)
+    });
+    let place = pinned.as_ref().map_or(0, |pinned| pinned.entries);
+    match archive::audit_with_link(opened, place) {
+        Ok((report, link)) => judge("the archives are", &report, pinned, link),
+        Err(error) => told(&error, at.get()),
     }
 }
 
@@ -81,6 +84,7 @@ fn told(error: &ArchiveError, path: &Path) -> Exit {
     match error {
         ArchiveError::Malformed { .. } => Exit::Malformed,
         ArchiveError::Gap { .. } => Exit::Missing,
+        ArchiveError::Io(error) if error.kind() == ErrorKind::NotFound => Exit::Missing,
         ArchiveError::Foreign { .. } | ArchiveError::Wrong(_) => Exit::Refuted,
         _ => Exit::Failed,
     }

@@ -53,32 +53,45 @@ fn line(known: &Statement) -> String {
 /// Re-adds every movement and compares every balance, hold and receipt with it; with `report`, a
 /// saved attestation report, also with the end of the chain that was signed then.
 pub fn audit(settings: &Settings, report: Option<&Path>) -> Exit {
-    let pinned = match report.map(pinned) {
-        None => None,
-        Some(Ok(pinned)) => Some(pinned),
-        Some(Err(failure)) => {
-            eprintln!("tee-sidecar: {}", printable(&failure.to_string()));
-            return exit_of(&Err(failure));
-        }
+    let pinned = match pinned_by(report) {
+        Ok(pinned) => pinned,
+        Err(exit) => return exit,
     };
     let read = open(settings).and_then(|reader| {
         let report = reader.audit()?;
         let place = pinned.as_ref().map_or(0, |pinned| pinned.entries);
         Ok((report, reader.link(place)?))
     });
-    let (report, link) = match read {
-        Ok(read) => read,
-        Err(error) => return explain(&error),
-    };
+    match read {
+        Ok((report, link)) => judge("the ledger is", &report, pinned, link),
+        Err(error) => explain(&error),
+    }
+}
+
+/// The end of the chain in a saved report, where one is given.
+pub(super) fn pinned_by(report: Option<&Path>) -> Result<Option<LedgerHead>, Exit> {
+    report.map(pinned).transpose().map_err(|failure| {
+        eprintln!("tee-sidecar: {}", printable(&failure.to_string()));
+        exit_of(&Err(failure))
+    })
+}
+
+/// Tells what an audit found, in a sentence that begins with `what`; `link` is the one at the place of the pinned end.
+pub(super) fn judge(
+    what: &str,
+    report: &AuditReport,
+    pinned: Option<LedgerHead>,
+    link: Option<Digest32>,
+) -> Exit {
     if let Some(fault) = &report.fault {
-        eprintln!("tee-sidecar: the ledger is wrong: {fault}");
+        eprintln!("tee-sidecar: {what} wrong: {fault}");
         return Exit::Refuted;
     }
     if let Some(why) = pinned.and_then(|pinned| contradiction(&pinned, link)) {
-        eprintln!("tee-sidecar: the ledger is not the one of the report: {why}");
+        eprintln!("tee-sidecar: {what} not what the report shows: {why}");
         return Exit::Refuted;
     }
-    let mut lines = found(&report);
+    let mut lines = found(report);
     if let Some(pinned) = pinned {
         let what = format!("goes on from the {} entries of {} ms", pinned.entries, pinned.at);
         lines.push(("report".to_owned(), what));
@@ -88,7 +101,7 @@ pub fn audit(settings: &Settings, report: Option<&Path>) -> Exit {
 
 /// What the report's head says, and the ledger does not.
 fn contradiction(pinned: &LedgerHead, link: Option<Digest32>) -> Option<String> {
-    let LedgerHead { entries, head, at } = pinned;
+    let LedgerHead { entries, head, at, .. } = pinned;
     if *entries == 0 {
         return None;
     }
@@ -113,6 +126,7 @@ pub(super) fn found(report: &AuditReport) -> Vec<(String, String)> {
         ("accounts".to_owned(), report.accounts.to_string()),
         ("receipts".to_owned(), report.receipts.to_string()),
         ("open_holds".to_owned(), report.open_holds.to_string()),
+        ("unlinked".to_owned(), report.unlinked.to_string()),
         ("head".to_owned(), report.head.to_string()),
     ]
     .into()
@@ -166,7 +180,7 @@ pub(super) fn mending(error: &LedgerError) -> String {
 
 pub(super) const fn exit_of_ledger(error: &LedgerError) -> Exit {
     match error {
-        LedgerError::Missing { .. } => Exit::Missing,
+        LedgerError::Missing { .. } | LedgerError::Unreachable(_) => Exit::Missing,
         LedgerError::Foreign { .. } | LedgerError::Corrupt(_) => Exit::Malformed,
         _ => Exit::Failed,
     }

@@ -44,7 +44,9 @@ const fn exit_of(error: &StartError) -> Exit {
             | AttestError::Gpu(GpuError::SelfCheck { .. } | GpuError::OtherNonce(_)),
         ) => Exit::Refuted,
         StartError::Network(ChainError::WrongNetwork(_)) => Exit::Usage,
-        StartError::Attest(_) | StartError::Key(KeyError::Agent(_)) => Exit::Missing,
+        StartError::Attest(_)
+        | StartError::Key(KeyError::Agent(_))
+        | StartError::Ledger(LedgerError::Unreachable(_)) => Exit::Missing,
         StartError::BoundElsewhere { .. } => Exit::Usage,
         StartError::Ledger(LedgerError::Foreign { .. } | LedgerError::Corrupt(_)) => {
             Exit::Malformed

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use reqwest::Url;
+use broker_core::{LedgerError, PostgresLedger};
 
 use super::secret::PRESENT;
 use super::{Secret, Settings};
@@ -84,35 +84,41 @@ fn postgres(text: &str) -> Result<LedgerUrl, &'static str> {
     if text.contains(PRESENT) {
         return Err("has the placeholder that check-config prints in place of a password");
     }
-    // The parser would drop spaces and line ends from within.
-    let is_clean = !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    let url = Url::parse(text).ok().filter(|_| is_clean).ok_or(POSTGRES_RULE)?;
-    // A host may also stand in the query: that is how a socket's folder is named.
-    let has_host = url.has_host() || url.query_pairs().any(|(name, _)| name == "host");
-    if has_host {
-        Ok(LedgerUrl::Postgres(Secret::new(text.to_owned())))
-    } else {
-        Err(POSTGRES_RULE)
+    // A space in a password is written %20.
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(POSTGRES_RULE);
+    }
+    match PostgresLedger::check_address(text) {
+        Err(LedgerError::Foreign { .. }) => Err(POSTGRES_RULE),
+        // Certificates that cannot be read here may be there where it serves.
+        _ => Ok(LedgerUrl::Postgres(Secret::new(text.to_owned()))),
     }
 }
 
-/// A password stands before the host, or among the parameters.
+/// A password stands before the host, or among the parameters. The text is split as the client
+/// does, which takes all before the one `@` for the user and password.
 fn without_password(text: &str) -> String {
-    let Ok(url) = Url::parse(text) else { return PRESENT.to_owned() };
-    let mut shown = format!("{}://{}", url.scheme(), url.username());
-    if url.password().is_some() {
-        shown.push(':');
-        shown.push_str(PRESENT);
-    }
-    if !url.username().is_empty() || url.password().is_some() {
+    let Some((scheme, rest)) = text.split_once("://") else { return PRESENT.to_owned() };
+    let (login, place) = match rest.split_once('@') {
+        Some((login, place)) => (Some(login), place),
+        None => (None, rest),
+    };
+    let mut shown = format!("{scheme}://");
+    if let Some(login) = login {
+        let (user, password) = match login.split_once(':') {
+            Some((user, _)) => (user, true),
+            None => (login, false),
+        };
+        // An @ among the parameters ends what the client takes for a user.
+        shown.push_str(if user.contains(['/', '?', '=', '&']) { PRESENT } else { user });
+        if password {
+            shown.push_str(&format!(":{PRESENT}"));
+        }
         shown.push('@');
     }
-    shown.push_str(url.host_str().unwrap_or_default());
-    if let Some(port) = url.port() {
-        shown.push_str(&format!(":{port}"));
-    }
-    shown.push_str(url.path());
-    let pairs = url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let (place, query) = place.split_once('?').unwrap_or((place, ""));
+    shown.push_str(place);
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
     for (index, pair) in pairs.enumerate() {
         shown.push(if index == 0 { '?' } else { '&' });
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -124,8 +130,10 @@ fn without_password(text: &str) -> String {
 
 const POSTGRES: [&str; 2] = ["postgres:", "postgresql:"];
 const RULE: &str = "must be sqlite://PATH with the path of a file, or postgres://HOST/DATABASE";
-const POSTGRES_RULE: &str = "must be postgres://USER:PASSWORD@HOST:PORT/DATABASE, without spaces; \
-                             a socket's folder goes into ?host=";
+const POSTGRES_RULE: &str = "must be postgres://USER:PASSWORD@HOST:PORT/DATABASE, without spaces, \
+                             several hosts as HOST:PORT,HOST:PORT; an @ in the password is written \
+                             %40, a socket's folder goes into ?host=, and sslmode is disable, \
+                             prefer or require";
 /// Parameters whose values tell nothing that is secret.
 const HARMLESS: [&str; 8] = [
     "host",

@@ -1,6 +1,7 @@
 //! `GET /healthz` and `/readyz`
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -8,7 +9,10 @@ use serde::Serialize;
 use super::AppState;
 
 const NO_LEDGER: &str = "the ledger's writer has stopped: see the log, mend the disk, restart";
-const FOLLOWS: &str = "another sidecar on this ledger has the lead and collects the fees";
+const FOLLOWS: &str = "this sidecar does not have the lead, and collects no fees";
+const SILENT: &str = "the ledger's database gives no answer to this sidecar";
+/// It is asked several times a second.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 struct Health {
@@ -45,6 +49,9 @@ pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
     }
     if !shared.ledger.is_healthy() {
         reasons.push(NO_LEDGER.into());
+    }
+    if state.lead.silence().is_some_and(|silence| silence > SILENCE_MAX) {
+        reasons.push(SILENT.into());
     }
     if !shared.catalog.is_up(&*state.exchange.engine).await {
         reasons.push("the model server does not say which model it serves".into());

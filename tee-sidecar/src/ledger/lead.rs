@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use broker_core::Caretaker;
 
@@ -26,10 +27,22 @@ impl Lead {
         Self(Some(Arc::new(Mutex::new(Some(caretaker)))))
     }
 
+    /// One that was given up.
+    #[cfg(test)]
+    pub(super) fn gone() -> Self {
+        Self(Some(Arc::default()))
+    }
+
     /// Whether it is this sidecar's at this moment.
     pub fn is_ours(&self) -> bool {
         let Some(kept) = &self.0 else { return true };
         locked(kept).as_ref().is_some_and(Caretaker::is_leader)
+    }
+
+    /// How long ago the database that this sidecar shares last answered; `None` where it has the
+    /// ledger for itself.
+    pub fn silence(&self) -> Option<Duration> {
+        locked(self.0.as_ref()?).as_ref().map(Caretaker::silence)
     }
 
     /// Leaves the lead to the others, for good. Blocks: call it from a thread that may.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::ledger::archive::{ArchiveError, Kept, Retention, retire};
-use broker_core::{Clock, LedgerHandle, LedgerReader, Timestamp};
+use broker_core::{Clock, LedgerError, LedgerHandle, LedgerReader, Timestamp};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -49,6 +49,9 @@ impl Archivist {
             let (archivist, runtime) = (this.clone(), Handle::current());
             match spawn_blocking(move || archivist.archive(&runtime)).await {
                 Ok(Ok(kept)) => told(&kept),
+                Ok(Err(_)) if !this.lead.is_ours() => {
+                    tracing::info!("this sidecar has lost the lead, and archives no more");
+                }
                 Ok(Err(error)) => {
                     tracing::error!(%error, "receipts are not archived; tried again in an hour");
                 }
@@ -62,7 +65,11 @@ impl Archivist {
         let age = self.days.saturating_mul(DAY_MILLIS);
         let before = Timestamp(self.clock.now().0.saturating_sub(age));
         let retention = Retention { folder: self.folder.clone(), before };
-        let mut apply = |command| runtime.block_on(self.ledger.apply(command));
+        // Whoever has the lead now goes on where this ends.
+        let mut apply = |command| match self.lead.is_ours() {
+            true => runtime.block_on(self.ledger.apply(command)),
+            false => Err(LedgerError::Stopped),
+        };
         retire(&*self.reader, &retention, &mut apply)
     }
 }
@@ -135,6 +142,28 @@ mod tests {
         let decided = ledger.apply(&batch, Timestamp(at)).unwrap();
         assert!(decided.iter().all(Result::is_ok), "{decided:?}");
         id
+    }
+
+    #[test]
+    fn nothing_leaves_once_the_lead_is_lost() {
+        let mut ledger = MemoryLedger::new();
+        let cover = Command::Mirror { user: UserId::named("a"), cover: Cover::Unlimited };
+        ledger.apply(&[cover], Timestamp(0)).unwrap().remove(0).unwrap();
+        let old = finished(&mut ledger, 1, DAY);
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(At(6 * DAY));
+        let reader = ledger.reader().unwrap();
+        let archivist = Archivist {
+            ledger: spawn_writer(Box::new(ledger), clock.clone()),
+            reader: reader.clone(),
+            clock,
+            lead: Lead::gone(),
+            folder: folder.path().join("archive"),
+            days: 3,
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        archivist.archive(runtime.handle()).unwrap_err();
+        assert!(reader.receipt(&old).unwrap().is_some());
     }
 
     #[test]

@@ -123,6 +123,14 @@ impl SettleHandle {
         let settler = &self.shared.settler;
         let statements = read(&*settler.store, |reader| reader.statements()).await;
         let statements = statements.map_err(|error| error.to_string())?;
+        // Every sidecar on the ledger holds there, and what it holds becomes a debt.
+        let held = statements.iter().filter(|known| !known.account.held.is_zero()).count();
+        if held > 0 {
+            return Err(format!(
+                "requests of {held} users are in flight on a sidecar of this ledger, whose fees \
+                 could not be collected; stop the other sidecars, and try again"
+            ));
+        }
         let mut owing = Vec::new();
         for known in statements {
             let account = &known.account;

@@ -1,5 +1,6 @@
 //! What a sidecar on the 0G network starts with, and what one without does not.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,11 @@ pub(super) fn serve(
 }
 
 /// Requests are charged what the chain says: it is asked before the first one can come.
-pub(super) async fn first_look(network: &Network) {
+pub(super) async fn first_look(network: &Network, beside: &Path) {
+    let bound = read(&network.store, |reader| reader.binding()).await.ok().flatten();
+    if let Some(why) = left_behind(bound, beside) {
+        tracing::warn!("{why}");
+    }
     let Some(services) = network.services.get() else { return };
     match timeout(FIRST_LOOK_TIME, services.reconcile()).await {
         Ok(Ok(Some(_))) => {}
@@ -67,6 +72,17 @@ pub(super) async fn first_look(network: &Network) {
         Ok(Err(error)) => tracing::warn!(%error, "the chain does not tell the service"),
         Err(_) => tracing::warn!("the chain does not tell the service in time"),
     }
+}
+
+/// What is said where a ledger that has collected fees lies apart from what belongs to it.
+fn left_behind(bound: Option<Binding>, beside: &Path) -> Option<String> {
+    let Binding { provider, .. } = bound.filter(|_| !beside.join(SERVICE_FILE).exists())?;
+    Some(format!(
+        "the ledger is that of provider {provider}, and {SERVICE_FILE} is not in {}: where the \
+         ledger was moved, move what lay beside it too (registration, archives, a simulated TEE's \
+         secret), or set ledger.stateDir to its folder",
+        beside.display()
+    ))
 }
 
 async fn check_binding(store: &LedgerStore, chain: &dyn Chain) -> Result<(), StartError> {
@@ -101,5 +117,24 @@ impl Clients {
         let funds = Escrows::new(network.clone(), accounts.clone(), reserve);
         let sessions = Sessions::new(provider, accounts, clock.clone());
         Self { sessions: Some(Arc::new(sessions)), funds: Some(Arc::new(funds)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use broker_core::testing::{SimChain, SimOptions};
+
+    use super::*;
+
+    #[test]
+    fn a_ledger_that_was_moved_without_what_lay_beside_it_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let chain = SimChain::new(SimOptions::default());
+        let bound = Some(Binding { domain: chain.domain(), provider: chain.provider() });
+        assert_eq!(left_behind(None, folder.path()), None, "a new ledger");
+        let told = left_behind(bound, folder.path()).unwrap();
+        assert!(told.contains("set ledger.stateDir"), "{told}");
+        std::fs::write(folder.path().join(SERVICE_FILE), "{}").unwrap();
+        assert_eq!(left_behind(bound, folder.path()), None);
     }
 }

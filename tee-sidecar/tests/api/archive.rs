@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{Engine, MODEL, Process, Step, get, post, whole};
+use crate::support::{Engine, MODEL, Process, Step, get, nonce, post, whole};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -26,9 +26,13 @@ fn said(output: &Output) -> String {
 
 /// An auditor has no ledger and no configuration.
 fn audit(paths: &[&Path]) -> (i32, String) {
+    audit_with(&[], paths)
+}
+
+fn audit_with(args: &[&str], paths: &[&Path]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tee-sidecar"));
-    let output = command.env_clear().args(["ledger", "audit", "--archive"]).args(paths).output();
-    let output = output.unwrap();
+    command.env_clear().args(["ledger", "audit"]).args(args).arg("--archive").args(paths);
+    let output = command.output().unwrap();
     (output.status.code().unwrap(), said(&output))
 }
 
@@ -83,4 +87,79 @@ fn a_folder_stands_for_its_archives_and_young_receipts_stay() {
     assert_eq!(written.status.code(), Some(0), "{}", said(&written));
     assert_eq!(audit(&[&archives]).0, 0);
     assert_eq!(get(process.addr, &format!("/v1/signature/{id}"), &[]).status, 200);
+}
+
+#[test]
+fn archives_are_held_to_a_report_and_to_each_other() {
+    let engine = engine();
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path(), &engine, "");
+    let kept = |name: &str| {
+        let report = get(process.addr, &format!("/v1/attestation/report?nonce={}", nonce(1)), &[]);
+        let path = folder.path().join(name);
+        std::fs::write(&path, report.text()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let export = |name: &str, behind: &str| {
+        let to = folder.path().join(name);
+        let args = ["ledger", "archive", "--to", to.to_str().unwrap(), "--behind", behind];
+        let written = process.run(&args);
+        assert_eq!(written.status.code(), Some(0), "{}", said(&written));
+        to
+    };
+    chat(&process);
+    let early = kept("early.json");
+    let first = export("first", "0");
+    chat(&process);
+    let late = kept("late.json");
+    let second = export("second", "3");
+    for report in [&early, &late] {
+        let (code, told) = audit_with(&["--report", report], &[&first, &second]);
+        assert_eq!(code, 0, "{told}");
+        assert!(told.contains("report: goes on from the"), "{told}");
+    }
+    let (code, told) = audit_with(&["--report", &late], &[&first]);
+    assert_eq!(code, 10, "{told}");
+    assert!(told.contains("entries were cut off"), "{told}");
+
+    // Another ledger of the same length: its second archive does not go on from our first.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Process::start(elsewhere.path(), &engine, "");
+    chat(&other);
+    chat(&other);
+    let of = |name: &str, behind: &str| {
+        let to = elsewhere.path().join(name);
+        let args = ["ledger", "archive", "--to", to.to_str().unwrap(), "--behind", behind];
+        assert_eq!(other.run(&args).status.code(), Some(0));
+        to
+    };
+    let (code, told) = audit_with(&["--report", &late], &[&of("whole", "0")]);
+    assert_eq!(code, 10, "{told}");
+    assert!(told.contains("entries were changed since"), "{told}");
+    let (code, told) = audit(&[&first, &of("rest", "3")]);
+    assert_eq!(code, 10, "{told}");
+    assert!(told.contains("the one before ends at"), "{told}");
+}
+
+#[test]
+fn more_archives_than_a_process_may_have_open_are_audited() {
+    let engine = engine();
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path(), &engine, "");
+    chat(&process);
+    let whole = folder.path().join("whole");
+    let written = process.run(&["ledger", "archive", "--to", whole.to_str().unwrap()]);
+    assert_eq!(written.status.code(), Some(0), "{}", said(&written));
+    // Archives without an entry follow each other as often as one likes.
+    let empty = folder.path().join("empty");
+    let args = ["ledger", "archive", "--to", empty.to_str().unwrap(), "--behind", "3"];
+    assert_eq!(process.run(&args).status.code(), Some(0));
+    let mut paths = vec![whole];
+    paths.extend(std::iter::repeat_n(empty, 100));
+    let mut command = Command::new("sh");
+    let script = "ulimit -n 50; exec \"$0\" ledger audit --archive \"$@\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_tee-sidecar")]).args(paths);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("entries: 3\n"), "{}", said(&output));
 }

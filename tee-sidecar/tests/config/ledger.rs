@@ -19,8 +19,12 @@ fn a_database_is_taken_as_it_is_written_and_shown_without_its_password() {
         ("postgres://:HUSH@db/fees", "postgres://:<secret>@db/fees"),
         ("postgres:///fees?host=/run/pg&user=me", "postgres:///fees?host=/run/pg&user=me"),
         (
-            "postgres://db/fees?sslmode=require&password=HUSH&x=HUSH",
-            "postgres://db/fees?sslmode=require&password=<secret>&x=<secret>",
+            "postgres://db/fees?sslmode=require&password=HUSH&options=HUSH",
+            "postgres://db/fees?sslmode=require&password=<secret>&options=<secret>",
+        ),
+        (
+            "postgres://me:HUSH/HUSH@h1:5432,h2:5433/fees",
+            "postgres://me:<secret>@h1:5432,h2:5433/fees",
         ),
     ] {
         assert_eq!(shown(url), is_shown);
@@ -74,5 +78,22 @@ fn what_lies_beside_the_ledger_lies_in_its_folder_or_where_it_is_told() {
         assert_eq!(dir(yaml), Path::new(expected), "{yaml}");
         let printed = effective(&load(yaml).unwrap());
         assert_eq!(dir(&printed), Path::new(expected), "{printed}");
+    }
+}
+
+#[test]
+fn check_config_takes_no_address_that_serve_would_refuse() {
+    for url in [
+        "postgres://me:HUSH@db/fees?sslmode=verify-ca",
+        "postgres://me:HU@SH@db/fees",
+        "postgres://me:HUSH@db:port/fees",
+        "postgres://me:HUSH@db/fees?sslmod=require",
+        "postgres:///fees",
+        "postgres://me:HU SH@db/fees",
+    ] {
+        let output = program_with(&["check-config"], &format!("ledger: {{url: '{url}'}}"));
+        assert_eq!(output.status.code(), Some(64), "{url}: {}", stderr(&output));
+        assert!(stderr(&output).contains("ledger.url"), "{url}: {}", stderr(&output));
+        assert!(!(stderr(&output) + &stdout(&output)).contains("HU"), "{}", stderr(&output));
     }
 }

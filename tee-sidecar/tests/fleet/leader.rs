@@ -5,11 +5,16 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use broker_core::Neuron;
 use broker_core::testing::{ONE, SimChain, SimOptions};
+use broker_core::{
+    Command as Cmd, Cover, Digest32, Fingerprint, Hold, Ledger, Neuron, PostgresLedger, ReceiptId,
+    ReleaseReason, RequestKey, Tariff, Timestamp, UserId,
+};
 use tee_sidecar::config::{Auth, LedgerUrl, Secret, Settings};
 
-use crate::network::{CHAT, Response, SOON, Sidecar, World, ask, flat, get, post, settings};
+use crate::network::{
+    CHAT, Conn, MODEL, Response, SOON, Sidecar, World, ask, flat, get, post, settings,
+};
 use crate::pg;
 use crate::support::{program, said, wait_until};
 
@@ -55,7 +60,7 @@ fn one_of_two_settles_and_the_other_serves_and_takes_over() {
     shared(&mut other, &database.url(), folder);
     wait_until("the first one leads", SOON, || leads(&first.sidecar));
     let second = Sidecar::run_on(other, Some(Arc::new(chain.clone())));
-    let follows = "another sidecar on this ledger has the lead and collects the fees";
+    let follows = "this sidecar does not have the lead, and collects no fees";
     wait_until("the second one is ready", SOON, || notes(&second).is_some());
     assert_eq!(notes(&second).unwrap(), follows);
 
@@ -74,9 +79,12 @@ fn one_of_two_settles_and_the_other_serves_and_takes_over() {
     // Only one collects.
     let refused = settle(&second);
     assert_eq!(refused.status, 503, "{}", refused.text());
-    assert!(refused.header("retry-after").is_none_or(|secs| !secs.is_empty()));
+    assert_eq!(refused.header("retry-after"), Some("5"));
     let text = flat(&refused);
-    assert!(text.starts_with("Provider: settle fee: another sidecar on this ledger"), "{text}");
+    assert!(
+        text.starts_with("Provider: settle fee: this sidecar does not have the lead"),
+        "{text}"
+    );
     let config = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(config.path(), format!("server: {{adminListen: '{}'}}\n", second.admin))
         .unwrap();
@@ -84,7 +92,7 @@ fn one_of_two_settles_and_the_other_serves_and_takes_over() {
     command.args(["ledger", "settle", "--config"]).arg(config.path());
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("has the lead"), "{}", said(&output));
+    assert!(said(&output).contains("does not have the lead"), "{}", said(&output));
     for (sidecar, leads) in [(&first.sidecar, "1.0"), (&second, "0.0")] {
         let metrics = get(sidecar.admin, "/metrics", &[]).text();
         assert!(metrics.contains(&format!("tee_sidecar_settlement_leader {leads}")), "{metrics}");
@@ -101,4 +109,57 @@ fn one_of_two_settles_and_the_other_serves_and_takes_over() {
     assert_eq!(settle(&second).status, 202);
     wait_until("the second one has collected", SOON, || paid(160));
     drop(second);
+}
+
+/// What another sidecar has in flight.
+fn hold(user: UserId) -> Hold {
+    Hold {
+        key: RequestKey(Digest32([1; 32])),
+        fingerprint: Fingerprint(Digest32([1; 32])),
+        receipt: ReceiptId::mint(),
+        user,
+        amount: Neuron::new(10),
+        tariff: Tariff::per_token(Neuron::new(1), Neuron::new(1)),
+        expires: Timestamp(u64::from(u32::MAX) * 1000),
+    }
+}
+
+#[test]
+fn a_service_stays_while_another_sidecar_has_work_in_flight() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let world = World::with(SimChain::new(SimOptions::default()), |settings| {
+        let beside = settings.state_dir();
+        shared(settings, &database.url(), beside);
+        settings.service.serving_url = Some("http://127.0.0.1".into());
+    });
+    wait_until("it leads", SOON, || leads(&world.sidecar));
+    let registration = serde_json::json!({
+        "URL": format!("http://{}", world.engine.addr), "Type": "chatbot", "Name": "served",
+        "Model": MODEL, "inputPrice": 1, "outputPrice": 2,
+    });
+    let json = [("content-type", "application/json")];
+    let registered = post(world.sidecar.admin, "/v1/service", &json, registration.to_string());
+    assert_eq!(registered.status, 204, "{}", registered.text());
+
+    let mut other = PostgresLedger::open(&database.url()).unwrap();
+    let user = UserId::named("a");
+    let hold = hold(user);
+    let key = hold.key;
+    let begun = [Cmd::Mirror { user, cover: Cover::Unlimited }, Cmd::Reserve(hold)];
+    let decided = other.apply(&begun, Timestamp(1)).unwrap();
+    assert!(decided.iter().all(Result::is_ok), "{decided:?}");
+    let remove = || {
+        let mut connection = Conn::open(world.sidecar.admin);
+        connection.send("DELETE", "/v1/service/served", &[], b"");
+        connection.response()
+    };
+    let refused = remove();
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    let text = "requests of 1 users are in flight on a sidecar of this ledger";
+    assert!(refused.text().contains(text), "{}", refused.text());
+    let freed = Cmd::Release { key, why: ReleaseReason::Crashed };
+    other.apply(&[freed], Timestamp(2)).unwrap().remove(0).unwrap();
+    let removed = remove();
+    assert_eq!(removed.status, 202, "{}", removed.text());
 }

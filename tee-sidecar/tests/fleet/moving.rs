@@ -58,7 +58,8 @@ fn a_ledger_in_a_file_becomes_one_for_a_fleet_and_keeps_all_it_acknowledged() {
     let fees: u128 = (0..12).map(|turn| request(turn).1).sum();
     assert_eq!(value(&moved, "earned_neuron"), fees.to_string());
 
-    // ledger.url is all that changes.
+    // The address changes. What lies beside the ledger stays where it is only because stateDir says
+    // so: without it a database's is ./data.
     let shared = settings(&database.url(), folder.path(), &engine);
     let mut replicas = [1, 2].map(|number| Replica::new(folder.path(), number, &shared));
     replicas.iter_mut().for_each(Replica::start);

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use broker_core::{LedgerReader, PostgresReader, ReceiptId};
 
 use crate::pg;
-use crate::support::{Conn, Engine, Replica, SOON, engine, program, request, said, wait_until};
+use crate::support::{
+    Conn, Engine, Replica, SOON, engine, get, program, request, said, wait_until,
+};
 
 fn settings(url: &str, folder: &Path, engine: &Engine) -> String {
     format!(
@@ -76,7 +78,7 @@ fn a_database_that_is_not_there_is_told_without_its_password() {
     for command in [&["serve"][..], &["ledger", "status"], &["ledger", "audit"]] {
         let mut program = Command::new(program());
         let output = program.args(command).arg("--config").arg(&config).output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(20), "{command:?}: {}", said(&output));
         let said = said(&output);
         assert!(said.contains(&nobody.port().to_string()), "it does not say where: {said}");
         assert!(said.contains("To mend it: check ledger.url"), "{said}");
@@ -127,4 +129,27 @@ fn a_database_that_goes_away_ends_the_sidecar_in_order_and_loses_nothing() {
     assert_eq!(Conn::try_ask(addr, request(12).0.as_bytes()).unwrap().status, 200);
     let audit = replica.run(&["ledger", "audit"]);
     assert_eq!(audit.status.code(), Some(0), "{}", said(&audit));
+}
+
+#[test]
+fn a_sidecar_that_the_database_does_not_reach_is_not_ready_until_it_does_again() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let road = Road::to(server.port());
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine();
+    let shared = settings(&database.url_at(road.port), folder.path(), &engine);
+    let mut replica = Replica::new(folder.path(), 0, &shared);
+    replica.start();
+    let addr = replica.wait_until_ready();
+    let metrics = get(replica.admin().unwrap(), "/metrics", &[]).text();
+    assert!(metrics.contains("tee_sidecar_ledger_silence_seconds 0."), "{metrics}");
+    assert!(metrics.contains("tee_sidecar_ledger_unlinked "), "{metrics}");
+    road.close(true);
+    wait_until("it is not ready", SOON, || get(addr, "/readyz", &[]).status == 503);
+    let told = get(addr, "/readyz", &[]).text();
+    assert!(told.contains("the ledger's database gives no answer to this sidecar"), "{told}");
+    road.close(false);
+    wait_until("it is ready again", SOON, || get(addr, "/readyz", &[]).status == 200);
+    assert_eq!(Conn::try_ask(addr, request(1).0.as_bytes()).unwrap().status, 200);
 }

@@ -1,6 +1,7 @@
 //! The chain over all entries, which the leader makes: it gives each entry its place.
 
 use crate::digest::Digest32;
+use crate::ledger::UNLINKED_MAX;
 use crate::ledger::entry::Entry;
 
 use super::fault::Trouble;
@@ -56,6 +57,12 @@ pub(super) fn head(session: &mut Session) -> Result<(u64, Digest32), Trouble> {
     }
 }
 
+/// How many entries have no place, as far as they are counted.
+pub(super) fn unlinked(session: &mut Session) -> Result<u64, Trouble> {
+    let row = session.query_one(COUNT, &[&Count(UNLINKED_MAX)])?;
+    Columns::of(&row).count()
+}
+
 const UNLINKED: &str = concat!(
     "SELECT ",
     entry_columns!(),
@@ -63,6 +70,8 @@ const UNLINKED: &str = concat!(
     entry_source!(),
     " ORDER BY q.entry LIMIT $1"
 );
+
+const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM unlinked LIMIT $1) q";
 
 const HEAD: &str = "SELECT seq, digest FROM link ORDER BY seq DESC LIMIT 1";
 

@@ -218,6 +218,10 @@ impl LedgerReader for PostgresReader {
         })
     }
 
+    fn unlinked(&self) -> Result<u64, LedgerError> {
+        self.with(places::unlinked)
+    }
+
     fn totals(&self) -> Result<Totals, LedgerError> {
         self.with(|session| {
             let sums = session.query_one(TOTALS, &[])?;

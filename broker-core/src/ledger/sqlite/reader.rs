@@ -177,6 +177,10 @@ impl LedgerReader for SqliteReader {
         })
     }
 
+    fn unlinked(&self) -> Result<u64, LedgerError> {
+        Ok(0)
+    }
+
     fn totals(&self) -> Result<Totals, LedgerError> {
         self.with(totals)
     }

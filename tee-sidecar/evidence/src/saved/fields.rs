@@ -177,11 +177,15 @@ impl<'a> Fields<'a> {
         let Some(signed) = self.object(field)? else { return Ok(None) };
         let number = |name| {
             let number = signed.get(name).and_then(Value::as_u64);
-            number.ok_or_else(|| self.wrong(field, "has no whole numbers `entries` and `at`"))
+            number.ok_or_else(|| {
+                self.wrong(field, "has no whole numbers `entries`, `unlinked` and `at`")
+            })
         };
         let head = LedgerHead {
             entries: number("entries")?,
+            unlinked: number("unlinked")?,
             head: signed.digest("head")?.ok_or_else(|| self.wrong(field, "has no `head`"))?,
+            nonce: signed.nonce("nonce")?,
             at: number("at")?,
         };
         let signature = signed.hex("signature")?;

@@ -169,8 +169,13 @@ impl Binding {
 #[derive(Serialize)]
 struct SignedHead {
     entries: u64,
+    /// Entries behind them that have no place in the chain yet.
+    unlinked: u64,
     /// 64 hex digits.
     head: String,
+    /// Only where somebody chose it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<Nonce32>,
     /// Milliseconds since 1970.
     at: u64,
     /// `0x` and hex: EIP-191 over [`LedgerHead::text`].
@@ -184,7 +189,9 @@ impl SignedHead {
         let signature = signed.map_err(|e| AttestError::SelfCheck(e.to_string()))?;
         Ok(Self {
             entries: head.entries,
+            unlinked: head.unlinked,
             head: head.head.to_string(),
+            nonce: head.nonce,
             at: head.at,
             signature: signature.to_string(),
             signing_address: parts.signer.address(),

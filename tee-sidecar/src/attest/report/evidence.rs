@@ -5,7 +5,7 @@ use std::future::Future;
 use tokio::time::{Duration, timeout};
 
 use super::form::Form;
-use super::slots::Slot;
+use super::slots::{Line, Slot};
 use super::{Parts, ReportError, ReportService, blocking};
 use crate::attest::{AttestError, GpuError};
 use crate::evidence::ledger_head::LedgerHead;
@@ -35,6 +35,7 @@ pub(super) async fn collect(
     service: &ReportService,
     form: Form,
     nonce: Nonce32,
+    line: Line,
     slot: &Slot,
 ) -> Result<Collected, ReportError> {
     let gpu_nonce = gpu_nonce(&service.0, form, nonce);
@@ -52,7 +53,11 @@ pub(super) async fn collect(
     // 0G's quote has no place for it.
     let ledger = match form {
         Form::Legacy => None,
-        _ => service.0.ledger.read(&*service.0.clock).await,
+        _ => {
+            // Nobody chose the nonce of a report for everybody.
+            let chosen = (line == Line::Nonced).then_some(nonce);
+            service.0.ledger.read(&*service.0.clock, chosen).await
+        }
     };
     Ok(Collected { nonce, gpu_nonce, gpus, nvidia_payload, model, report_data, quote, ledger })
 }

@@ -21,7 +21,8 @@ impl ReportService {
             other => wrong(other),
         };
         let slot = self.0.slots.enter(Line::Shelf).await.map_err(cause)?;
-        let collected = collect(self, Form::Common, nonce, &slot).await.map_err(cause)?;
+        let collected =
+            collect(self, Form::Common, nonce, Line::Shelf, &slot).await.map_err(cause)?;
         let inspected = check(&self.0, &collected)?;
         if inspected.fields.debug {
             return Err(wrong("a debug TD: the host can read all of it"));

@@ -17,9 +17,16 @@ use crate::fault::Fault;
 
 /// What the ledger and the settler say at this moment.
 pub(super) async fn text(state: web::Data<AppState>) -> Result<HttpResponse, Refused> {
-    let statements = read(&state, CONTEXT, |reader| reader.statements()).await?;
+    let asked = read(&state, CONTEXT, |reader| Ok((reader.statements()?, reader.unlinked()?)));
+    let (statements, unlinked) = asked.await?;
     let mut registry = Registry::with_prefix("tee_sidecar");
     of_ledger(&mut registry, &statements);
+    let help = "Entries that wait for their place in the chain; 10000 stands for more";
+    gauge(&mut registry, "ledger_unlinked", help, unlinked as f64);
+    if let Some(silence) = state.lead.silence() {
+        let help = "Since when the ledger's database has not answered";
+        gauge(&mut registry, "ledger_silence_seconds", help, silence.as_secs_f64());
+    }
     of_network(&mut registry, &state);
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|_| Refused::new(CONTEXT, Fault::Internal))?;

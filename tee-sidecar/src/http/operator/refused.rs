@@ -3,7 +3,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::json;
 
@@ -50,6 +50,9 @@ impl ResponseError for Refused {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
+        if let Some(secs) = self.fault.retry_after_secs() {
+            response.insert_header((RETRY_AFTER, secs));
+        }
         match &self.fault {
             Fault::Unauthorized(_) => {
                 response.insert_header((WWW_AUTHENTICATE, "Bearer"));

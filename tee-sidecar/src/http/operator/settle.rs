@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::network::Network;
 
 /// Asks for a pass that collects from everyone who owes: 202, whatever comes of it. 503 where
-/// another sidecar collects.
+/// this sidecar does not lead.
 pub(super) async fn settle(state: web::Data<AppState>) -> Result<HttpResponse, Refused> {
     let context = "settle fee";
     let network = network(&state, context)?;
@@ -25,8 +25,8 @@ pub(super) fn only_the_leader(network: &Network, context: &'static str) -> Resul
     if network.settler.leads() {
         return Ok(());
     }
-    let message = "another sidecar on this ledger has the lead, and only that one sends from the \
-                   wallet: ask it (its /readyz has no note), or again when it is gone";
+    let message = "this sidecar does not have the lead, and only the one that has it sends from \
+                   the wallet: ask that one (its /readyz has no note), or again when it is gone";
     let retry_after = Duration::from_secs(5);
     Err(Refused::new(context, Fault::Unavailable { message: message.into(), retry_after }))
 }

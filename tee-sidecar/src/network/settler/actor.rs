@@ -97,12 +97,12 @@ impl Shared {
         if self.lead.is_ours() {
             return;
         }
-        tracing::info!("another sidecar on this ledger collects the fees");
+        tracing::info!("this sidecar does not have the lead: it collects no fees");
         self.forget_vouchers();
         while !self.lead.is_ours() {
             sleep(LEAD_LOOK).await;
         }
-        tracing::info!("this sidecar collects the fees now");
+        tracing::info!("this sidecar has the lead: it collects the fees");
     }
 
     fn forget_vouchers(&self) {
