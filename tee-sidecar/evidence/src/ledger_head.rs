@@ -17,9 +17,11 @@
 //!
 //! The text is `tee-sidecar.ledger-head.v1:<entries>:<unlinked>:<head>:<nonce>:<at>`, numbers in
 //! decimal, nothing between the colons where there is no nonce. `unlinked` are entries that have no
-//! place in the chain yet, which of several sidecars the leader gives them: the head says nothing of
+//! place in the chain yet, which of several sidecars the leader gives them: the head says
+//! nothing of
 //! them. `at` is in milliseconds since 1970. The quote binds the key, so with the key it binds the
-//! head; the nonce binds the head to its report, so that an old one cannot be shown in a new report.
+//! head; the nonce binds the head to its report, so that an old one cannot be shown in a new
+//! report.
 
 use broker_core::{Address, Digest32, Signature, recover_text_signer};
 

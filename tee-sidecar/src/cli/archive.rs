@@ -44,8 +44,8 @@ fn lines(summary: &Summary) -> Vec<(String, String)> {
     .into()
 }
 
-/// Carries out again what the archives tell; with `report`, a saved attestation report, they have to
-/// go on from the end of the chain that was signed then.
+/// Carries out again what the archives tell; with `report`, a saved attestation report, they have
+/// to go on from the end of the chain that was signed then.
 pub fn audit(paths: &[PathBuf], report: Option<&Path>) -> Exit {
     let pinned = match pinned_by(report) {
         Ok(pinned) => pinned,

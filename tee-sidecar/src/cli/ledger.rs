@@ -76,7 +76,8 @@ pub(super) fn pinned_by(report: Option<&Path>) -> Result<Option<LedgerHead>, Exi
     })
 }
 
-/// Tells what an audit found, in a sentence that begins with `what`; `link` is the one at the place of the pinned end.
+/// Tells what an audit found, in a sentence that begins with `what`; `link` is the one at the
+/// place of the pinned end.
 pub(super) fn judge(
     what: &str,
     report: &AuditReport,
