@@ -5,7 +5,7 @@ target := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
 simulator := --features tee-sidecar/simulator
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fuzz bench crash-long clean
+.PHONY: help run demo test check fuzz bench crash-long model-long fleet-long clean
 
 help: ## this list
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,14 @@ crash-long: ## 10,000 kills of the ledger, 10,000 images of its log and 10,000 p
 	KILLS=10000 cargo test --locked -p broker-core --test sigkill -- --nocapture
 	IMAGES=10000 cargo test --locked -p broker-core --test wal_images -- --nocapture
 	CUTS=10000 cargo test --locked -p broker-core --test disk -- --nocapture power_cut
+
+model-long: ## 1,000,000 sequences on the model, 10,000 on SQLite and 2,000 on PostgreSQL
+	MODEL=1000000 MODEL_SQLITE=10000 MODEL_POSTGRES=2000 cargo test --locked --release \
+	  -p broker-core --features postgres --test model -- --nocapture
+
+fleet-long: ## 500 killed writers on one PostgreSQL, and 500 killed sidecars
+	FLEET=500 cargo test --locked -p broker-core --features postgres --test fleet -- --nocapture
+	KILLS=500 cargo test --locked -p tee-sidecar --features simulator --test fleet -- --nocapture
 
 clean: ## build products and the quick start's ledger
 	cargo clean --locked

@@ -35,8 +35,9 @@ pub trait Ledger: Send {
     /// and does not disturb its neighbours.
     ///
     /// # Errors
-    /// The state is unknown: stop using this ledger. Opening it again finds all or nothing of the
-    /// batch.
+    /// [`LedgerError::Busy`] where others are in the way: nothing of the batch was written, and the
+    /// ledger is as good as before. After any other error the state is unknown: stop using this
+    /// ledger. Opening it again finds all or nothing of the batch.
     fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Vec<Decision>, LedgerError>;
 
     /// One user's buckets; an unknown user's are empty.
@@ -237,6 +238,9 @@ pub enum LedgerError {
     /// The database failed. Whether the last batch was written is unknown until the next start.
     #[error("the ledger's database failed: {0}")]
     Storage(String),
+    /// The database could not be reached when the ledger was to be opened; nothing was written.
+    #[error("the ledger's database is out of reach: {0}")]
+    Unreachable(String),
     /// There is no room for what has to be written.
     #[error("{0}: make room and start again; nothing that was acknowledged is lost")]
     Full(String),
@@ -246,8 +250,9 @@ pub enum LedgerError {
     /// Another program keeps the database locked, as a shell or a backup tool may.
     #[error("{0}: another program holds it; end that program's work on the ledger and start again")]
     Locked(String),
-    /// The queue of waiting commands is full; nothing was written.
-    #[error("the ledger's queue is full")]
+    /// Too many wait, or other writers are in the way: nothing was written, and the same may be
+    /// tried again.
+    #[error("the ledger is busy, and nothing was written: try again")]
     Busy,
     /// The writer stopped after an error; nothing more is written.
     #[error("the ledger's writer has stopped")]

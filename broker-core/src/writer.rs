@@ -7,6 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
@@ -33,7 +34,7 @@ pub fn spawn_writer_with(
 ) -> LedgerHandle {
     let (queue, jobs) = mpsc::unbounded_channel();
     let (tell, health) = watch::channel(Health::Running);
-    let writer = Writer::new(ledger, clock, jobs, limits.batch_commands_max, tell);
+    let writer = Writer::new(ledger, clock, jobs, limits, tell);
     let thread = std::thread::Builder::new().name("ledger-writer".to_owned());
     let thread = thread.spawn(move || writer.run());
     if let Err(error) = &thread {
@@ -53,11 +54,18 @@ pub struct WriterLimits {
     pub queue_commands_max: usize,
     /// Commands in one commit at most.
     pub batch_commands_max: usize,
+    /// For so long the ledger may answer that it is busy to what cannot be refused, before that is
+    /// a failure.
+    pub busy_max: Duration,
 }
 
 impl Default for WriterLimits {
     fn default() -> Self {
-        Self { queue_commands_max: QUEUE_COMMANDS_MAX, batch_commands_max: BATCH_COMMANDS_MAX }
+        Self {
+            queue_commands_max: QUEUE_COMMANDS_MAX,
+            batch_commands_max: BATCH_COMMANDS_MAX,
+            busy_max: BUSY_MAX,
+        }
     }
 }
 
@@ -76,8 +84,9 @@ impl LedgerHandle {
     /// the future is dropped before it is ever polled.
     ///
     /// # Errors
-    /// [`LedgerError::Busy`] when the queue is full: only for commands that begin something, never
-    /// for the end of a hold. [`LedgerError::Storage`] when the commit failed: what became of the
+    /// [`LedgerError::Busy`] when the queue is full, or other writers on the same ledger are in the
+    /// way: only for commands that begin something, never for the end of a hold, which is tried
+    /// again for a minute. [`LedgerError::Storage`] when the commit failed: what became of the
     /// command is unknown until the ledger is opened again. [`LedgerError::Stopped`] after that.
     pub fn apply(
         &self,
@@ -149,18 +158,21 @@ impl LedgerHandle {
     }
 
     fn place(&self, command: &Command) -> Result<Option<OwnedSemaphorePermit>, LedgerError> {
-        match command {
-            Command::Reserve(_) | Command::Mirror { .. } if self.is_healthy() => {
-                let place = Arc::clone(&self.places).try_acquire_owned();
-                place.map(Some).map_err(|_| LedgerError::Busy)
-            }
-            _ => Ok(None),
+        if !begins(command) || !self.is_healthy() {
+            return Ok(None);
         }
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map(Some).map_err(|_| LedgerError::Busy)
     }
 
     fn send(&self, job: Job) -> Result<(), LedgerError> {
         self.queue.send(Message::Do(Box::new(job))).map_err(|_| LedgerError::Stopped)
     }
+}
+
+/// True for what may be refused while much waits; all else ends what has begun.
+const fn begins(command: &Command) -> bool {
+    matches!(command, Command::Reserve(_) | Command::Mirror { .. })
 }
 
 /// Frees the holds that a process left open when it died. Call it once, before anything is served.
@@ -253,3 +265,4 @@ struct Job {
 const SWEEP_HOLDS: u64 = 1024;
 const QUEUE_COMMANDS_MAX: usize = 4096;
 const BATCH_COMMANDS_MAX: usize = 128;
+const BUSY_MAX: Duration = Duration::from_secs(60);

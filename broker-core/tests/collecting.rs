@@ -14,11 +14,10 @@ mod postgres;
 use books::{NOW, capture, hold, neuron, user};
 use broker_core::chain::{Block, Payment};
 use broker_core::{
-    Address, Applied, Binding, Command, Cover, Decision, Digest32, Domain, Ledger, LedgerReader,
-    LocalSigner, MemoryLedger, Refusal, RequestQuery, Retire, Seal, Settle, SignedVoucher, Signer,
+    Address, Applied, Binding, Command, Decision, Digest32, Domain, Ledger, LedgerReader,
+    LocalSigner, MemoryLedger, Refusal, RequestQuery, Seal, Settle, SignedVoucher, Signer,
     SqliteLedger, SqliteReader, UserId, Voucher,
 };
-use proptest::prelude::*;
 
 const DOMAIN: Domain = Domain { chain_id: 31_337, contract: Address([0xc0; 20]) };
 const PROVIDER: Address = Address([0xfe; 20]);
@@ -271,111 +270,4 @@ fn a_ledger_belongs_to_one_provider() {
     assert_eq!(rig.one(&Command::Bind(other)), Err(Refusal::BoundElsewhere(PROVIDER)));
     let bound = Binding { domain: DOMAIN, provider: PROVIDER };
     assert_eq!(rig.reader.binding().unwrap(), Some(bound));
-}
-
-#[derive(Clone, Debug)]
-enum Op {
-    Prepay(u8, u128),
-    Escrow(u8, u128, u64),
-    Charge(u8, u128),
-    Seal(u8),
-    Countersign(u8, u8),
-    Settle(u8, u8),
-    Freeze(u8),
-    Retire(u64),
-}
-
-fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let user = || 1..4_u8;
-    let op = prop_oneof![
-        1 => (user(), 0..500_u128).prop_map(|(u, credit)| Op::Prepay(u, credit)),
-        3 => (user(), 0..500_u128, 0..3_u64).prop_map(|(u, c, n)| Op::Escrow(u, c, n)),
-        8 => (user(), 0..40_u128).prop_map(|(u, fee)| Op::Charge(u, fee)),
-        4 => user().prop_map(Op::Seal),
-        1 => (user(), 0x20..0x23_u8).prop_map(|(u, k)| Op::Countersign(u, k)),
-        4 => (user(), 0..=100_u8).prop_map(|(u, percent)| Op::Settle(u, percent)),
-        1 => user().prop_map(Op::Freeze),
-        2 => (1..90_u64).prop_map(Op::Retire),
-    ];
-    proptest::collection::vec(op, 1..60)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_ledger_and_the_model_ever_differ_in_collecting(ops in ops()) {
-        let mut rig = Rig::new();
-        let (mut charged, mut paid) = ([0_u128; 4], [0_u128; 4]);
-        for (n, op) in (0..=u8::MAX).zip(ops) {
-            play(&mut rig, n, op, &mut charged, &mut paid);
-            for n in 1..4 {
-                let [_, earned, vouchered] = rig.owed(user(n));
-                let n = usize::from(n);
-                prop_assert_eq!(charged[n], paid[n] + earned + vouchered);
-            }
-        }
-        rig.assert_alike();
-    }
-}
-
-fn play(rig: &mut Rig, n: u8, op: Op, charged: &mut [u128; 4], paid: &mut [u128; 4]) {
-    let open = |rig: &Rig, who| {
-        let open = rig.reader.open_vouchers().unwrap();
-        open.into_iter().find(|open| open.voucher.user == user(who))
-    };
-    match op {
-        Op::Prepay(who, credit) => {
-            let cover = Cover::UpTo(neuron(credit));
-            let _ = rig.one(&Command::Mirror { user: user(who), cover });
-        }
-        Op::Escrow(who, cover, nonce) => {
-            let known = rig.reader.statement(&user(who)).unwrap();
-            let [_, earned, _] = rig.owed(user(who));
-            let known = known.and_then(|known| known.books.nonce);
-            let seen = (known.unwrap_or_default() + nonce).saturating_sub(1);
-            if rig.escrow(user(who), cover, seen).is_ok() && known.is_none() {
-                // What was earned before was paid in another way.
-                charged[usize::from(who)] -= earned;
-            }
-        }
-        Op::Charge(who, fee) => {
-            let held = hold(n, user(who), fee + 1);
-            if rig.one(&Command::Reserve(held.clone())).is_ok() {
-                rig.one(&capture(&held, fee)).unwrap();
-                charged[usize::from(who)] += fee;
-            }
-        }
-        Op::Seal(who) => {
-            if rig.reader.unsealed(&user(who)).unwrap().is_some() {
-                let seal = rig.seal(user(who));
-                let _ = rig.one(&Command::Seal(Box::new(seal)));
-            }
-        }
-        Op::Countersign(who, key) => {
-            if let Some(open) = open(rig, who) {
-                let _ = rig.one(&Command::Countersign(Box::new(signed(open.voucher, key))));
-            }
-        }
-        Op::Settle(who, percent) => {
-            if let Some(open) = open(rig, who) {
-                let part = open.voucher.total.get() * u128::from(percent) / 100;
-                rig.one(&settle(user(who), open.voucher.nonce, part, 50)).unwrap();
-                paid[usize::from(who)] += part;
-            }
-        }
-        Op::Retire(upto) => {
-            // An entry that has no place yet is not let go.
-            #[cfg(feature = "postgres")]
-            if let Some(postgres) = &mut rig.postgres {
-                postgres.wait_for(&rig.model);
-            }
-            rig.one(&Command::Retire(Retire { upto, archive: Digest32([0xa7; 32]) })).unwrap();
-        }
-        Op::Freeze(who) => {
-            if n.is_multiple_of(5) {
-                let _ = rig.one(&Command::Freeze { user: user(who), nonce: 99 });
-            }
-        }
-    }
 }

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use books::{NOW, capture, hold, key, neuron, user};
+use books::{NOW, capture, hold, key, neuron, release, user};
 use broker_core::{
     Account, Applied, AuditReport, Clock, Command, Cover, Decision, Hold, Ledger, LedgerError,
     LedgerHandle, LedgerReader, MemoryLedger, ReleaseReason, Timestamp, UserId, WriterLimits,
@@ -32,6 +32,7 @@ enum Verdict {
     Fail,
     Panic,
     ForgetOne,
+    Busy,
 }
 
 impl Ledger for Gated {
@@ -42,6 +43,7 @@ impl Ledger for Gated {
             Verdict::Commit => self.inner.apply(batch, now),
             Verdict::Fail => Err(LedgerError::Storage("the disk is on fire".to_owned())),
             Verdict::Panic => panic!("on purpose"),
+            Verdict::Busy => Err(LedgerError::Busy),
             Verdict::ForgetOne => self.inner.apply(&batch[1..], now),
         }
     }
@@ -228,6 +230,56 @@ async fn a_full_queue_refuses_beginnings_at_once_and_takes_every_end() {
     assert_eq!(end.await.unwrap(), Ok(Applied::Captured { fee: neuron(4) }));
     assert_eq!(bench.handle.apply(mirror(50)).await.unwrap(), Ok(Applied::Mirrored));
     assert_eq!(bench.books.open_holds().unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_busy_ledger_refuses_beginnings_and_every_end_is_tried_again() {
+    let bench = Bench::new(WriterLimits::default());
+    let held = hold(1, user(1), 10);
+    for command in [mirror(100), Command::Reserve(held.clone())] {
+        let begun = bench.handle.apply(command);
+        assert_eq!(bench.batch(), 1);
+        bench.rule(Verdict::Commit);
+        begun.await.unwrap().unwrap();
+    }
+    let first = bench.handle.apply(mirror(90));
+    assert_eq!(bench.batch(), 1);
+    let reserve = bench.handle.apply(Command::Reserve(hold(2, user(1), 10)));
+    let end = bench.handle.apply(capture(&held, 4));
+    let again = bench.handle.apply(mirror(80));
+    bench.rule(Verdict::Commit);
+    assert_eq!(first.await.unwrap(), Ok(Applied::Mirrored));
+    assert_eq!(bench.batch(), 3);
+    bench.rule(Verdict::Busy);
+    for refused in [reserve.await, again.await] {
+        assert!(matches!(refused, Err(LedgerError::Busy)), "{refused:?}");
+    }
+    for _ in 0..3 {
+        assert_eq!(bench.batch(), 1, "the end of the hold alone");
+        bench.rule(Verdict::Busy);
+    }
+    assert!(bench.handle.is_healthy());
+    assert_eq!(bench.batch(), 1);
+    bench.rule(Verdict::Commit);
+    assert_eq!(end.await.unwrap(), Ok(Applied::Captured { fee: neuron(4) }));
+    drop(bench.verdicts);
+    assert_eq!(bench.handle.apply(mirror(80)).await.unwrap(), Ok(Applied::Mirrored));
+}
+
+#[tokio::test]
+async fn a_ledger_that_stays_busy_has_failed() {
+    let limits = WriterLimits { busy_max: Duration::from_millis(250), ..WriterLimits::default() };
+    let bench = Bench::new(limits);
+    for _ in 0..100 {
+        bench.rule(Verdict::Busy);
+    }
+    let refused = bench.handle.apply(mirror(1)).await;
+    assert!(matches!(refused, Err(LedgerError::Busy)), "{refused:?}");
+    assert!(bench.handle.is_healthy());
+    let end = bench.handle.apply(release(1, ReleaseReason::NotForwarded));
+    let error = end.await.unwrap_err().to_string();
+    assert!(error.contains("nothing of the batch was written"), "{error}");
+    assert!(bench.handle.has_failed());
 }
 
 #[tokio::test]

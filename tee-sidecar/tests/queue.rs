@@ -36,7 +36,7 @@ impl Upstream for Engine {
 #[tokio::test]
 async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
     let clock = Arc::new(SystemClock);
-    let full = WriterLimits { queue_commands_max: 0, batch_commands_max: 1 };
+    let full = WriterLimits { queue_commands_max: 0, ..WriterLimits::default() };
     let ledger = spawn_writer_with(Box::new(MemoryLedger::default()), clock.clone(), full);
     let engine = Arc::new(Engine::default());
     let switch = StopSwitch::default();

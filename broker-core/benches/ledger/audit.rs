@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::books::{NOW, capture, neuron};
 use crate::exchanges::{nth, payer};
 
-const USERS: u64 = 100;
+pub(crate) const USERS: u64 = 100;
 
 /// A tenth and the whole, to show that memory does not grow with it.
 pub(crate) fn audit() {
@@ -18,7 +18,7 @@ pub(crate) fn audit() {
     for transfers in [transfers / 10, transfers] {
         let path = folder.path().join(format!("{transfers}.db"));
         let began = Instant::now();
-        fill(&path, transfers);
+        fill(&mut SqliteLedger::open(&path).unwrap(), transfers);
         println!(
             "filled: {:.0} exchanges/s",
             transfers as f64 / 3.0 / began.elapsed().as_secs_f64()
@@ -36,7 +36,11 @@ pub(crate) fn audit() {
 }
 
 pub(crate) fn audit_of(path: &str) {
-    let reader = SqliteReader::open(Path::new(path)).unwrap();
+    report(&SqliteReader::open(Path::new(path)).unwrap());
+}
+
+/// Audits, and says how long it took and how much memory this process had at most.
+pub(crate) fn report(reader: &dyn LedgerReader) {
     let began = Instant::now();
     let report = reader.audit().unwrap();
     let audited = began.elapsed().as_secs_f64();
@@ -51,8 +55,7 @@ pub(crate) fn audit_of(path: &str) {
 }
 
 /// Three transfers an exchange: the hold, the fee and the rest.
-fn fill(path: &Path, transfers: u64) {
-    let mut ledger = SqliteLedger::open(path).unwrap();
+pub(crate) fn fill(ledger: &mut dyn Ledger, transfers: u64) {
     for n in 0..USERS {
         let cover = Cover::UpTo(neuron(u128::MAX >> 8));
         ledger.apply(&[Command::Mirror { user: payer(n), cover }], NOW).unwrap();

@@ -4,7 +4,7 @@
 //! second with 64 in flight, as a ratio to the bare engine that writes as many bytes in as many
 //! commits, and to a ledger that makes one commit a command. `audit`: how fast a ledger of a
 //! million transfers is audited, beside a bare scan of the same tables, and in how much memory.
-//! Arguments name what to run; `SECS` and `TRANSFERS` set how long and how much.
+//! `postgres`: both of PostgreSQL, with that feature. Arguments name what to run; `SECS` and `TRANSFERS` set how long and how much.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -20,6 +20,11 @@ mod books;
 
 mod audit;
 mod exchanges;
+#[cfg(feature = "postgres")]
+#[path = "../../tests/shared/pg.rs"]
+mod pg;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
 
 fn main() {
@@ -30,9 +35,20 @@ fn main() {
     {
         return audit::audit_of(path);
     }
+    #[cfg(feature = "postgres")]
+    if let [name, url] = asked.as_slice()
+        && name == "audit-of-postgres"
+    {
+        return postgres::audit_of(url);
+    }
     let wanted = |name: &str| asked.is_empty() || asked.iter().any(|word| word == name);
     if wanted("exchanges") {
         sqlite::exchanges();
+    }
+    #[cfg(feature = "postgres")]
+    if wanted("postgres") {
+        postgres::exchanges();
+        postgres::audit();
     }
     if wanted("audit") {
         audit::audit();

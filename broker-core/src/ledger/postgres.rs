@@ -32,6 +32,7 @@ mod rows;
 mod schema;
 mod scribe;
 mod session;
+mod sightings;
 mod statement;
 mod statements;
 mod values;
@@ -77,23 +78,34 @@ impl PostgresLedger {
     /// # Errors
     /// [`LedgerError::UnsafeSetting`] where a commit would not be durable or the server only reads,
     /// [`LedgerError::Foreign`] where the tables are none of ours or of a later version,
-    /// [`LedgerError::Storage`] where there is no connection. No error shows a user or password.
+    /// [`LedgerError::Unreachable`] where there is no connection. No error shows a user or
+    /// password.
     pub fn open(url: &str) -> Result<Self, LedgerError> {
         let address = Address::parse(url)?;
         let instance = Uuid::new_v4();
         let mut tries = TRIES;
-        let session = loop {
+        let (session, reader) = loop {
             tries = tries.saturating_sub(1);
             match enter(&address, &instance) {
                 Err(Trouble::Lost(_) | Trouble::Conflict(_)) if tries > 0 => {
                     std::thread::sleep(PAUSE);
                 }
-                entered => break entered?,
+                entered => break entered.map_err(fault::at_open)?,
             }
         };
-        let reader = Arc::new(PostgresReader::at(address.clone())?);
+        let reader = Arc::new(reader);
         let scribe = Scribe::new(address.clone(), session, instance);
         Ok(Self { address, instance, scribe, reader })
+    }
+
+    /// Reads an address as [`Self::open`] does, and connects to nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Foreign`] where it is no address that a ledger can be opened at, and
+    /// [`LedgerError::Storage`] where the certificates that it asks for cannot be read. No error
+    /// shows a user or password.
+    pub fn check_address(url: &str) -> Result<(), LedgerError> {
+        Address::parse(url).map(drop)
     }
 
     /// Hosts, ports and database: never a user, never a password.
@@ -153,12 +165,12 @@ impl Drop for PostgresLedger {
     }
 }
 
-/// A connection to a ledger that is up to date, and knows of this instance.
-fn enter(address: &Address, instance: &Uuid) -> Result<Session, Trouble> {
+/// Connections to a ledger that is up to date, and knows of this instance.
+fn enter(address: &Address, instance: &Uuid) -> Result<(Session, PostgresReader), Trouble> {
     let mut session = Session::open(address, Purpose::Write)?;
     schema::create_or_check(&mut session, address)?;
     instance::beat(&mut session, instance)?;
-    Ok(session)
+    Ok((session, PostgresReader::at(address.clone())?))
 }
 
 const TRIES: u32 = 3;

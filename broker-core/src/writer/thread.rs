@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -9,13 +10,13 @@ use crate::clock::Clock;
 use crate::command::{Command, Decision};
 use crate::ledger::{Ledger, LedgerError};
 
-use super::{Health, Job, Message};
+use super::{Health, Job, Message, WriterLimits, begins};
 
 pub(super) struct Writer {
     ledger: Box<dyn Ledger>,
     clock: Arc<dyn Clock>,
     jobs: mpsc::UnboundedReceiver<Message>,
-    batch_max: usize,
+    limits: WriterLimits,
     voice: Voice,
 }
 
@@ -24,15 +25,15 @@ impl Writer {
         ledger: Box<dyn Ledger>,
         clock: Arc<dyn Clock>,
         jobs: mpsc::UnboundedReceiver<Message>,
-        batch_max: usize,
+        limits: WriterLimits,
         health: watch::Sender<Health>,
     ) -> Self {
-        Self { ledger, clock, jobs, batch_max, voice: Voice(health) }
+        Self { ledger, clock, jobs, limits, voice: Voice(health) }
     }
 
     /// Ends when everybody is gone, when asked to, or when the ledger fails. A ledger that failed
-    /// once is never tried again: after a failed flush the disk's state is unknown, and a second
-    /// flush may succeed without having written anything.
+    /// once is never tried again, unless it was merely busy: after a failed flush the disk's state
+    /// is unknown, and a second flush may succeed without having written anything.
     pub(super) fn run(mut self) {
         while let Some(batch) = self.next_batch() {
             if let Err(error) = self.carry_out(batch) {
@@ -54,7 +55,7 @@ impl Writer {
                 // What was queued before this is still received, and nothing after it is taken.
                 Message::Stop => self.jobs.close(),
             }
-            if batch.len() >= self.batch_max {
+            if batch.len() >= self.limits.batch_commands_max {
                 return Some(batch);
             }
             next = match self.jobs.try_recv() {
@@ -67,13 +68,17 @@ impl Writer {
     }
 
     fn carry_out(&mut self, batch: Vec<Job>) -> Result<(), LedgerError> {
-        let (commands, answers): (Vec<Command>, Vec<_>) =
+        let (mut commands, mut answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|job| (job.command, job.answer)).unzip();
-        let outcome =
-            self.attempt(&commands).and_then(|decisions| match decisions.len() == answers.len() {
-                true => Ok(decisions),
-                false => Err(LedgerError::Corrupt("a ledger left commands unanswered".to_owned())),
-            });
+        let mut outcome = self.attempt(&commands);
+        if matches!(outcome, Err(LedgerError::Busy)) {
+            (commands, answers) = without_beginnings(commands, answers);
+            outcome = self.insist(&commands);
+        }
+        let outcome = outcome.and_then(|decisions| match decisions.len() == answers.len() {
+            true => Ok(decisions),
+            false => Err(LedgerError::Corrupt("a ledger left commands unanswered".to_owned())),
+        });
         match outcome {
             Ok(decisions) => {
                 for (answer, decision) in answers.into_iter().zip(decisions) {
@@ -90,6 +95,25 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    /// Tries what cannot be refused, until the ledger is no longer busy.
+    fn insist(&mut self, commands: &[Command]) -> Result<Vec<Decision>, LedgerError> {
+        let began = Instant::now();
+        while !commands.is_empty() {
+            std::thread::sleep(PAUSE);
+            match self.attempt(commands) {
+                Err(LedgerError::Busy) if began.elapsed() < self.limits.busy_max => {}
+                Err(LedgerError::Busy) => {
+                    let seconds = began.elapsed().as_secs();
+                    return Err(LedgerError::Storage(format!(
+                        "it was busy for {seconds} s; nothing of the batch was written"
+                    )));
+                }
+                done => return done,
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// A panic is a failure like any other: the batch may have been written, and its waiters must
@@ -115,6 +139,16 @@ impl Writer {
 
 type Answer = Option<oneshot::Sender<Result<Decision, LedgerError>>>;
 
+/// Refuses what begins something, and keeps the rest in its order.
+fn without_beginnings(commands: Vec<Command>, answers: Vec<Answer>) -> (Vec<Command>, Vec<Answer>) {
+    let (refused, kept): (Vec<_>, Vec<_>) =
+        commands.into_iter().zip(answers).partition(|(command, _)| begins(command));
+    for (_, answer) in refused {
+        give(answer, Err(LedgerError::Busy));
+    }
+    kept.into_iter().unzip()
+}
+
 /// A caller that has left does not mind; a failure nobody waits for is logged.
 fn give(answer: Answer, outcome: Result<Decision, LedgerError>) {
     match (answer, outcome) {
@@ -138,6 +172,9 @@ fn unknown(error: &LedgerError) -> LedgerError {
         other => LedgerError::Storage(other.to_string()),
     }
 }
+
+/// Between two tries of a ledger that is busy.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Tells the handles how the writer is, and that it is gone even if it panics.
 struct Voice(watch::Sender<Health>);

@@ -9,6 +9,7 @@
 mod answers;
 #[path = "../shared/books.rs"]
 mod books;
+mod busy;
 mod caretaking;
 mod deal;
 mod killed;
@@ -17,5 +18,6 @@ mod opening;
 mod pg;
 mod proxy;
 mod retiring;
+mod signs;
 mod storm;
 mod tampering;

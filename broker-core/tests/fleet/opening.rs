@@ -98,11 +98,34 @@ fn no_error_says_a_user_or_a_password() {
         (full.as_str(), format!("127.0.0.1:{port}/postgres"), "53300"),
         ("nobody", "127.0.0.1:1/ledger".to_owned(), ""),
     ] {
-        let error = refusal(&format!("postgres://{user}:secret@{place}")).to_string();
-        assert!(!error.contains("secret") && !error.contains(user), "{error}");
-        assert!(error.contains(&place) && error.contains(state), "{error}");
+        let url = format!("postgres://{user}:secret@{place}");
+        for error in [refusal(&url), PostgresReader::open(&url).err().unwrap()] {
+            assert!(matches!(error, LedgerError::Unreachable(_)), "{error:?}");
+            let error = error.to_string();
+            assert!(!error.contains("secret") && !error.contains(user), "{error}");
+            assert!(error.contains(&place) && error.contains(state), "{error}");
+        }
     }
     database.sql(&format!("DROP ROLE {full}"));
+}
+
+#[test]
+fn an_address_is_checked_without_a_server() {
+    let check = PostgresLedger::check_address;
+    for url in ["postgres://u:p@h1:5432,h2:5432/l", "postgresql://u@h:1/l?sslmode=verify-full"] {
+        check(url).unwrap();
+    }
+    for url in [
+        "postgres://u:secret@h/l?sslmode=verify-ca",
+        "postgres://u:sec@secret@h/l",
+        "postgres://u:secret@h:secret/l",
+        "postgres://",
+        "ledger.db",
+    ] {
+        let error = check(url).unwrap_err();
+        assert!(matches!(error, LedgerError::Foreign { .. }), "{url}: {error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
 }
 
 #[test]

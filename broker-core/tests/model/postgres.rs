@@ -1,54 +1,35 @@
-//! The same of PostgreSQL, as many sequences as `MODEL_POSTGRES` says.
+//! The same of PostgreSQL.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use broker_core::{Ledger, LedgerReader, MemoryLedger, PostgresLedger, PostgresReader};
-use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
+use broker_core::PostgresLedger;
 
-use crate::books::NOW;
-use crate::{batches, compare, compare_totals};
+use crate::beside::Beside;
+use crate::runs;
 
 #[path = "../shared/pg.rs"]
 mod pg;
 
-const CASES: u32 = 200;
+/// Sequences of an ordinary run, and how many of them share a database.
+const SEQUENCES: u64 = 200;
+const LAPS: u64 = 10;
 
 #[test]
 fn postgres_and_the_model_never_differ() {
-    let Some(database) = pg::lent() else { return };
-    PostgresLedger::open(&database.url()).unwrap();
-    let cases = std::env::var_os("MODEL_POSTGRES").map(|text| text.to_str().unwrap().parse());
-    let cases = cases.map_or(CASES, Result::unwrap);
-    let config = ProptestConfig { cases, ..ProptestConfig::with_source_file(file!()) };
-    let run = TestRunner::new(config).run(&batches(), |batches| play(&database, &batches));
-    run.unwrap();
+    if pg::server().is_none() {
+        return;
+    }
+    let seeds = runs::seeds("MODEL_POSTGRES", SEQUENCES, LAPS);
+    let (_, failed) = runs::all(seeds, play);
+    runs::expect_none(&failed, "model", "postgres_and");
 }
 
-fn play(
-    database: &pg::Database<'_>,
-    batches: &[Vec<broker_core::Command>],
-) -> Result<(), TestCaseError> {
-    database.wipe();
-    let mut ledger = PostgresLedger::open(&database.url()).unwrap();
-    let caretaker = ledger.caretaker(Duration::from_millis(10)).unwrap();
-    let reader = PostgresReader::open(&database.url()).unwrap();
-    let mut model = MemoryLedger::new();
-    for (round, batch) in (0..).zip(batches) {
-        let now = NOW.plus_millis(round);
-        let expected = Ledger::apply(&mut model, batch, now).unwrap();
-        prop_assert_eq!(ledger.apply(batch, now).unwrap(), expected);
-        compare(&ledger, &reader, &model)?;
-    }
-    let began = Instant::now();
-    while reader.head().unwrap() != model.head().unwrap() {
-        prop_assert!(began.elapsed() < Duration::from_secs(10), "the chain is another one");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+fn play(seed: u64) -> Result<(), String> {
+    let database = pg::lent().unwrap();
+    let ledger = PostgresLedger::open(&database.url()).map_err(|error| error.to_string())?;
+    // It chains what others wrote.
+    let caretaker = ledger.caretaker(Duration::from_millis(5)).map_err(|e| e.to_string())?;
+    let outcome = Beside::new(Box::new(ledger)).play(seed, LAPS);
     drop(caretaker);
-    let report = ledger.audit().unwrap();
-    prop_assert_eq!(&report.fault, &None);
-    compare_totals(&reader, &model, &report)?;
-    prop_assert_eq!(report, Ledger::audit(&model).unwrap());
-    Ok(())
+    outcome
 }

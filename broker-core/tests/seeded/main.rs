@@ -15,6 +15,8 @@
 //! | the end of a hold is forgotten | conformance |
 //! | a lost update of a balance | conformance |
 //! | a fee under two vouchers | conformance |
+//! | a fee that is earned twice | conformance |
+//! | two open vouchers | conformance |
 #![cfg(all(unix, feature = "sqlite"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(clippy::panic, clippy::print_stdout, reason = "so it says what was caught, and how")]
@@ -100,6 +102,8 @@ fn wrong_decisions_are_caught_by_conformance() {
         Bug::ForgottenEnd,
         Bug::LostUpdate,
         Bug::CollectedTwice,
+        Bug::DoubledFee,
+        Bug::SecondVoucher,
     ] {
         let name = format!("{bug:?}");
         caught(&name, "conformance", conformance(|_| Ok(Box::new(Naive::new(bug)))));

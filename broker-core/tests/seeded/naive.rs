@@ -26,6 +26,10 @@ pub(crate) enum Bug {
     LostUpdate,
     /// Which receipts are under a voucher is not written down.
     CollectedTwice,
+    /// A fee is earned twice.
+    DoubledFee,
+    /// That a voucher is open is forgotten when the next one is made.
+    SecondVoucher,
 }
 
 /// The ledger.
@@ -82,7 +86,9 @@ impl Naive {
     fn subject(&self, command: &Command) -> Option<UserId> {
         match command {
             Command::Mirror { user, .. } | Command::Escrow { user, .. } => Some(*user),
+            Command::Freeze { user, .. } => Some(*user),
             Command::Seal(seal) => Some(seal.voucher.voucher.user),
+            Command::Countersign(signed) => Some(signed.voucher.user),
             Command::Settle(settle) => Some(settle.user),
             Command::Reserve(hold) => Some(hold.user),
             Command::Capture { key, .. } | Command::Release { key, .. } => {
@@ -118,6 +124,9 @@ impl Naive {
                 if self.bug == Bug::ClockNonce && view.books.nonce.is_some_and(|n| n < nonce) {
                     view.books.nonce = Some(nonce - 1);
                 }
+                if self.bug == Bug::SecondVoucher {
+                    view.open = None;
+                }
                 view.collected = known.and_then(|known| known.collect(seal));
             }
             _ => {}
@@ -129,6 +138,9 @@ impl Naive {
         self.entries += 1;
         let user = self.users.entry(effects.user).or_default();
         user.account = effects.account;
+        if let (Bug::DoubledFee, Record::Receipt(_, receipt)) = (self.bug, &effects.record) {
+            user.account.earned = user.account.earned.checked_add(receipt.fee).unwrap();
+        }
         let mut books = effects.books_at(self.entries).unwrap_or(user.books);
         if self.bug == Bug::CollectedTwice && matches!(effects.record, Record::Seal(..)) {
             books.sealed_to = user.books.sealed_to;
@@ -158,6 +170,10 @@ impl Naive {
                 let signatures = vec![(signed.signing_address, signed.signature)];
                 let (voucher, since) = (signed.voucher, seal.since);
                 user.open = Some(OpenVoucher { voucher, signatures, since, sealed_at: now });
+            }
+            Record::Countersign(signed) => {
+                let signature = (signed.signing_address, signed.signature);
+                user.open.as_mut().unwrap().signatures.push(signature);
             }
             Record::Settle(_) => user.open = None,
             _ => {}

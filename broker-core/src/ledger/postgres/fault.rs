@@ -52,6 +52,14 @@ impl From<Trouble> for LedgerError {
     }
 }
 
+/// Whoever opens a ledger is told apart from all else that its database is out of reach.
+pub(super) fn at_open(trouble: Trouble) -> LedgerError {
+    match trouble {
+        Trouble::Lost(what) => LedgerError::Unreachable(what),
+        other => other.into(),
+    }
+}
+
 impl Trouble {
     /// The server gave the statement up after its time, or was told to.
     pub(super) fn took_too_long(&self) -> bool {

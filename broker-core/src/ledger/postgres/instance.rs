@@ -1,7 +1,5 @@
 //! Which processes use the ledger, and which of them are dead.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
 use crate::digest::RequestKey;
@@ -9,6 +7,8 @@ use crate::digest::RequestKey;
 use super::fault::Trouble;
 use super::rows::Columns;
 use super::session::Session;
+use super::sightings::Sign;
+use super::values::Count;
 
 /// Says that an instance is alive, by the database's clock.
 pub(super) fn beat(session: &mut Session, instance: &Uuid) -> Result<(), Trouble> {
@@ -25,16 +25,19 @@ pub(super) fn forget(session: &mut Session, instance: &[u8]) -> Result<bool, Tro
     })
 }
 
-/// Instances that have said nothing for so long.
-pub(super) fn silent(session: &mut Session, limit: Duration) -> Result<Vec<Vec<u8>>, Trouble> {
-    let seconds = limit.as_secs_f64();
-    let rows = session.query(SILENT, &[&seconds])?;
-    rows.iter().map(|row| Columns::of(row).take()).collect()
+/// The last signs of life of all other instances.
+pub(super) fn signs(session: &mut Session, own: &Uuid) -> Result<Vec<Sign>, Trouble> {
+    let rows = session.query(SIGNS, &[&own.as_bytes().as_slice()])?;
+    let sign = |row| {
+        let mut columns = Columns::of(row);
+        Ok(Sign { instance: columns.take()?, at: columns.count()? })
+    };
+    rows.iter().map(sign).collect()
 }
 
-/// Open holds of an instance, the oldest first.
-pub(super) fn holds_of(session: &mut Session, instance: &[u8]) -> Result<Vec<RequestKey>, Trouble> {
-    let rows = session.query(HOLDS, &[&instance])?;
+/// Open holds of an instance, the oldest first; none where it has given a sign of life since.
+pub(super) fn holds_of(session: &mut Session, dead: &Sign) -> Result<Vec<RequestKey>, Trouble> {
+    let rows = session.query(HOLDS, &[&dead.instance, &Count(dead.at)])?;
     rows.iter().map(|row| Columns::of(row).take()).collect()
 }
 
@@ -44,8 +47,9 @@ const BEAT: &str = "INSERT INTO instance (id, seen_at) VALUES ($1, clock_timesta
 const FORGET: &str = "DELETE FROM instance i WHERE i.id = $1 \
      AND NOT EXISTS (SELECT 1 FROM open_hold o WHERE o.instance = i.id)";
 
-const SILENT: &str = "SELECT id FROM instance \
-     WHERE seen_at < clock_timestamp() - make_interval(secs => $1)";
+const SIGNS: &str = "SELECT id, (extract(epoch FROM seen_at) * 1000000)::bigint \
+     FROM instance WHERE id <> $1";
 
 const HOLDS: &str = "SELECT o.key FROM open_hold o JOIN hold h ON h.key = o.key \
-     WHERE o.instance = $1 ORDER BY h.entry LIMIT 128";
+     WHERE o.instance = $1 AND EXISTS (SELECT 1 FROM instance i WHERE i.id = $1 \
+     AND (extract(epoch FROM i.seen_at) * 1000000)::bigint = $2) ORDER BY h.entry LIMIT 128";

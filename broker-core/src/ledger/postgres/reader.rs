@@ -14,7 +14,7 @@ use crate::receipt::{Receipt, ReceiptId};
 
 use super::address::Address;
 use super::audit::audit;
-use super::fault::Trouble;
+use super::fault::{Trouble, at_open};
 use super::rows::{Columns, hold_columns, receipt_columns};
 use super::session::{Purpose, Session};
 use super::statements::SNAPSHOT;
@@ -77,13 +77,13 @@ impl PostgresReader {
     ///
     /// # Errors
     /// [`LedgerError::Missing`] where the database has no ledger, [`LedgerError::Foreign`] where
-    /// it is none that this program can read, [`LedgerError::Storage`] where there is no
+    /// it is none that this program can read, [`LedgerError::Unreachable`] where there is no
     /// connection.
     pub fn open(url: &str) -> Result<Self, LedgerError> {
-        Self::at(Address::parse(url)?)
+        Self::at(Address::parse(url)?).map_err(at_open)
     }
 
-    pub(super) fn at(address: Address) -> Result<Self, LedgerError> {
+    pub(super) fn at(address: Address) -> Result<Self, Trouble> {
         let mut first = open(&address)?;
         schema::check(&mut first, &address)?;
         let pool = Mutex::new(Pool { idle: vec![first], used: 0 });

@@ -59,7 +59,8 @@ impl Scribe {
         Self { address, session: Some(session), instance, memory: Memory::default() }
     }
 
-    /// Carries out the batch, however often that has to be tried.
+    /// Carries out the batch, however often that has to be tried. [`LedgerError::Busy`] where other
+    /// writers were in the way each time, and nothing was written.
     pub(super) fn apply(
         &mut self,
         batch: &[Command],
@@ -75,11 +76,7 @@ impl Scribe {
                 Err(Trouble::Conflict(why)) => {
                     conflicts = conflicts.saturating_add(1);
                     if conflicts >= CONFLICTS_MAX {
-                        return Err(LedgerError::Storage(format!(
-                            "other writers were in the way {conflicts} times, the last time with: \
-                             {why}; {}",
-                            known(&sent)
-                        )));
+                        return Err(in_the_way(conflicts, &why, &sent));
                     }
                     if why == UNREGISTERED {
                         self.register()?;
@@ -301,6 +298,18 @@ impl Outage {
         self.pause = self.pause.saturating_mul(2).min(LAST_PAUSE);
         Ok(())
     }
+}
+
+/// A commit that had no answer may have been carried out: that is not busy, but unknown.
+fn in_the_way(conflicts: u32, why: &str, sent: &Option<Sent>) -> LedgerError {
+    if sent.is_none() {
+        tracing::warn!(conflicts, why, "other writers were in the way: nothing is written");
+        return LedgerError::Busy;
+    }
+    LedgerError::Storage(format!(
+        "other writers were in the way {conflicts} times, the last time with: {why}; {}",
+        known(sent)
+    ))
 }
 
 fn known(sent: &Option<Sent>) -> &'static str {

@@ -36,9 +36,7 @@ impl Session {
     pub(super) fn open(address: &Address, purpose: Purpose) -> Result<Self, Trouble> {
         let client = address.connect().map_err(|error| refused(address, &error))?;
         let mut session = Self { client: Some(client), statements: HashMap::new() };
-        for setting in settings(purpose) {
-            session.set(setting)?;
-        }
+        session.set_all(&settings(purpose))?;
         if purpose == Purpose::Write {
             session.check()?;
         }
@@ -47,6 +45,17 @@ impl Session {
 
     fn client(&mut self) -> Result<&mut Client, Trouble> {
         self.client.as_mut().ok_or_else(|| Trouble::Lost("the connection is closed".to_owned()))
+    }
+
+    /// In one question, where the database knows all of them.
+    fn set_all(&mut self, settings: &[&str]) -> Result<(), Trouble> {
+        let sql: String = settings.iter().map(|setting| format!("SET {setting};")).collect();
+        match self.client()?.batch_execute(&sql) {
+            Err(error) if error.as_db_error().is_some() && !error.is_closed() => {
+                settings.iter().try_for_each(|setting| self.set(setting))
+            }
+            done => Ok(done?),
+        }
     }
 
     /// A database that does not know a setting does without it.
@@ -204,6 +213,7 @@ fn refused(address: &Address, error: &postgres::Error) -> Trouble {
 
 fn settings(purpose: Purpose) -> Vec<&'static str> {
     let mut settings = vec!["search_path = broker_ledger, pg_temp", "bytea_output = hex"];
+    settings.extend(KEEPALIVES);
     settings.extend(match purpose {
         Purpose::Write => WRITER.as_slice(),
         Purpose::Read => READER.as_slice(),
@@ -211,6 +221,15 @@ fn settings(purpose: Purpose) -> Vec<&'static str> {
     });
     settings
 }
+
+/// A client that vanishes without a word is missed by the server within half a minute, as a server
+/// is by its client: until then the server keeps its locks, such as the leader's.
+const KEEPALIVES: [&str; 4] = [
+    "tcp_keepalives_idle = 10",
+    "tcp_keepalives_interval = 5",
+    "tcp_keepalives_count = 3",
+    "tcp_user_timeout = 25000",
+];
 
 /// A writer that stops in the middle of a transaction holds its accounts for ten seconds at most.
 ///
