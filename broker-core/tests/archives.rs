@@ -6,6 +6,9 @@
 mod books;
 #[path = "shared/full.rs"]
 mod full;
+#[cfg(feature = "postgres")]
+#[path = "shared/pg.rs"]
+mod pg;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -212,4 +215,33 @@ fn an_archive_that_is_missing_in_between_stops_the_retention() {
     let mut apply = |_: Command| panic!("nothing is let go");
     let stopped = archive::retire(&*reader, &retention(folder.path(), 1_000), &mut apply);
     assert!(matches!(stopped, Err(ArchiveError::Gap { expected: 2, found: 5 })), "{stopped:?}");
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn receipts_leave_postgresql_once_their_places_are_known_and_archived() {
+    use broker_core::PostgresLedger;
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = PostgresLedger::open(&database.url()).unwrap();
+    let reader = ledger.reader().unwrap();
+    fill(&mut ledger);
+    let keep = |ledger: &mut PostgresLedger| {
+        let mut apply = |command: Command| Ok(ledger.apply(&[command], NOW)?.remove(0));
+        archive::retire(&*reader, &retention(folder.path(), 1_000), &mut apply).unwrap()
+    };
+    assert_eq!(keep(&mut ledger), archive::Kept::default(), "no entry has a place yet");
+    let caretaker = ledger.caretaker(std::time::Duration::from_secs(5)).unwrap();
+    while reader.unlinked().unwrap() > 0 {
+        std::thread::yield_now();
+    }
+    let kept = keep(&mut ledger);
+    assert_eq!((kept.archive.unwrap().1.upto, kept.retired), (20, 1));
+    assert_eq!(left(&*reader), [0_u8; 0]);
+    caretaker.stop();
+    assert_eq!(ledger.audit().unwrap().fault, None);
+    let paths = archive::archives(&folder.path().join("archive")).unwrap();
+    let report = archive::audit(files(&paths)).unwrap();
+    assert_eq!((report.fault, report.entries, report.receipts), (None, 20, 4));
 }
