@@ -153,6 +153,8 @@ pub struct Account {
     pub unlimited: bool,
     /// Nothing more is done for this account: the chain is ahead of this ledger.
     pub frozen: bool,
+    /// Holds that this account ever had: the number of its latest exchange.
+    pub exchanges: u64,
 }
 
 impl Account {

@@ -185,7 +185,11 @@ pub enum Applied {
     /// The cover is as asked.
     Mirrored,
     /// The amount is set aside.
-    Held,
+    Held {
+        /// The how manieth hold of its account it is, from 1, without gaps: its receipt says so, see
+        /// [`crate::receipt::LedgerPlace`].
+        account_seq: u64,
+    },
     /// The fee is earned.
     Captured {
         /// The fee, in neuron.

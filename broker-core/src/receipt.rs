@@ -12,6 +12,13 @@ use crate::money::Neuron;
 use crate::signer::{Address, Signature};
 use crate::tariff::Usage;
 
+mod document;
+mod proof;
+mod reading;
+
+pub use proof::{Claims, LedgerPlace, Proof};
+pub use reading::{BadReceipt, ReadCharge, ReadClose, ReadReceipt, WrongFee};
+
 /// Our own id of an exchange: a random UUID, so nobody can guess or choose one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReceiptId(pub Uuid);
@@ -77,6 +84,11 @@ impl Outcome {
         })
     }
 
+    /// The outcome that [`Self::as_str`] names.
+    pub fn named(word: &str) -> Option<Self> {
+        (1..=7).filter_map(Self::from_code).find(|outcome| outcome.as_str() == word)
+    }
+
     /// The word that the public contract uses.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -131,6 +143,8 @@ pub struct Receipt {
     pub drained: bool,
     /// When the exchange ended.
     pub served_at: Timestamp,
+    /// What makes it a document that proves itself; records of older versions have none.
+    pub proof: Option<Box<Proof>>,
 }
 
 impl Receipt {
@@ -144,7 +158,9 @@ impl Receipt {
         let usage = &self.usage;
         // Receipts without these hash as they did before there were any.
         let writes = [usage.cache_write, usage.cache_write_1h];
-        let writes = (writes != [0, 0]).then(|| writes.map(u64::to_be_bytes).concat());
+        let proof = self.proof.as_deref().map(Proof::to_bytes);
+        let writes = (writes != [0, 0] || proof.is_some())
+            .then(|| writes.map(u64::to_be_bytes).concat());
         Framed::new("broker-core.receipt.v1")
             .part(self.id.0.as_bytes())
             .part(self.user.as_bytes())
@@ -164,6 +180,7 @@ impl Receipt {
             .part(&[u8::from(self.upstream_id.is_some())])
             .part(&self.served_at.0.to_be_bytes())
             .part_if(writes.as_deref())
+            .part_if(proof.as_deref())
             .finish()
     }
 }

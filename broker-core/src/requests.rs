@@ -10,15 +10,18 @@
 //! and right-aligned as in Solidity's ABI: receipt id, user, prompt tokens, those of them that were
 //! cached, written into the cache and written for an hour, generated tokens, input price, output
 //! price, hash of the tariff's schedule (0 without one), fee, request hash, response hash, time in
-//! milliseconds. What a voucher before this one left unpaid is one more leaf, the first:
+//! milliseconds. A receipt that proves itself has a shorter leaf, `broker-core.receipt-leaf.v2`: its
+//! id, its fee and its leaf in the receipt log ([`crate::log::leaf_hash`] of its document), so that
+//! the voucher commits to the documents that users have. What a voucher before this one left unpaid is one more leaf, the first:
 //! `broker-core.carry-leaf.v1`, user, amount. The tree is that of RFC 9162: the left half of n
 //! leaves is the largest power of two below n. So the fees of the leaves and the carry add up to
 //! the voucher, and anyone who has the leaves can say so.
 
 use crate::account::UserId;
 use crate::digest::Digest32;
+use crate::log;
 use crate::money::Neuron;
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, ReceiptId};
 use crate::tariff::Tariff;
 
 /// The receipts of one voucher, added one by one, in the ledger's order.
@@ -90,6 +93,9 @@ impl Collected {
 
 /// The leaf of one receipt.
 pub fn receipt_leaf(receipt: &Receipt, tariff: &Tariff) -> Digest32 {
+    if let Some(document) = receipt.document(tariff) {
+        return proved_leaf(&receipt.id, receipt.fee, &log::leaf_hash(document.as_bytes()));
+    }
     let usage = &receipt.usage;
     let schedule = tariff.schedule_bytes().map_or([0; 32], |bytes| Digest32::keccak256(&bytes).0);
     let words = [
@@ -109,6 +115,12 @@ pub fn receipt_leaf(receipt: &Receipt, tariff: &Tariff) -> Digest32 {
         number(u128::from(receipt.served_at.0)),
     ];
     leaf(b"broker-core.receipt-leaf.v1", &words)
+}
+
+/// The leaf of a receipt that proves itself, from what its document says.
+pub fn proved_leaf(id: &ReceiptId, fee: Neuron, log_leaf: &Digest32) -> Digest32 {
+    let words = [word(id.0.as_bytes()), number(fee.get()), log_leaf.0];
+    leaf(b"broker-core.receipt-leaf.v2", &words)
 }
 
 fn leaf(kind: &[u8], words: &[[u8; 32]]) -> Digest32 {

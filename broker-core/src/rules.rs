@@ -210,6 +210,8 @@ fn reserve<'a>(view: &View, hold: &'a Hold) -> Result<Plan<'a>, Refusal> {
             return Err(Refusal::InsufficientFunds { available, needed: hold.amount });
         }
     };
+    // 2^64 holds are out of reach.
+    let account_seq = account.exchanges.saturating_add(1);
     Ok(Plan {
         user: hold.user,
         steps: [
@@ -220,7 +222,7 @@ fn reserve<'a>(view: &View, hold: &'a Hold) -> Result<Plan<'a>, Refusal> {
         unlimited: account.unlimited,
         books: None,
         record: Record::Hold(hold),
-        applied: Applied::Held,
+        applied: Applied::Held { account_seq },
     })
 }
 
@@ -297,7 +299,11 @@ fn carry_out<'a>(view: &View, plan: Plan<'a>) -> Result<Effects<'a>, Broken> {
     let movements: Vec<_> =
         steps.map(|(debit, credit, amount)| Movement { user, debit, credit, amount }).collect();
     let frozen = view.account.frozen || matches!(plan.record, Record::Freeze(_));
-    let mut account = Account { unlimited: plan.unlimited, frozen, ..view.account };
+    let exchanges = match plan.applied {
+        Applied::Held { account_seq } => account_seq,
+        _ => view.account.exchanges,
+    };
+    let mut account = Account { unlimited: plan.unlimited, frozen, exchanges, ..view.account };
     for movement in &movements {
         account = moved(&account, movement).ok_or(Broken("a bucket leaves its range"))?;
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::digest::{Digest32, Framed};
 use crate::money::Neuron;
 
 mod schedule;
+mod terms;
 
 pub use schedule::{CacheBilling, Fraction, Schedule, ScheduleError, Tier};
 
@@ -100,15 +100,6 @@ impl Tariff {
     /// The schedule as bytes, see [`Schedule::to_bytes`]; `None` where there is none.
     pub fn schedule_bytes(&self) -> Option<Vec<u8>> {
         self.schedule.as_deref().map(Schedule::to_bytes)
-    }
-
-    /// A hash over the prices and the schedule.
-    pub fn digest(&self) -> Digest32 {
-        Framed::new("broker-core.tariff.v1")
-            .part(&self.input_price.to_be_bytes())
-            .part(&self.output_price.to_be_bytes())
-            .part_if(self.schedule_bytes().as_deref())
-            .finish()
     }
 
     /// What a request can cost at most, in neuron; `None` where the sum leaves the range of money.

@@ -177,6 +177,7 @@ impl Reserved {
             upstream_id: delivered.upstream_id,
             drained: delivered.drained,
             served_at: shared.clock.now(),
+            proof: None,
         })
     }
 }

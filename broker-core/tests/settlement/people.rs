@@ -101,6 +101,7 @@ impl Run {
             upstream_id: None,
             drained: false,
             served_at: self.chain.now(),
+            proof: None,
         }
     }
 }

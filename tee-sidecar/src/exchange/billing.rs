@@ -146,6 +146,7 @@ impl OpenHold {
             upstream_id: ending.upstream_id,
             drained: ending.drained,
             served_at: shared.clock.now(),
+            proof: None,
         };
         let command = Command::Capture { key: self.key, receipt: Box::new(receipt.clone()) };
         // From here on the ledger decides; a release behind its back would be a second end.

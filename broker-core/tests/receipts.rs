@@ -1,0 +1,14 @@
+//! Receipts, keysets, tariffs and checkpoints against vectors that another program made
+//! (`vectors/receipts.py`), and the ACI specification's own.
+#![allow(clippy::arithmetic_side_effects, reason = "sums of a test")]
+
+#[path = "receipts/aci.rs"]
+mod aci;
+#[path = "receipts/forged.rs"]
+mod forged;
+#[path = "receipts/golden.rs"]
+mod golden;
+#[path = "receipts/streams.rs"]
+mod streams;
+#[path = "receipts/vectors.rs"]
+mod vectors;
