@@ -22,6 +22,8 @@ pub mod migrate;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod replay;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod rows;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod statement;

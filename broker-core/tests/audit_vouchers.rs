@@ -6,19 +6,15 @@
 mod books;
 #[path = "shared/tamper.rs"]
 mod tamper;
+#[path = "shared/vouchers.rs"]
+mod vouchers;
 
 use std::path::{Path, PathBuf};
 
 use books::{NOW, capture, hold, neuron, user};
-use broker_core::chain::{Block, Payment};
-use broker_core::{
-    Address, Binding, Command, Digest32, Domain, Ledger, LedgerReader, LocalSigner, Seal, Settle,
-    SqliteLedger, SqliteReader, Voucher,
-};
+use broker_core::{Command, Ledger, LedgerReader, SqliteLedger, SqliteReader};
 use tamper::{audit, change};
-
-const DOMAIN: Domain = Domain { chain_id: 31_337, contract: Address([0xc0; 20]) };
-const PROVIDER: Address = Address([0xfe; 20]);
+use vouchers::{BINDING, seal, settle, signed};
 
 /// SQL that changes the books, the table at fault, and how the row's name begins. Entries: 1 the
 /// binding, 2 the escrow, 3 to 6 two exchanges, 7 the first voucher, 8 its end with a rest, 9 the
@@ -99,25 +95,22 @@ fn books(folder: &Path) -> PathBuf {
         let held = hold(n, user(1), fee);
         [Command::Reserve(held.clone()), capture(&held, fee)]
     };
+    let seal = || Command::Seal(Box::new(seal(&reader, user(1))));
     let escrow = |who: u8, cover: u128, nonce: u64| Command::Escrow {
         user: user(who),
         cover: neuron(cover),
         nonce,
     };
-    apply(Command::Bind(Binding { domain: DOMAIN, provider: PROVIDER }));
+    apply(Command::Bind(BINDING));
     apply(escrow(1, 100, 5));
     charge(1, 30).into_iter().chain(charge(2, 10)).for_each(&mut apply);
-    apply(seal(&reader));
-    let block = Block { number: 9, hash: Digest32([9; 32]) };
-    let transaction = Digest32([8; 32]);
-    let payment = Payment { paid: neuron(35), cover: neuron(0), block, transaction };
-    apply(Command::Settle(Box::new(Settle { user: user(1), nonce: 6, payment })));
+    apply(seal());
+    apply(settle(user(1), 6, 35, 0));
     apply(escrow(1, 200, 6));
     charge(3, 7).into_iter().for_each(&mut apply);
-    apply(seal(&reader));
+    apply(seal());
     let open = reader.open_vouchers().unwrap().remove(0);
-    let again = open.voucher.sign(&DOMAIN, &LocalSigner::from_secret(&[0x22; 32]).unwrap());
-    apply(Command::Countersign(Box::new(again.unwrap())));
+    apply(Command::Countersign(Box::new(signed(open.voucher, 0x22))));
     apply(escrow(2, 1, 0));
     apply(Command::Freeze { user: user(2), nonce: 3 });
     drop((ledger, reader));
@@ -125,18 +118,4 @@ fn books(folder: &Path) -> PathBuf {
     let raw = rusqlite::Connection::open(&path).unwrap();
     raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     path
-}
-
-fn seal(reader: &SqliteReader) -> Command {
-    let unsealed = reader.unsealed(&user(1)).unwrap().unwrap();
-    let voucher = Voucher {
-        user: user(1),
-        provider: PROVIDER,
-        total: unsealed.collected.total(),
-        requests_hash: unsealed.collected.root(),
-        nonce: unsealed.books.nonce.unwrap() + 1,
-    };
-    let signer = LocalSigner::from_secret(&[0x11; 32]).unwrap();
-    let voucher = voucher.sign(&DOMAIN, &signer).unwrap();
-    Command::Seal(Box::new(Seal { voucher, sealed_to: unsealed.sealed_to, since: 7 }))
 }

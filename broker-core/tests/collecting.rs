@@ -10,17 +10,15 @@ mod pg;
 #[cfg(feature = "postgres")]
 #[path = "collecting/postgres.rs"]
 mod postgres;
+#[path = "shared/vouchers.rs"]
+mod vouchers;
 
 use books::{NOW, capture, hold, neuron, user};
-use broker_core::chain::{Block, Payment};
 use broker_core::{
-    Address, Applied, Binding, Command, Decision, Digest32, Domain, Ledger, LedgerReader,
-    LocalSigner, MemoryLedger, Refusal, RequestQuery, Seal, Settle, SignedVoucher, Signer,
-    SqliteLedger, SqliteReader, UserId, Voucher,
+    Address, Applied, Binding, Command, Decision, Digest32, Ledger, LedgerReader, LocalSigner,
+    MemoryLedger, Refusal, RequestQuery, Seal, Signer, SqliteLedger, SqliteReader, UserId, Voucher,
 };
-
-const DOMAIN: Domain = Domain { chain_id: 31_337, contract: Address([0xc0; 20]) };
-const PROVIDER: Address = Address([0xfe; 20]);
+use vouchers::{BINDING, DOMAIN, PROVIDER, settle, signed};
 
 /// The ledgers, side by side.
 struct Rig {
@@ -46,8 +44,7 @@ impl Rig {
             postgres: postgres::Store::new(),
             _folder: folder,
         };
-        let binding = Binding { domain: DOMAIN, provider: PROVIDER };
-        assert_eq!(rig.one(&Command::Bind(binding)), Ok(Applied::Bound));
+        assert_eq!(rig.one(&Command::Bind(BINDING)), Ok(Applied::Bound));
         rig
     }
 
@@ -73,17 +70,8 @@ impl Rig {
         assert_eq!(self.one(&capture(&held, fee)), Ok(Applied::Captured { fee: neuron(fee) }));
     }
 
-    /// The voucher that the receipts come to.
     fn seal(&self, user: UserId) -> Seal {
-        let unsealed = self.reader.unsealed(&user).unwrap().unwrap();
-        let voucher = Voucher {
-            user,
-            provider: PROVIDER,
-            total: unsealed.collected.total(),
-            requests_hash: unsealed.collected.root(),
-            nonce: unsealed.books.nonce.unwrap_or_default() + 1,
-        };
-        Seal { voucher: signed(voucher, 0x11), sealed_to: unsealed.sealed_to, since: 7 }
+        vouchers::seal(&self.reader, user)
     }
 
     /// Everything that they tell about collecting, and that it is sound.
@@ -108,20 +96,6 @@ impl Rig {
         let account = self.sqlite.account(&user).unwrap();
         [account.cover.get(), account.earned.get(), account.vouchered.get()]
     }
-}
-
-fn signed(voucher: Voucher, key: u8) -> SignedVoucher {
-    voucher.sign(&DOMAIN, &LocalSigner::from_secret(&[key; 32]).unwrap()).unwrap()
-}
-
-fn settle(user: UserId, nonce: u64, paid: u128, cover: u128) -> Command {
-    let payment = Payment {
-        paid: neuron(paid),
-        cover: neuron(cover),
-        block: Block { number: 9, hash: Digest32([9; 32]) },
-        transaction: Digest32([8; 32]),
-    };
-    Command::Settle(Box::new(Settle { user, nonce, payment }))
 }
 
 #[test]
@@ -268,6 +242,5 @@ fn a_ledger_belongs_to_one_provider() {
     let mut rig = Rig::new();
     let other = Binding { domain: DOMAIN, provider: Address([1; 20]) };
     assert_eq!(rig.one(&Command::Bind(other)), Err(Refusal::BoundElsewhere(PROVIDER)));
-    let bound = Binding { domain: DOMAIN, provider: PROVIDER };
-    assert_eq!(rig.reader.binding().unwrap(), Some(bound));
+    assert_eq!(rig.reader.binding().unwrap(), Some(BINDING));
 }

@@ -6,20 +6,18 @@
 mod books;
 #[path = "shared/tamper.rs"]
 mod tamper;
+#[path = "shared/vouchers.rs"]
+mod vouchers;
 
 use std::path::PathBuf;
 
 use books::{NOW, hold, neuron, receipt, receipt_id, user};
-use broker_core::chain::{Block, Payment};
 use broker_core::{
-    Address, Applied, Binding, Command, Cover, Digest32, Domain, HoldState, Ledger, LedgerReader,
-    LocalSigner, MemoryLedger, Receipt, RequestQuery, Retire, Seal, Settle, SqliteLedger,
-    SqliteReader, UserId, Voucher,
+    Applied, Command, Cover, Digest32, HoldState, Ledger, LedgerReader, MemoryLedger, Receipt,
+    RequestQuery, Retire, SqliteLedger, SqliteReader, UserId,
 };
 use tamper::{audit, change};
-
-const DOMAIN: Domain = Domain { chain_id: 31_337, contract: Address([0xc0; 20]) };
-const PROVIDER: Address = Address([0xfe; 20]);
+use vouchers::BINDING;
 
 /// The model and SQLite, side by side.
 struct Rig {
@@ -37,8 +35,7 @@ impl Rig {
         let sqlite = SqliteLedger::open(&path).unwrap();
         let reader = SqliteReader::open(&path).unwrap();
         let mut rig = Self { model: MemoryLedger::new(), sqlite, reader, path, _folder: folder };
-        let binding = Binding { domain: DOMAIN, provider: PROVIDER };
-        rig.one(Command::Bind(binding));
+        rig.one(Command::Bind(BINDING));
         rig
     }
 
@@ -59,25 +56,12 @@ impl Rig {
     }
 
     fn seal(&mut self, user: UserId) {
-        let unsealed = self.reader.unsealed(&user).unwrap().unwrap();
-        let voucher = Voucher {
-            user,
-            provider: PROVIDER,
-            total: unsealed.collected.total(),
-            requests_hash: unsealed.collected.root(),
-            nonce: unsealed.books.nonce.unwrap() + 1,
-        };
-        let signer = LocalSigner::from_secret(&[0x11; 32]).unwrap();
-        let voucher = voucher.sign(&DOMAIN, &signer).unwrap();
-        let sealed_to = unsealed.sealed_to;
-        self.one(Command::Seal(Box::new(Seal { voucher, sealed_to, since: 7 })));
+        let seal = vouchers::seal(&self.reader, user);
+        self.one(Command::Seal(Box::new(seal)));
     }
 
     fn settle(&mut self, user: UserId, nonce: u64, paid: u128) {
-        let block = Block { number: 9, hash: Digest32([9; 32]) };
-        let transaction = Digest32([8; 32]);
-        let payment = Payment { paid: neuron(paid), cover: neuron(500), block, transaction };
-        self.one(Command::Settle(Box::new(Settle { user, nonce, payment })));
+        self.one(vouchers::settle(user, nonce, paid, 500));
     }
 
     fn retire(&mut self, upto: u64) {

@@ -9,7 +9,7 @@ use crate::ledger::LedgerError;
 
 /// Why an attempt came to nothing.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(in crate::ledger) enum Trouble {
     /// Another writer was in the way, or the statement took too long: the transaction is rolled
     /// back and may be tried again.
     Conflict(String),

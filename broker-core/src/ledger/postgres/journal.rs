@@ -7,6 +7,7 @@ use crate::account::Movement;
 use crate::digest::Digest32;
 use crate::ledger::entry::{Entry, EntryKind};
 use crate::ledger::journal::{Line, Stop, Visitor, Written, fault_of_entry};
+use crate::ledger::rows::read;
 use crate::ledger::{Fault, LedgerError};
 
 use super::fault::Trouble;
@@ -14,7 +15,7 @@ use super::rows::Columns;
 use super::session::Session;
 use super::values::Count;
 
-use self::records::{read, source};
+use self::records::source;
 
 mod records;
 
@@ -175,12 +176,7 @@ fn records_of(session: &mut Session, page: &[(Entry, Option<Digest32>)]) -> Resu
 
 fn read_entry(columns: &mut Columns<'_>, seq: u64) -> Result<Entry, Stop> {
     let number = columns.count()?;
-    let mut read = || {
-        let (kind, user, key) = (columns.take()?, columns.take()?, columns.take()?);
-        let (memo, at) = (columns.take()?, columns.take()?);
-        Ok(Entry { seq, number, kind, user, key, memo, at, movements: Vec::with_capacity(3) })
-    };
-    read().map_err(|error| unread(error, "entry", number))
+    columns.entry_at(seq, number).map_err(|error| unread(error, "entry", number))
 }
 
 /// A value that cannot be read is a fault of its row.

@@ -93,7 +93,7 @@ pub(super) fn open_vouchers(db: &Connection) -> Result<Vec<OpenVoucher>, LedgerE
 
 fn with_signatures(
     db: &Connection,
-    Count(entry): Count,
+    entry: u64,
     mut open: OpenVoucher,
 ) -> Result<OpenVoucher, LedgerError> {
     let sql = "SELECT signer, signature FROM voucher_signature WHERE voucher = ?1 ORDER BY entry";

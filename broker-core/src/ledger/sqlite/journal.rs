@@ -4,13 +4,10 @@
 use rusqlite::Connection;
 
 use crate::account::Movement;
-use crate::chain::{Block, Payment};
-use crate::clock::Timestamp;
-use crate::command::{Binding, Retire, Seal, Settle};
-use crate::digest::{Digest32, RequestKey};
+use crate::digest::Digest32;
 use crate::ledger::entry::{Entry, EntryKind};
 use crate::ledger::journal::{Line, Stop, Visitor, Written, fault_of_entry};
-use crate::voucher::{Domain, SignedVoucher};
+use crate::ledger::rows::read;
 
 use super::rows::{Columns, HOLD, RECEIPT, VOUCHER};
 use super::scan::{Cursor, Wrong};
@@ -44,7 +41,7 @@ pub(super) fn lines(db: &Connection, behind: u64, visitor: &mut dyn Visitor) -> 
         let written = match records.get_mut(place(entry.kind)) {
             None => Written::Cover,
             Some(cursor) => {
-                let mut written = cursor.at(entry.seq, &mut |row| read_record(row, &entry))?;
+                let mut written = cursor.at(entry.seq, &mut |row| read(row, &entry))?;
                 if written.is_none() && entry.kind == EntryKind::Capture {
                     let leaf = retired.at(entry.seq, &mut |row| Ok(row.take()?))?;
                     written = leaf.map(Written::Retired);
@@ -69,7 +66,7 @@ const RETIRED: &str =
     "SELECT x.entry, x.entry, x.leaf FROM retired x WHERE x.entry > ?1 ORDER BY x.entry";
 
 /// The tables of records and how they are read: a row's name, the entry that recorded it, and what
-/// [`read_record`] takes. In the order of the entries' kinds, from [`EntryKind::Reserve`] on.
+/// [`read`] takes. In the order of the entries' kinds, from [`EntryKind::Reserve`] on.
 const RECORDS: [(&str, &str); 10] = [
     ("hold", "SELECT r.key, r.entry, {HOLD}, r.opened_at FROM hold r"),
     (
@@ -117,10 +114,7 @@ fn place(kind: EntryKind) -> usize {
 
 fn read_entry(columns: &mut Columns<'_, '_>) -> Result<(Entry, Digest32), Wrong> {
     let seq = columns.count()?;
-    let (kind, user, key) = (columns.take()?, columns.take()?, columns.take()?);
-    let (memo, at) = (columns.take()?, columns.take()?);
-    let movements = Vec::with_capacity(3);
-    Ok((Entry { seq, number: seq, kind, user, key, memo, at, movements }, columns.take()?))
+    Ok((columns.entry_at(seq, seq)?, columns.take()?))
 }
 
 fn read_movement(columns: &mut Columns<'_, '_>, entry: &Entry) -> Result<Movement, Wrong> {
@@ -130,85 +124,4 @@ fn read_movement(columns: &mut Columns<'_, '_>, entry: &Entry) -> Result<Movemen
     }
     let (debit, credit, amount) = (columns.take()?, columns.take()?, columns.take()?);
     Ok(Movement { user: entry.user, debit, credit, amount })
-}
-
-fn read_record(columns: &mut Columns<'_, '_>, entry: &Entry) -> Result<Written, Wrong> {
-    Ok(match entry.kind {
-        EntryKind::Mirror => Written::Cover,
-        EntryKind::Reserve => {
-            let hold = columns.hold()?;
-            written_with(entry.at, columns.take()?)?;
-            Written::Hold(Box::new(hold))
-        }
-        EntryKind::Capture => {
-            let receipt = columns.receipt()?;
-            belongs_to(entry.key, columns.take()?)?;
-            Written::Receipt(Box::new(receipt))
-        }
-        EntryKind::Release => {
-            let why = columns.take()?;
-            belongs_to(entry.key, columns.take()?)?;
-            written_with(entry.at, columns.take()?)?;
-            Written::Release(why)
-        }
-        EntryKind::Bind => {
-            let domain = Domain { chain_id: columns.count()?, contract: columns.take()? };
-            Written::Binding(Binding { domain, provider: columns.take()? })
-        }
-        EntryKind::Escrow => {
-            let (cover, nonce) = (columns.take()?, columns.count()?);
-            is_of(entry, columns)?;
-            Written::Escrow { cover, nonce }
-        }
-        EntryKind::Seal => read_seal(columns, entry)?,
-        EntryKind::Countersign => {
-            let voucher = columns.voucher()?;
-            let (signing_address, signature) = (columns.take()?, columns.take()?);
-            let signed = SignedVoucher { voucher, signature, signing_address };
-            Written::Countersign(Box::new(signed))
-        }
-        EntryKind::Settle => {
-            let (user, nonce) = (columns.take()?, columns.count()?);
-            let (paid, cover) = (columns.take()?, columns.take()?);
-            let block = Block { number: columns.count()?, hash: columns.take()? };
-            let payment = Payment { paid, cover, block, transaction: columns.take()? };
-            Written::Settle(Box::new(Settle { user, nonce, payment }))
-        }
-        EntryKind::Freeze => {
-            let nonce = columns.count()?;
-            is_of(entry, columns)?;
-            Written::Freeze(nonce)
-        }
-        EntryKind::Retire => {
-            let (upto, archive) = (columns.count()?, columns.take()?);
-            Written::Retire(Retire { upto, archive })
-        }
-    })
-}
-
-fn read_seal(columns: &mut Columns<'_, '_>, entry: &Entry) -> Result<Written, Wrong> {
-    let voucher = columns.voucher()?;
-    let carry = columns.take()?;
-    let (sealed_to, since) = (columns.count()?, columns.count()?);
-    written_with(entry.at, columns.take()?)?;
-    let (signer, signature) = (columns.take::<Option<_>>()?, columns.take::<Option<_>>()?);
-    let Some((signing_address, signature)) = signer.zip(signature) else {
-        return Err("its first signature is missing".into());
-    };
-    let voucher = SignedVoucher { voucher, signature, signing_address };
-    Ok(Written::Seal(Box::new(Seal { voucher, sealed_to, since }), carry))
-}
-
-fn written_with(entry: Timestamp, row: Timestamp) -> Result<(), Wrong> {
-    if row == entry { Ok(()) } else { Err("its entry is of another time".into()) }
-}
-
-fn belongs_to(entry: Option<RequestKey>, row: RequestKey) -> Result<(), Wrong> {
-    if entry == Some(row) { Ok(()) } else { Err("its entry is about another request".into()) }
-}
-
-/// The row's user comes next.
-fn is_of(entry: &Entry, columns: &mut Columns<'_, '_>) -> Result<(), Wrong> {
-    let user: crate::account::UserId = columns.take()?;
-    if user == entry.user { Ok(()) } else { Err("its entry is about another user".into()) }
 }

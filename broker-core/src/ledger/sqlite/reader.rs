@@ -117,8 +117,8 @@ impl LedgerReader for SqliteReader {
                  LEFT JOIN open_hold o ON o.hold = h.entry LEFT JOIN released x ON x.key = h.key \
                  WHERE h.receipt = ?1",
             )?;
-            let state = |row: &rusqlite::Row<'_>| Ok(write::state(row.get(0)?, row.get(1)?));
-            Ok(statement.query_row([id], state).optional()?)
+            let state = statement.query_row([id], |row| Columns::of(row).hold_state());
+            Ok(state.optional()?)
         })
     }
 

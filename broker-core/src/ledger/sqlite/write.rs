@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
-use crate::command::{Command, Decision, Hold, HoldState, ReleaseReason};
+use crate::command::{Command, Decision, Hold};
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::LedgerError;
 use crate::ledger::entry::{Entry, entry};
@@ -134,18 +134,9 @@ fn known_hold(db: &Connection, key: &RequestKey) -> Result<Option<KnownHold>, Le
     let known = statement.query_row([key], |row| {
         let mut columns = Columns::of(row);
         let hold = columns.hold()?;
-        Ok(KnownHold { hold, state: state(columns.take()?, columns.take()?) })
+        Ok(KnownHold { hold, state: columns.hold_state()? })
     });
     Ok(known.optional()?)
-}
-
-/// How a hold stands, given its row in the working set and its release.
-pub(super) fn state(open: bool, released: Option<ReleaseReason>) -> HoldState {
-    match released {
-        _ if open => HoldState::Open,
-        Some(why) => HoldState::Released(why),
-        None => HoldState::Finished,
-    }
 }
 
 fn is_taken(db: &Connection, id: &ReceiptId) -> rusqlite::Result<bool> {
