@@ -17,6 +17,9 @@ mod pg;
 #[path = "../network/support.rs"]
 mod network;
 
+#[path = "../network/moody.rs"]
+mod moody;
+
 mod leader;
 mod moving;
 mod states;
