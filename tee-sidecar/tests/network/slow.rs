@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::Neuron;
-use broker_core::chain::ServiceParams;
+use broker_core::chain::{Chain, ServiceParams};
 use broker_core::testing::{ONE, SimChain, SimOptions};
 
 use crate::moody::Moody;
