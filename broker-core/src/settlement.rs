@@ -30,6 +30,7 @@ mod plan;
 mod policy;
 mod preview;
 mod settler;
+mod submit;
 
 pub use check::{Obstacle, SelfCheck, self_check};
 pub use mirror::{Mirrored, mirror};

@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use books::{NOW, receipt_id, user};
+use books::{NOW, capture, hold, receipt_id, user};
 use broker_core::ledger::archive::{self, ArchiveError, Retention};
 use broker_core::{
     Command, Cover, Ledger, LedgerReader, MemoryLedger, SqliteLedger, SqliteReader, Timestamp,
@@ -112,7 +112,8 @@ fn an_archive_that_is_cut_off_or_no_archive_is_refused() {
 }
 
 fn retention(folder: &Path, before: u64) -> Retention {
-    Retention { folder: folder.join("archive"), before: NOW.plus_millis(before) }
+    let before = NOW.plus_millis(before);
+    Retention { folder: folder.join("archive"), before, now: before.plus_millis(1_000) }
 }
 
 fn keep(ledger: &mut SqliteLedger, retention: &Retention) -> archive::Kept {
@@ -214,7 +215,55 @@ fn an_archive_that_is_missing_in_between_stops_the_retention() {
     let reader = ledger.reader().unwrap();
     let mut apply = |_: Command| panic!("nothing is let go");
     let stopped = archive::retire(&*reader, &retention(folder.path(), 1_000), &mut apply);
-    assert!(matches!(stopped, Err(ArchiveError::Gap { expected: 2, found: 5 })), "{stopped:?}");
+    let told = stopped.unwrap_err().to_string();
+    let file = paths[2].display();
+    assert_eq!(
+        told,
+        format!("{file}: an archive continues entry 4, and entry 2 is the last before it")
+    );
+}
+
+#[test]
+fn an_archive_that_is_damaged_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    fill(&mut ledger);
+    keep(&mut ledger, &retention(folder.path(), 5));
+    let paths = archive::archives(&folder.path().join("archive")).unwrap();
+    let text = plain(&std::fs::read(&paths[0]).unwrap()).replacen("\"seq\"", "\"sep\"", 1);
+    std::fs::write(&paths[0], packed(&text)).unwrap();
+    let reader = ledger.reader().unwrap();
+    let mut apply = |_: Command| panic!("nothing is let go");
+    let stopped = archive::retire(&*reader, &retention(folder.path(), 1_000), &mut apply);
+    let told = stopped.unwrap_err().to_string();
+    assert!(told.starts_with(&format!("{}: the archive's line 2: ", paths[0].display())), "{told}");
+}
+
+#[test]
+fn an_entry_with_a_date_in_the_future_is_as_old_as_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    let reader = ledger.reader().unwrap();
+    let charge = |ledger: &mut SqliteLedger, n: u8, at: u64| {
+        let cover = Command::Mirror { user: user(n), cover: Cover::Unlimited };
+        let held = hold(n, user(n), 9);
+        let batch = [cover, Command::Reserve(held.clone()), capture(&held, 4)];
+        let decided = ledger.apply(&batch, NOW.plus_millis(at)).unwrap();
+        assert!(decided.iter().all(Result::is_ok), "{decided:?}");
+    };
+    charge(&mut ledger, 1, 10);
+    // The clock is ahead for a moment, and nothing that follows says how old that is.
+    charge(&mut ledger, 2, 1 << 40);
+    let kept = keep(&mut ledger, &retention(folder.path(), 1_500));
+    assert_eq!((kept.archive.unwrap().1.upto, left(&*reader)), (3, vec![2]));
+    // The command that let the first go does.
+    charge(&mut ledger, 3, 2_000);
+    let kept = keep(&mut ledger, &retention(folder.path(), 1_500));
+    assert_eq!((kept.archive.unwrap().1.upto, left(&*reader)), (7, vec![3]));
+    assert_eq!(ledger.audit().unwrap().fault, None);
+    let paths = archive::archives(&folder.path().join("archive")).unwrap();
+    let report = archive::audit(files(&paths)).unwrap();
+    assert_eq!((report.fault, report.receipts), (None, 2));
 }
 
 #[cfg(feature = "postgres")]

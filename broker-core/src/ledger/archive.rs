@@ -23,16 +23,18 @@ use crate::digest::Digest32;
 use crate::ledger::entry::Entry;
 use crate::ledger::journal::{Line, Stop, Visitor, Written};
 use crate::ledger::replay::Replay;
-use crate::ledger::{AuditReport, Fault, LedgerError, LedgerReader};
+use crate::ledger::{AuditReport, Fault, LedgerReader};
 
 use self::line::LineJson;
 use self::text::Hex;
 
+mod error;
 mod line;
 mod record;
 mod retention;
 mod text;
 
+pub use error::ArchiveError;
 pub use retention::{Kept, Retention, archives, retire};
 
 /// What an archive holds.
@@ -48,62 +50,6 @@ pub struct Summary {
     pub digest: Digest32,
 }
 
-/// Why an archive could not be written or read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ArchiveError {
-    /// The file failed.
-    #[error("the archive: {0}")]
-    Io(#[from] std::io::Error),
-    /// It is no archive, or not all of one.
-    #[error("the archive's line {line}: {what}")]
-    Malformed {
-        /// Counted from 1.
-        line: u64,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The archives do not follow each other.
-    #[error("an archive continues entry {found}, and entry {expected} is the last before it")]
-    Gap {
-        /// Where it should begin.
-        expected: u64,
-        /// Where it begins.
-        found: u64,
-    },
-    /// It is another ledger's, or was changed.
-    #[error("the archive {path} does not fit this ledger")]
-    Foreign {
-        /// The file.
-        path: String,
-    },
-    /// The ledger has let receipts go that are in none of the folder's archives.
-    #[error(
-        "receipts have left the ledger for archives that are not in {folder}: put the earlier \
-         archives there, or name their folder"
-    )]
-    Elsewhere {
-        /// The folder.
-        folder: String,
-    },
-    /// A row of the ledger, or an entry of the archive, contradicts the others.
-    #[error("{0}")]
-    Wrong(Fault),
-    /// The ledger failed.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-}
-
-impl From<Stop> for ArchiveError {
-    fn from(stop: Stop) -> Self {
-        match stop {
-            Stop::Fault(fault) => Self::Wrong(fault),
-            Stop::Error(error) => Self::Ledger(error),
-            Stop::Enough => Self::Malformed { line: 0, what: "it was not read to its end".into() },
-        }
-    }
-}
-
 /// Writes the journal behind a place of the chain, up to the first entry that is not older than
 /// `until`, or all of it. Entries without a place in the chain are left for the next archive.
 ///
@@ -115,14 +61,15 @@ pub fn export(
     until: Option<Timestamp>,
     out: impl Write,
 ) -> Result<Summary, ArchiveError> {
-    Ok(export_noting(reader, behind, until, out)?.0)
+    let is_due = |entry: &Entry| until.is_none_or(|until| entry.at < until);
+    Ok(export_noting(reader, behind, is_due, out)?.0)
 }
 
-/// As [`export`]; also whether an entry's receipt had been let go, which only another archive has.
+/// As [`export`], of entries as long as they are due; also whether an entry's receipt had been let go, which only another archive has.
 fn export_noting(
     reader: &dyn LedgerReader,
     behind: u64,
-    until: Option<Timestamp>,
+    is_due: impl Fn(&Entry) -> bool,
     out: impl Write,
 ) -> Result<(Summary, bool), ArchiveError> {
     let link = match behind {
@@ -132,7 +79,7 @@ fn export_noting(
     let hashed = Hashed { out, hash: Sha256::new() };
     let mut zstd = zstd::Encoder::new(hashed, COMPRESSION)?;
     zstd.include_checksum(true)?;
-    let mut writer = Writer { zstd, until, upto: behind, head: link, lacks: false, failed: None };
+    let mut writer = Writer { zstd, is_due, upto: behind, head: link, lacks: false, failed: None };
     writer.put(&Begin { archive: FORMAT.into(), behind, link: Hex(link.0) })?;
     let told = reader.journal(behind, &mut writer);
     if let Some(error) = writer.failed.take() {
@@ -289,28 +236,27 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-struct Writer<W: Write> {
+struct Writer<W: Write, F> {
     zstd: zstd::Encoder<'static, Hashed<W>>,
-    until: Option<Timestamp>,
+    is_due: F,
     upto: u64,
     head: Digest32,
     lacks: bool,
     failed: Option<ArchiveError>,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write, F> Writer<W, F> {
     fn put(&mut self, value: &impl Serialize) -> Result<(), ArchiveError> {
         serde_json::to_writer(&mut self.zstd, value).map_err(std::io::Error::from)?;
         Ok(self.zstd.write_all(b"\n")?)
     }
 }
 
-impl<W: Write> Visitor for Writer<W> {
+impl<W: Write, F: Fn(&Entry) -> bool> Visitor for Writer<W, F> {
     fn line(&mut self, line: Line) -> Result<(), Stop> {
-        let Some(link) = line.link else { return Err(Stop::Enough) };
-        if self.until.is_some_and(|until| line.entry.at >= until) {
+        let Some(link) = line.link.filter(|_| (self.is_due)(&line.entry)) else {
             return Err(Stop::Enough);
-        }
+        };
         if let Err(error) = self.put(&LineJson::of(&line, &link)) {
             self.failed = Some(error);
             return Err(Stop::Enough);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::account::{Account, UserId};
-use crate::chain::{BATCH_VOUCHERS_MAX, Chain, ChainError, Landing, Verdict};
+use crate::chain::{Chain, ChainError, Landing};
 use crate::clock::Clock;
 use crate::command::{Applied, Binding, Command, OpenVoucher, Seal, Settle};
 use crate::ledger::{LedgerError, LedgerReader};
@@ -91,7 +91,7 @@ impl Settler {
         self.read(count).await
     }
 
-    async fn open(&self) -> Result<Vec<OpenVoucher>, LedgerError> {
+    pub(super) async fn open(&self) -> Result<Vec<OpenVoucher>, LedgerError> {
         self.read(|reader| reader.open_vouchers()).await
     }
 
@@ -249,78 +249,9 @@ impl Settler {
         self.clock.now().as_secs().saturating_add(3_600).saturating_mul(10_000_000)
     }
 
-    /// Sends what the chain has not taken yet, as the key signed it that the contract pays.
-    async fn submit(&self, check: &SelfCheck, report: &mut PassReport) -> Result<(), SettleError> {
-        let Some(paying) = check.paying_signer() else { return Ok(()) };
-        let mut batch = Vec::new();
-        for open in self.open().await? {
-            let view = match self.chain.account(open.voucher.user).await {
-                Ok(view) => view,
-                Err(error) => {
-                    report.say_unread(&[(open.voucher.user, error)]);
-                    continue;
-                }
-            };
-            let taken = view.latest_nonce() >= open.voucher.nonce;
-            if taken || view.latest.is_none() {
-                continue;
-            }
-            if let Some(signed) = self.as_signed_by(&open, paying).await? {
-                batch.push(signed);
-            }
-        }
-        for some in batch.chunks(BATCH_VOUCHERS_MAX) {
-            let some = self.payable(some, report).await;
-            if some.is_empty() {
-                continue;
-            }
-            let count = u64::try_from(some.len()).unwrap_or(u64::MAX);
-            report.submitted = report.submitted.saturating_add(count);
-            // An error is no verdict: the transaction may be on its way all the same.
-            if let Err(error) = self.chain.submit(some).await {
-                report.problems.push(error.to_string());
-            }
-        }
-        Ok(())
-    }
-
-    /// Those that the contract would take now. The others would cost gas, again and again.
-    async fn payable(
-        &self,
-        batch: &[SignedVoucher],
-        report: &mut PassReport,
-    ) -> Vec<SignedVoucher> {
-        let mut payable = Vec::new();
-        let mut parts = vec![batch];
-        while let Some(part) = parts.pop() {
-            let verdicts = match self.chain.rehearse(part.to_vec()).await {
-                Ok(verdicts) => verdicts,
-                // Too many for one block, or one that the contract stumbles over.
-                Err(ChainError::Reverted(_)) if part.len() > 1 => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([second, first]);
-                    continue;
-                }
-                Err(error) => {
-                    report.problems.push(error.to_string());
-                    continue;
-                }
-            };
-            for (signed, verdict) in part.iter().zip(verdicts) {
-                match verdict {
-                    verdict if verdict.is_taken() => payable.push(*signed),
-                    // It landed since we looked.
-                    Verdict::InvalidNonce => {}
-                    verdict => report.refused.push((signed.voucher.user, verdict)),
-                }
-            }
-        }
-        payable
-    }
-
     /// The voucher with a signature of `paying`: one that is there, or one that is added. Nothing
     /// but the signature differs, so it does not matter which of them lands.
-    async fn as_signed_by(
+    pub(super) async fn as_signed_by(
         &self,
         open: &OpenVoucher,
         paying: Address,

@@ -18,7 +18,7 @@ use broker_core::settlement::{
     Mirrored, Obstacle, PassReport, Policy, Question, Reason, Settler, Store, StoreFuture, mirror,
 };
 use broker_core::testing::scenarios::service_params;
-use broker_core::testing::{Action, Pace, SimChain, SimOptions};
+use broker_core::testing::{Action, Fault, Pace, SimChain, SimOptions};
 use broker_core::{
     Address, Clock, Command, Cover, Digest32, Domain, Ledger, LedgerReader, LocalSigner,
     MemoryLedger, Neuron, RequestKey, SignedVoucher, Signer, Timestamp, UserId, Voucher,

@@ -19,6 +19,30 @@ fn a_voucher_that_the_contract_would_refuse_costs_no_gas_and_is_told() {
     assert_eq!(rig.standing(user(1)), [0, 5_000, 0]);
 }
 
+#[test]
+fn who_does_not_collect_finds_out_too_and_changes_nothing() {
+    let mut rig = Rig::new();
+    let settler = rig.settler();
+    assert_eq!(wait(settler.rehearse()).unwrap(), []);
+    rig.charge(1, user(1), 5_000);
+    let wrong = Domain { contract: Address([9; 20]), ..rig.chain.options().domain };
+    let misnamed = Settler { chain: Arc::new(Misnamed(rig.chain.clone(), wrong)), ..rig.settler() };
+    wait(misnamed.pass(true)).unwrap();
+    let before = Ledger::audit(&rig.ledger).unwrap();
+    let wallet = rig.chain.wallet();
+    // What is signed under a wrong name is refused, whoever asks the contract.
+    assert_eq!(wait(settler.rehearse()).unwrap(), [(user(1), Verdict::InvalidSignature)],);
+    rig.chain.inject(Fault::Down(2));
+    wait(settler.rehearse()).unwrap_err();
+    rig.chain.calm();
+    assert_eq!(rig.chain.wallet(), wallet);
+    // A key that the service named since then signs it again, and a pass would send that.
+    rig.key = 0x22;
+    rig.register();
+    assert_eq!(wait(rig.settler().rehearse()).unwrap(), []);
+    assert_eq!(Ledger::audit(&rig.ledger).unwrap(), before);
+}
+
 /// A chain that is taken for another one.
 struct Misnamed(SimChain, Domain);
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use broker_core::ledger::archive::{ArchiveError, Kept, Retention, retire};
 use broker_core::{Clock, LedgerError, LedgerHandle, LedgerReader, Timestamp};
-use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -46,8 +45,8 @@ impl Archivist {
             if !this.lead.is_ours() {
                 continue;
             }
-            let (archivist, runtime) = (this.clone(), Handle::current());
-            match spawn_blocking(move || archivist.archive(&runtime)).await {
+            let archivist = this.clone();
+            match spawn_blocking(move || archivist.archive()).await {
                 Ok(Ok(kept)) => told(&kept),
                 Ok(Err(_)) if !this.lead.is_ours() => {
                     tracing::info!("this sidecar has lost the lead, and archives no more");
@@ -60,14 +59,14 @@ impl Archivist {
         }
     }
 
-    /// One look. Blocks; commands are waited for on `runtime`, and the reader is asked outside.
-    fn archive(&self, runtime: &Handle) -> Result<Kept, ArchiveError> {
-        let age = self.days.saturating_mul(DAY_MILLIS);
-        let before = Timestamp(self.clock.now().0.saturating_sub(age));
-        let retention = Retention { folder: self.folder.clone(), before };
+    /// One look. Blocks.
+    fn archive(&self) -> Result<Kept, ArchiveError> {
+        let now = self.clock.now();
+        let before = Timestamp(now.0.saturating_sub(self.days.saturating_mul(DAY_MILLIS)));
+        let retention = Retention { folder: self.folder.clone(), before, now };
         // Whoever has the lead now goes on where this ends.
         let mut apply = |command| match self.lead.is_ours() {
-            true => runtime.block_on(self.ledger.apply(command)),
+            true => self.ledger.apply_blocking(command),
             false => Err(LedgerError::Stopped),
         };
         retire(&*self.reader, &retention, &mut apply)
@@ -91,6 +90,8 @@ const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use broker_core::{
         Command, Cover, Digest32, Fingerprint, Hold, Ledger, LocalSigner, MemoryLedger, Neuron,
         Outcome, Receipt, ReceiptId, RequestKey, Signer, Tariff, Usage, UserId, spawn_writer,
@@ -144,52 +145,37 @@ mod tests {
         id
     }
 
-    #[test]
-    fn nothing_leaves_once_the_lead_is_lost() {
+    /// Whose day is the sixth, on a ledger with a receipt of the first day and one of the fifth.
+    fn archivist(folder: &Path, lead: Lead) -> (Archivist, [ReceiptId; 2]) {
         let mut ledger = MemoryLedger::new();
         let cover = Command::Mirror { user: UserId::named("a"), cover: Cover::Unlimited };
         ledger.apply(&[cover], Timestamp(0)).unwrap().remove(0).unwrap();
-        let old = finished(&mut ledger, 1, DAY);
-        let folder = tempfile::tempdir().unwrap();
+        let ids = [finished(&mut ledger, 1, DAY), finished(&mut ledger, 2, 5 * DAY)];
         let clock = Arc::new(At(6 * DAY));
         let reader = ledger.reader().unwrap();
-        let archivist = Archivist {
-            ledger: spawn_writer(Box::new(ledger), clock.clone()),
-            reader: reader.clone(),
-            clock,
-            lead: Lead::gone(),
-            folder: folder.path().join("archive"),
-            days: 3,
-        };
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        archivist.archive(runtime.handle()).unwrap_err();
-        assert!(reader.receipt(&old).unwrap().is_some());
+        let ledger = spawn_writer(Box::new(ledger), clock.clone());
+        let folder = folder.join("archive");
+        (Archivist { ledger, reader, clock, lead, folder, days: 3 }, ids)
+    }
+
+    #[test]
+    fn nothing_leaves_once_the_lead_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let (archivist, [old, _]) = archivist(folder.path(), Lead::gone());
+        archivist.archive().unwrap_err();
+        assert!(archivist.reader.receipt(&old).unwrap().is_some());
     }
 
     #[test]
     fn what_is_old_is_archived_and_leaves_and_the_rest_stays() {
-        let mut ledger = MemoryLedger::new();
-        let cover = Command::Mirror { user: UserId::named("a"), cover: Cover::Unlimited };
-        ledger.apply(&[cover], Timestamp(0)).unwrap().remove(0).unwrap();
-        let (old, young) = (finished(&mut ledger, 1, DAY), finished(&mut ledger, 2, 5 * DAY));
         let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(At(6 * DAY));
-        let reader = ledger.reader().unwrap();
-        let archivist = Archivist {
-            ledger: spawn_writer(Box::new(ledger), clock.clone()),
-            reader: reader.clone(),
-            clock,
-            lead: Lead::alone(),
-            folder: folder.path().join("archive"),
-            days: 3,
-        };
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let kept = archivist.archive(runtime.handle()).unwrap();
+        let (archivist, [old, young]) = archivist(folder.path(), Lead::alone());
+        let kept = archivist.archive().unwrap();
         assert_eq!((kept.archive.unwrap().1.upto, kept.retired), (3, 1));
-        assert_eq!(reader.receipt(&old).unwrap(), None);
-        assert!(reader.receipt(&young).unwrap().is_some());
-        assert_eq!(reader.audit().unwrap().fault, None);
+        assert_eq!(archivist.reader.receipt(&old).unwrap(), None);
+        assert!(archivist.reader.receipt(&young).unwrap().is_some());
+        assert_eq!(archivist.reader.audit().unwrap().fault, None);
         // The second look finds nothing to do.
-        assert_eq!(archivist.archive(runtime.handle()).unwrap(), Kept::default());
+        assert_eq!(archivist.archive().unwrap(), Kept::default());
     }
 }

@@ -1,8 +1,9 @@
 //! The one actor that collects fees: a thread of its own, so that a slow node holds nobody up.
 //!
 //! Of several sidecars on one ledger only the one with the lead collects. The others look at the
-//! chain all the same, and take paid work while its fees can be collected. A lead that is lost in
-//! the middle of a pass does no harm: see [`Lead`].
+//! chain all the same, and ask the contract what it would make of the open vouchers: they take paid
+//! work while its fees can be collected. A lead that is lost in the middle of a pass does no harm:
+//! see [`Lead`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use broker_core::testing::{ONE, SimChain, SimOptions};
 use broker_core::{
-    Command as Cmd, Cover, Digest32, Fingerprint, Hold, Ledger, Neuron, PostgresLedger, ReceiptId,
-    ReleaseReason, RequestKey, Tariff, Timestamp, UserId,
+    Chain, Command as Cmd, Cover, Digest32, Fingerprint, Hold, Ledger, Neuron, PostgresLedger,
+    ReceiptId, ReleaseReason, RequestKey, Tariff, Timestamp, UserId,
 };
 use tee_sidecar::config::{Auth, LedgerUrl, Secret, Settings};
 
+use crate::moody::Moody;
 use crate::network::{
-    CHAT, Conn, MODEL, Response, SOON, Sidecar, World, ask, flat, get, post, settings,
+    CHAT, Conn, Engine, MODEL, Response, SOON, Sidecar, Step, World, ask, flat, get, post,
+    settings, whole,
 };
 use crate::pg;
 use crate::support::{program, said, wait_until};
@@ -43,25 +45,40 @@ fn settle(sidecar: &Sidecar) -> Response {
     post(sidecar.admin, "/v1/settle", &[], "")
 }
 
-#[test]
-fn one_of_two_settles_and_the_other_serves_and_takes_over() {
-    let Some(server) = pg::server() else { return };
-    let database = server.database();
-    let chain = SimChain::new(SimOptions::default());
+/// A world with the lead on a new database, and another sidecar on it; both see `chain` through
+/// `served` and pass `every_secs`.
+fn two(
+    database: &pg::Database<'_>,
+    chain: &SimChain,
+    served: Arc<dyn Chain>,
+    every_secs: u64,
+) -> (World, Sidecar) {
     let mut folder = PathBuf::new();
-    let mut first = World::with(chain.clone(), |settings| {
-        let LedgerUrl::Sqlite(path) = &settings.ledger else { panic!("{:?}", settings.ledger) };
-        folder = path.parent().unwrap().to_owned();
+    let answer = "{\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":10}}";
+    let engine = Engine::start(|_| vec![Step::Raw(whole(200, answer.as_bytes()))]);
+    let first = World::behind(engine, chain.clone(), served.clone(), |settings| {
+        folder = settings.state_dir();
         shared(settings, &database.url(), folder.clone());
+        settings.settlement.every_secs = every_secs;
     });
     let mut other = settings(first.engine.addr, PathBuf::new());
     other.auth = Auth::SessionTokens;
     other.settlement.min_reserve = Neuron::ZERO;
     shared(&mut other, &database.url(), folder);
+    other.settlement.every_secs = every_secs;
     wait_until("the first one leads", SOON, || leads(&first.sidecar));
-    let second = Sidecar::run_on(other, Some(Arc::new(chain.clone())));
-    let follows = "this sidecar does not have the lead, and collects no fees";
+    let second = Sidecar::run_on(other, Some(served));
     wait_until("the second one is ready", SOON, || notes(&second).is_some());
+    (first, second)
+}
+
+#[test]
+fn one_of_two_settles_and_the_other_serves_and_takes_over() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let chain = SimChain::new(SimOptions::default());
+    let (mut first, second) = two(&database, &chain, Arc::new(chain.clone()), 3600);
+    let follows = "this sidecar does not have the lead, and collects no fees";
     assert_eq!(notes(&second).unwrap(), follows);
 
     // Paid work is taken by both, out of one escrow.
@@ -109,6 +126,36 @@ fn one_of_two_settles_and_the_other_serves_and_takes_over() {
     assert_eq!(settle(&second).status, 202);
     wait_until("the second one has collected", SOON, || paid(160));
     drop(second);
+}
+
+#[test]
+fn who_does_not_lead_takes_no_paid_work_either_while_the_contract_refuses_vouchers() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let chain = SimChain::new(SimOptions::default());
+    let moody = Arc::new(Moody::of(&chain));
+    let (first, second) = two(&database, &chain, moody.clone(), 1);
+    let bearer = first.user(1, ONE).bearer();
+    assert_eq!(chat(&second, &bearer).status, 200);
+    moody.refuse(true);
+    assert_eq!(settle(&first.sidecar).status, 202);
+    let why = "the contract finds another signer in it";
+    for sidecar in [&first.sidecar, &second] {
+        wait_until("it is not ready", SOON, || notes(sidecar).is_none());
+        let ready = get(sidecar.admin, "/readyz", &[]).text();
+        assert!(ready.contains(why), "{ready}");
+        let refused = chat(sidecar, &bearer);
+        assert_eq!(refused.status, 503, "{}", refused.text());
+        let metrics = get(sidecar.admin, "/metrics", &[]).text();
+        assert!(metrics.contains("tee_sidecar_vouchers_refused 1.0"), "{metrics}");
+    }
+    moody.refuse(false);
+    wait_until("it is ready again", SOON, || notes(&second).is_some());
+    assert_eq!(chat(&second, &bearer).status, 200);
+    let metrics = get(second.admin, "/metrics", &[]).text();
+    for line in ["settlement_leader 0.0", "settlement_passes_total 0", "vouchers_refused 0.0"] {
+        assert!(metrics.contains(&format!("tee_sidecar_{line}")), "{line}: {metrics}");
+    }
 }
 
 /// What another sidecar has in flight.

@@ -17,6 +17,15 @@ mod pg;
 #[path = "../network/support.rs"]
 mod network;
 
+#[path = "../network/moody.rs"]
+mod moody;
+
+#[path = "../../../broker-core/tests/shared/books.rs"]
+mod books;
+#[path = "../../../broker-core/tests/shared/full.rs"]
+mod full;
+
+mod keeping;
 mod leader;
 mod moving;
 mod states;

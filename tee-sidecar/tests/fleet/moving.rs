@@ -1,29 +1,12 @@
 //! From one laptop to a fleet: the ledger moves, and everything that was acknowledged is there.
 
-use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::pg;
-use crate::support::{Conn, Engine, Replica, engine, get, program, request, said};
-
-fn settings(url: &str, folder: &Path, engine: &Engine) -> String {
-    format!(
-        "upstream: {{url: 'http://{}'}}\ntee: {{provider: simulated}}\ngpu: {{provider: none}}\n\
-         ledger: {{url: '{url}', stateDir: '{}'}}\n\
-         service: {{inputPrice: 100, outputPrice: 200}}\n",
-        engine.addr,
-        folder.display()
-    )
-}
+use crate::support::{Conn, Replica, engine, get, program, request, said, settings, value};
 
 fn migrate(args: &[&str]) -> Output {
     Command::new(program()).env_clear().args(["ledger", "migrate"]).args(args).output().unwrap()
-}
-
-fn value(output: &Output, name: &str) -> String {
-    let said = said(output);
-    let line = said.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
-    line.unwrap_or_else(|| panic!("no {name}: {said}")).to_owned()
 }
 
 #[test]

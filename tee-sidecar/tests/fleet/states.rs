@@ -1,7 +1,6 @@
 //! A database that is away: at the start, and while a sidecar works.
 
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,18 +9,8 @@ use broker_core::{LedgerReader, PostgresReader, ReceiptId};
 
 use crate::pg;
 use crate::support::{
-    Conn, Engine, Replica, SOON, engine, get, program, request, said, wait_until,
+    Conn, Replica, SOON, engine, get, program, request, said, settings, wait_until,
 };
-
-fn settings(url: &str, folder: &Path, engine: &Engine) -> String {
-    format!(
-        "upstream: {{url: 'http://{}'}}\ntee: {{provider: simulated}}\ngpu: {{provider: none}}\n\
-         ledger: {{url: '{url}', stateDir: '{}'}}\n\
-         service: {{inputPrice: 100, outputPrice: 200}}\n",
-        engine.addr,
-        folder.display()
-    )
-}
 
 /// A road to the database that can be closed: what is on it is cut off, and nobody gets through.
 struct Road {

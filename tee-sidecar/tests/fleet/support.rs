@@ -1,14 +1,18 @@
 //! Sidecars as processes of their own, all with the same settings but for their ports.
 #![allow(dead_code, unused_imports, reason = "shared with the tests of the API")]
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::path::Path;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 pub(crate) use crate::network::{
     Conn, Engine, Response, Step, chunk_event, get, post, sha256_hex, sse, whole,
 };
+
+#[path = "../api/support/process.rs"]
+mod process;
+
+pub(crate) use process::{Replica, program};
 
 /// What the scripted engine serves.
 pub(crate) const MODEL: &str = "tiny";
@@ -25,124 +29,32 @@ pub(crate) fn wait_until(what: &str, limit: Duration, mut reached: impl FnMut() 
     }
 }
 
-/// One sidecar of a fleet; killed when dropped.
-pub(crate) struct Replica {
-    config: PathBuf,
-    log: PathBuf,
-    child: Option<Child>,
-    /// Where the log of the last start begins.
-    from: usize,
-}
-
-impl Replica {
-    /// The settings of replica `number`, and its log, in `folder`; `shared` are those that all of
-    /// them have. It does not run yet.
-    pub(crate) fn new(folder: &Path, number: usize, shared: &str) -> Self {
-        let config = folder.join(format!("replica-{number}.yaml"));
-        let ports = "server: {listen: '127.0.0.1:0', adminListen: '127.0.0.1:0'}\n";
-        std::fs::write(&config, format!("{ports}{shared}")).unwrap();
-        let log = folder.join(format!("replica-{number}.log"));
-        Self { config, log, child: None, from: 0 }
-    }
-
-    /// Starts it, and does not wait.
-    pub(crate) fn start(&mut self) {
-        let log = std::fs::File::options().create(true).append(true).open(&self.log).unwrap();
-        self.from = log.metadata().unwrap().len() as usize;
-        let mut command = Command::new(program());
-        command.args(["serve", "--config"]).arg(&self.config).stdout(Stdio::null()).stderr(log);
-        self.child = Some(command.spawn().unwrap());
-    }
-
-    /// Where the public routes are, once it serves.
-    pub(crate) fn public(&self) -> Option<SocketAddr> {
-        self.told(" serving public=")
-    }
-
-    /// Where the operator's routes are, once it serves.
-    pub(crate) fn admin(&self) -> Option<SocketAddr> {
-        self.told(" admin=")
-    }
-
-    fn told(&self, what: &str) -> Option<SocketAddr> {
-        let log = self.log();
-        let lines = log.get(self.from..)?;
-        let line = lines.split_inclusive('\n').rfind(|line| line.contains(" serving public="))?;
-        let (_, told) = line.strip_suffix('\n')?.split_once(what)?;
-        told.split(' ').next()?.parse().ok()
-    }
-
-    pub(crate) fn wait_until_ready(&mut self) -> SocketAddr {
-        let mut addr = None;
-        wait_until("serving", SOON, || {
-            assert!(self.ended().is_none(), "ended: {}", self.log());
-            addr = self.public();
-            addr.is_some_and(|addr| {
-                let asked = Conn::try_open(addr);
-                let answer = asked.and_then(|mut conn| conn.try_send("GET", "/readyz", &[], b""));
-                answer.is_some_and(|answer| answer.status == 200)
-            })
-        });
-        addr.unwrap()
-    }
-
-    /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-
-    /// SIGTERM, and how it ended.
-    pub(crate) fn terminate(&mut self) -> ExitStatus {
-        let pid = self.child.as_ref().unwrap().id().to_string();
-        let sent = Command::new("sh").args(["-c", r#"kill -s TERM "$0""#, &pid]).status();
-        assert!(sent.unwrap().success());
-        self.wait_for_end(Duration::from_secs(60))
-    }
-
-    pub(crate) fn wait_for_end(&mut self, limit: Duration) -> ExitStatus {
-        let mut ended = None;
-        wait_until("the end of the process", limit, || {
-            ended = self.ended();
-            ended.is_some()
-        });
-        ended.unwrap()
-    }
-
-    pub(crate) fn is_running(&self) -> bool {
-        self.child.is_some()
-    }
-
-    /// How it ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.as_mut().and_then(|child| child.try_wait().unwrap())
-    }
-
-    pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
-    }
-
-    /// Another subcommand on the same configuration.
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
-        Command::new(program()).args(args).arg("--config").arg(&self.config).output().unwrap()
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-pub(crate) fn program() -> &'static str {
-    env!("CARGO_BIN_EXE_tee-sidecar")
-}
-
 /// What a program said, on both outputs.
 pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// The value of a line `name: value` of what a program said.
+pub(crate) fn value(output: &Output, name: &str) -> String {
+    let said = said(output);
+    let line = said.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+    line.unwrap_or_else(|| panic!("no {name}: {said}")).to_owned()
+}
+
+/// Settings for everyone, but for the ports.
+pub(crate) fn settings(url: &str, folder: &Path, engine: &Engine) -> String {
+    settings_with(url, folder, engine, "")
+}
+
+/// As [`settings`]; `more` are settings of the ledger, each with a comma behind it.
+pub(crate) fn settings_with(url: &str, folder: &Path, engine: &Engine, more: &str) -> String {
+    format!(
+        "upstream: {{url: 'http://{}'}}\ntee: {{provider: simulated}}\ngpu: {{provider: none}}\n\
+         ledger: {{url: '{url}', {more} stateDir: '{}'}}\n\
+         service: {{inputPrice: 100, outputPrice: 200}}\n",
+        engine.addr,
+        folder.display()
+    )
 }
 
 /// An engine whose count of tokens follows from what it is sent: its own tokens are the request's

@@ -13,6 +13,7 @@
 mod admission;
 mod browsers;
 mod fees;
+mod moody;
 mod removal;
 mod routes;
 mod slow;

@@ -1,98 +1,22 @@
 //! A node that takes its time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use broker_core::chain::{
-    AccountView, Chain, ChainFuture, Landing, Service, ServiceParams, Terms, Verdict,
-};
+use broker_core::Neuron;
+use broker_core::chain::{Chain, ServiceParams};
 use broker_core::testing::{ONE, SimChain, SimOptions};
-use broker_core::{Digest32, Domain, Neuron, SignedVoucher, UserId};
 
+use crate::moody::Moody;
 use crate::support::{
     CHAT, Engine, SOON, Step, World, ask, block_on, get, post, wait_until, whole,
 };
 
-/// A chain whose calls wait while they are held.
-struct Slow {
-    chain: SimChain,
-    accounts: Held,
-    submits: Held,
-}
-
-#[derive(Default)]
-struct Held {
-    held: AtomicBool,
-    waiting: AtomicU32,
-}
-
-impl Held {
-    fn hold(&self, held: bool) {
-        self.held.store(held, Ordering::SeqCst);
-    }
-
-    fn is_met(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0
-    }
-
-    async fn pass(&self) {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        while self.held.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Chain for Slow {
-    fn domain(&self) -> Domain {
-        self.chain.domain()
-    }
-    fn provider(&self) -> broker_core::Address {
-        self.chain.provider()
-    }
-    fn account(&self, user: UserId) -> ChainFuture<'_, AccountView> {
-        Box::pin(async move {
-            self.accounts.pass().await;
-            self.chain.account(user).await
-        })
-    }
-    fn service(&self) -> ChainFuture<'_, Option<Service>> {
-        self.chain.service()
-    }
-    fn terms(&self) -> ChainFuture<'_, Terms> {
-        self.chain.terms()
-    }
-    fn gas(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, u64> {
-        self.chain.gas(batch)
-    }
-    fn rehearse(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, Vec<Verdict>> {
-        self.chain.rehearse(batch)
-    }
-    fn submit(&self, batch: Vec<SignedVoucher>) -> ChainFuture<'_, Vec<Digest32>> {
-        Box::pin(async move {
-            self.submits.pass().await;
-            self.chain.submit(batch).await
-        })
-    }
-    fn landing(&self, voucher: SignedVoucher, since: u64) -> ChainFuture<'_, Landing> {
-        self.chain.landing(voucher, since)
-    }
-    fn register(&self, service: ServiceParams) -> ChainFuture<'_, Digest32> {
-        self.chain.register(service)
-    }
-    fn remove_service(&self) -> ChainFuture<'_, Digest32> {
-        self.chain.remove_service()
-    }
-}
-
-fn world(min_reserve: u128) -> (World, Arc<Slow>) {
+fn world(min_reserve: u128) -> (World, Arc<Moody>) {
     let answer = "{\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":10}}";
     let engine = Engine::start(|_| vec![Step::Raw(whole(200, answer.as_bytes()))]);
     let chain = SimChain::new(SimOptions::default());
-    let (accounts, submits) = (Held::default(), Held::default());
-    let slow = Arc::new(Slow { chain: chain.clone(), accounts, submits });
+    let slow = Arc::new(Moody::of(&chain));
     let world = World::behind(engine, chain, slow.clone(), |settings| {
         settings.settlement.min_reserve = Neuron::new(min_reserve);
         settings.settlement.every_secs = 3600;

@@ -22,6 +22,9 @@ pub struct Retention {
     pub folder: PathBuf,
     /// Entries from before are archived.
     pub before: Timestamp,
+    /// What time it is. An entry with a later date has a wrong one, and is as old as the next whose
+    /// date may be right: else a clock that was ahead for a moment would end retention for good.
+    pub now: Timestamp,
 }
 
 /// What was done.
@@ -48,14 +51,16 @@ pub fn retire(
     apply: &mut dyn FnMut(Command) -> Result<Decision, LedgerError>,
 ) -> Result<Kept, ArchiveError> {
     let folder = &retention.folder;
-    fs::create_dir_all(folder)?;
+    fs::create_dir_all(folder).map_err(|error| ArchiveError::from(error).of(folder))?;
     let mut kept = Kept::default();
     let last = last(reader, folder)?;
     let behind = last.map_or(0, |last| last.upto);
-    let partial = folder.join(format!("{}.partial", Uuid::new_v4()));
-    let written = write(reader, retention, behind, &partial);
-    let _ = fs::remove_file(&partial);
-    kept.archive = written?;
+    if let Some(upto) = old_enough(reader, retention, behind)? {
+        let partial = folder.join(format!("{}.partial", Uuid::new_v4()));
+        let written = write(reader, folder, (behind, upto), &partial);
+        let _ = fs::remove_file(&partial);
+        kept.archive = Some(written?);
+    }
     let newest = kept.archive.as_ref().map(|(_, summary)| *summary).or(last);
     let Some(Summary { upto, digest, .. }) = newest else { return Ok(kept) };
     while let Some(place) = reader.retirable(upto, RECEIPTS_AT_ONCE)? {
@@ -67,30 +72,67 @@ pub fn retire(
     Ok(kept)
 }
 
-/// Writes the next archive, reads it back and gives it its name; `None` where there is nothing to
-/// write.
-fn write(
+/// The place of the last entry behind this one that is old enough, and all before it are.
+fn old_enough(
     reader: &dyn LedgerReader,
     retention: &Retention,
     behind: u64,
+) -> Result<Option<u64>, ArchiveError> {
+    let mut old = Old { before: retention.before, now: retention.now, upto: None };
+    match reader.journal(behind, &mut old) {
+        Ok(()) | Err(Stop::Enough) => Ok(old.upto),
+        Err(stop) => Err(stop.into()),
+    }
+}
+
+struct Old {
+    before: Timestamp,
+    now: Timestamp,
+    upto: Option<u64>,
+}
+
+impl Visitor for Old {
+    fn entry(&mut self, entry: &Entry, link: Option<Digest32>) -> Result<(), Stop> {
+        if link.is_none() {
+            return Err(Stop::Enough);
+        }
+        if entry.at < self.before {
+            self.upto = Some(entry.seq);
+        } else if entry.at <= self.now {
+            return Err(Stop::Enough);
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, _: Line) -> Result<(), Stop> {
+        Ok(())
+    }
+}
+
+/// Writes the archive from behind one place up to another, reads it back and gives it its name.
+fn write(
+    reader: &dyn LedgerReader,
+    folder: &Path,
+    (behind, upto): (u64, u64),
     partial: &Path,
-) -> Result<Option<(PathBuf, Summary)>, ArchiveError> {
-    let folder = &retention.folder;
-    let file = File::create_new(partial)?;
-    let (summary, lacks) = export_noting(reader, behind, Some(retention.before), &file)?;
+) -> Result<(PathBuf, Summary), ArchiveError> {
+    let in_partial = |error: ArchiveError| error.of(partial);
+    let file = File::create_new(partial).map_err(|error| in_partial(error.into()))?;
+    let is_due = |entry: &Entry| entry.seq <= upto;
+    let (summary, lacks) = export_noting(reader, behind, is_due, &file).map_err(in_partial)?;
     if lacks {
         return Err(ArchiveError::Elsewhere { folder: folder.display().to_string() });
     }
-    if summary.upto == behind {
-        return Ok(None);
-    }
-    file.sync_all()?;
+    file.sync_all().map_err(|error| in_partial(error.into()))?;
     check(reader, partial, &summary)?;
     let path = folder.join(name(&summary));
-    // Unlike a rename, this takes no file's place.
-    fs::hard_link(partial, &path)?;
-    File::open(folder)?.sync_all()?;
-    Ok(Some((path, summary)))
+    let named = || {
+        // Unlike a rename, this takes no file's place.
+        fs::hard_link(partial, &path)?;
+        File::open(folder)?.sync_all()
+    };
+    named().map_err(|error| ArchiveError::from(error).of(&path))?;
+    Ok((path, summary))
 }
 
 /// The archives of a folder, in order.
@@ -114,17 +156,18 @@ pub fn archives(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// The last archive of the folder, which has to be one of this ledger. Those before it have to be
 /// there too: what leaves the ledger may be in any of them.
 fn last(reader: &dyn LedgerReader, folder: &Path) -> Result<Option<Summary>, ArchiveError> {
-    let mut paths = archives(folder)?;
+    let mut paths = archives(folder).map_err(|error| ArchiveError::from(error).of(folder))?;
     let mut expected: u64 = 1;
     for path in &paths {
         let (first, last) = places(path).ok_or_else(|| foreign(path))?;
         if first != expected {
-            return Err(ArchiveError::Gap { expected: expected.saturating_sub(1), found: first });
+            let (expected, found) = (expected.saturating_sub(1), first.saturating_sub(1));
+            return Err(ArchiveError::Gap { expected, found }.of(path));
         }
         expected = last.saturating_add(1);
     }
     let Some(path) = paths.pop() else { return Ok(None) };
-    let summary = read(File::open(&path)?, &mut Chain::default())?;
+    let summary = read_file(&path, &mut Chain::default())?;
     match reader.link(summary.upto)? {
         Some(link) if link == summary.head => Ok(Some(summary)),
         _ => Err(foreign(&path)),
@@ -137,8 +180,13 @@ fn check(reader: &dyn LedgerReader, path: &Path, due: &Summary) -> Result<(), Ar
         0 => Some(Digest32::default()),
         behind => reader.link(behind)?,
     };
-    let found = read(File::open(path)?, &mut Chain { head: before })?;
+    let found = read_file(path, &mut Chain { head: before })?;
     if found == *due { Ok(()) } else { Err(foreign(path)) }
+}
+
+fn read_file(path: &Path, visitor: &mut dyn Visitor) -> Result<Summary, ArchiveError> {
+    let file = File::open(path).map_err(ArchiveError::from);
+    file.and_then(|file| read(file, visitor)).map_err(|error| error.of(path))
 }
 
 /// Follows the links; where the one before the first is not known, from the second on.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex as Cell, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use broker_core::UserId;
 use broker_core::chain::{ChainError, Verdict};
 use broker_core::settlement::{Obstacle, PassReport, SettleError, Settler, self_check};
 use tokio::sync::{Mutex, Notify};
@@ -92,22 +93,61 @@ impl Shared {
         }
     }
 
-    /// Passes when this sidecar leads. What it knew of vouchers before is not what is there now.
+    /// Passes when this sidecar leads. What it knew of vouchers before is not what is there now, but
+    /// for refusals, which hold until the contract says something else.
     async fn await_lead(&self) {
         if self.lead.is_ours() {
             return;
         }
         tracing::info!("this sidecar does not have the lead: it collects no fees");
-        self.forget_vouchers();
-        while !self.lead.is_ours() {
-            sleep(LEAD_LOOK).await;
+        {
+            let mut status = self.status.write().unwrap_or_else(PoisonError::into_inner);
+            (status.open, status.problems) = (0, Vec::new());
+        }
+        tokio::select! {
+            () = self.follow() => {}
+            () = self.lead_comes() => {}
         }
         tracing::info!("this sidecar has the lead: it collects the fees");
     }
 
-    fn forget_vouchers(&self) {
+    async fn lead_comes(&self) {
+        while !self.lead.is_ours() {
+            sleep(LEAD_LOOK).await;
+        }
+    }
+
+    /// Fees that the leader cannot collect are not collected for anyone: the contract is asked here
+    /// too, and nothing is sent or written.
+    async fn follow(&self) {
+        loop {
+            match self.settler.rehearse().await {
+                Ok(refused) => {
+                    self.keep_told(&told_of(&refused));
+                    self.note_refused(&refused);
+                    self.check().await;
+                }
+                Err(error) => {
+                    let problem = error.to_string();
+                    if self.is_news(&problem) {
+                        tracing::warn!(%error, "what the contract refuses is not known now");
+                    }
+                    let there = [self.read().refused.as_slice(), &[problem]].concat();
+                    self.keep_told(&there);
+                }
+            }
+            sleep(SUBMIT_AGAIN_AFTER.min(self.every)).await;
+        }
+    }
+
+    fn note_refused(&self, refused: &[(UserId, Verdict)]) {
+        for problem in told_of(refused).iter().filter(|problem| self.is_news(problem)) {
+            tracing::error!(problem, "the contract refuses a voucher: it is not sent");
+        }
+        // Without its user's word a voucher waits, and stands in nobody else's way.
+        let closing = refused.iter().filter(|(_, verdict)| *verdict != Verdict::NoTeeSigner);
         let mut status = self.status.write().unwrap_or_else(PoisonError::into_inner);
-        (status.open, status.refused, status.problems) = (0, Vec::new(), Vec::new());
+        status.refused = told_of(closing);
     }
 
     /// How long to wait for the next pass.
@@ -152,21 +192,14 @@ impl Shared {
         for problem in problems.iter().filter(|problem| self.is_news(problem)) {
             tracing::warn!(problem, "settlement");
         }
-        let of_voucher = |(user, verdict): &(_, Verdict)| format!("voucher of {user}: {verdict}");
-        for problem in report.refused.iter().map(of_voucher).filter(|text| self.is_news(text)) {
-            tracing::error!(problem, "the contract refuses a voucher: it is not sent");
-        }
         status.open = report.open;
         if is_pass {
             status.passes = status.passes.saturating_add(1);
-            let there: Vec<_> = report.refused.iter().map(of_voucher).collect();
-            self.keep_told(&[there.as_slice(), problems.as_slice()].concat());
+            self.keep_told(&[told_of(&report.refused), problems.clone()].concat());
             status.problems = problems;
-            // Without its user's word a voucher waits, and stands in nobody else's way.
-            let refused = report.refused.iter();
-            let refused = refused.filter(|(_, verdict)| *verdict != Verdict::NoTeeSigner);
-            status.refused = refused.map(of_voucher).collect();
             status.last_pass = Some(now);
+            drop(status);
+            self.note_refused(&report.refused);
         }
     }
 
@@ -224,6 +257,12 @@ impl Shared {
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Status> {
         self.status.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What everyone may read of refusals.
+fn told_of<'a>(refused: impl IntoIterator<Item = &'a (UserId, Verdict)>) -> Vec<String> {
+    let refused = refused.into_iter();
+    refused.map(|(user, verdict)| format!("voucher of {user}: {verdict}")).collect()
 }
 
 /// What everyone may read of an obstacle. What the node said, and where it is, is for the log.

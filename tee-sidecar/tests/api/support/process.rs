@@ -1,18 +1,134 @@
 //! The sidecar as a process of its own, for what only a process can show: its end, its log.
+#![allow(dead_code, reason = "each test binary uses its own part of this file")]
 
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use super::{Engine, SOON, get, wait_until};
+use super::{Conn, Engine, SOON, wait_until};
 
-/// A running `tee-sidecar serve`; killed when dropped.
-pub(crate) struct Process {
-    pub(crate) addr: SocketAddr,
+/// A `tee-sidecar serve`; killed when dropped.
+pub(crate) struct Replica {
     config: PathBuf,
     log: PathBuf,
-    child: Child,
+    child: Option<Child>,
+    /// Where the log of the last start begins.
+    from: usize,
+}
+
+impl Replica {
+    /// The settings of sidecar `number`, but for its ports, and its log, in `folder`. It does not
+    /// run yet.
+    pub(crate) fn new(folder: &Path, number: usize, settings: &str) -> Self {
+        let config = folder.join(format!("replica-{number}.yaml"));
+        let ports = "server: {listen: '127.0.0.1:0', adminListen: '127.0.0.1:0'}\n";
+        std::fs::write(&config, format!("{ports}{settings}")).unwrap();
+        let log = folder.join(format!("replica-{number}.log"));
+        Self { config, log, child: None, from: 0 }
+    }
+
+    /// Starts it, and does not wait.
+    pub(crate) fn start(&mut self) {
+        self.start_by(Command::new(program()));
+    }
+
+    fn start_by(&mut self, mut command: Command) {
+        let log = std::fs::File::options().create(true).append(true).open(&self.log).unwrap();
+        self.from = log.metadata().unwrap().len() as usize;
+        command.args(["serve", "--config"]).arg(&self.config).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    /// Where the public routes are, once it serves.
+    pub(crate) fn public(&self) -> Option<SocketAddr> {
+        self.told(" serving public=")
+    }
+
+    /// Where the operator's routes are, once it serves.
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
+        self.told(" admin=")
+    }
+
+    fn told(&self, what: &str) -> Option<SocketAddr> {
+        let log = self.log();
+        let lines = log.get(self.from..)?;
+        let line = lines.split_inclusive('\n').rfind(|line| line.contains(" serving public="))?;
+        let (_, told) = line.strip_suffix('\n')?.split_once(what)?;
+        told.split(' ').next()?.parse().ok()
+    }
+
+    pub(crate) fn wait_until_ready(&mut self) -> SocketAddr {
+        let mut addr = None;
+        wait_until("serving", SOON, || {
+            assert!(self.ended().is_none(), "ended: {}", self.log());
+            addr = self.public();
+            addr.is_some_and(|addr| {
+                let asked = Conn::try_open(addr);
+                let answer = asked.and_then(|mut conn| conn.try_send("GET", "/readyz", &[], b""));
+                answer.is_some_and(|answer| answer.status == 200)
+            })
+        });
+        addr.unwrap()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        // The shell's own `kill`: a slim image has no program of that name.
+        let sent = Command::new("sh").args(["-c", r#"kill -s TERM "$0""#, &pid]).status();
+        assert!(sent.unwrap().success());
+        // Longer than its grace period and everything behind it.
+        self.wait_for_end(Duration::from_secs(60))
+    }
+
+    pub(crate) fn wait_for_end(&mut self, limit: Duration) -> ExitStatus {
+        let mut ended = None;
+        wait_until("the end of the process", limit, || {
+            ended = self.ended();
+            ended.is_some()
+        });
+        ended.unwrap()
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().unwrap())
+    }
+
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Another subcommand on the same configuration.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        Command::new(program()).args(args).arg("--config").arg(&self.config).output().unwrap()
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A sidecar that runs.
+pub(crate) struct Process {
+    pub(crate) addr: SocketAddr,
+    replica: Replica,
 }
 
 impl Process {
@@ -30,11 +146,9 @@ impl Process {
         Self::launch(command, folder, engine, "")
     }
 
-    fn launch(mut command: Command, folder: &Path, engine: &Engine, more: &str) -> Self {
-        let config = folder.join("config.yaml");
-        let text = format!(
-            "server: {{listen: '127.0.0.1:0', adminListen: '127.0.0.1:0'}}\n\
-             upstream: {{url: 'http://{}'}}\n\
+    fn launch(command: Command, folder: &Path, engine: &Engine, more: &str) -> Self {
+        let settings = format!(
+            "upstream: {{url: 'http://{}'}}\n\
              tee: {{provider: simulated}}\n\
              gpu: {{provider: none}}\n\
              ledger: {{url: 'sqlite://{}'}}\n\
@@ -42,85 +156,26 @@ impl Process {
             engine.addr,
             folder.join("ledger.db").display(),
         );
-        std::fs::write(&config, text).unwrap();
-        let log = folder.join("log.txt");
-        let file = std::fs::File::options().create(true).append(true).open(&log).unwrap();
-        let before = std::fs::metadata(&log).unwrap().len();
-        command.args(["serve", "--config"]).arg(&config).stdout(Stdio::null()).stderr(file);
-        let child = command.spawn().unwrap();
-        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut process = Self { addr: unknown, config, log, child };
-        process.wait_until_ready(before as usize);
-        process
-    }
-
-    /// Reads where it serves from what this start has added to the log, and waits for the engine.
-    fn wait_until_ready(&mut self, log_before: usize) {
-        wait_until("serving", SOON, || {
-            let log = self.log();
-            assert!(self.child.try_wait().unwrap().is_none(), "ended: {log}");
-            let served = log.get(log_before..).and_then(public_address);
-            served.is_some_and(|addr| {
-                self.addr = addr;
-                true
-            })
-        });
-        wait_until("ready", SOON, || {
-            assert!(self.child.try_wait().unwrap().is_none(), "ended: {}", self.log());
-            get(self.addr, "/readyz", &[]).status == 200
-        });
-    }
-
-    /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// SIGTERM, and how it ended.
-    pub(crate) fn terminate(&mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        // The shell's own `kill`: a slim image has no program of that name.
-        let sent = Command::new("sh").args(["-c", r#"kill -s TERM "$0""#, &pid]).status();
-        assert!(sent.unwrap().success());
-        // Longer than its grace period and everything behind it.
-        self.wait_for_end(Duration::from_secs(60))
-    }
-
-    /// How it ended, once it has.
-    pub(crate) fn wait_for_end(&mut self, limit: Duration) -> ExitStatus {
-        let mut ended = None;
-        wait_until("the end of the process", limit, || {
-            ended = self.child.try_wait().unwrap();
-            ended.is_some()
-        });
-        ended.unwrap()
-    }
-
-    pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
-    }
-
-    /// Another subcommand on the same configuration.
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
-        Command::new(program()).args(args).arg("--config").arg(&self.config).output().unwrap()
+        let mut replica = Replica::new(folder, 0, &settings);
+        replica.start_by(command);
+        Self { addr: replica.wait_until_ready(), replica }
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl Deref for Process {
+    type Target = Replica;
+
+    fn deref(&self) -> &Replica {
+        &self.replica
     }
 }
 
-fn program() -> &'static str {
+impl DerefMut for Process {
+    fn deref_mut(&mut self) -> &mut Replica {
+        &mut self.replica
+    }
+}
+
+pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_tee-sidecar")
-}
-
-/// From the line `serving public=ADDR admin=ADDR`, once it is whole.
-fn public_address(log: &str) -> Option<SocketAddr> {
-    let line = log.split_inclusive('\n').rfind(|line| line.contains(" serving public="))?;
-    let (_, told) = line.strip_suffix('\n')?.split_once(" serving public=")?;
-    told.split(' ').next()?.parse().ok()
 }
