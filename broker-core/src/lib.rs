@@ -53,6 +53,7 @@ pub mod command;
 pub mod digest;
 pub mod error;
 pub mod ledger;
+pub mod log;
 pub mod money;
 pub mod receipt;
 pub mod requests;
