@@ -65,7 +65,8 @@ pub fn export(
     Ok(export_noting(reader, behind, is_due, out)?.0)
 }
 
-/// As [`export`], of entries as long as they are due; also whether an entry's receipt had been let go, which only another archive has.
+/// As [`export`], of entries as long as they are due; also whether an entry's receipt had been let
+/// go, which only another archive has.
 fn export_noting(
     reader: &dyn LedgerReader,
     behind: u64,
@@ -79,7 +80,8 @@ fn export_noting(
     let hashed = Hashed { out, hash: Sha256::new() };
     let mut zstd = zstd::Encoder::new(hashed, COMPRESSION)?;
     zstd.include_checksum(true)?;
-    let mut writer = Writer { zstd, is_due, upto: behind, head: link, lacks: false, failed: None };
+    let (upto, lacks, failed) = (behind, false, None);
+    let mut writer = Writer { zstd, is_due, upto, head: link, lacks, failed };
     writer.put(&Begin { archive: FORMAT.into(), behind, link: Hex(link.0) })?;
     let told = reader.journal(behind, &mut writer);
     if let Some(error) = writer.failed.take() {

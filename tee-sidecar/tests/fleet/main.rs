@@ -1,5 +1,5 @@
 //! Several sidecars on one PostgreSQL: processes that are killed, connections that are cut, one
-//! that leads. The server is a real one, which the tests start.
+//! that leads. The server is a real one, which the tests start. Beside them, a process on a file.
 //!
 //! `KILLS` sets how many rounds of killing the storm has (20 by default).
 #![cfg(feature = "simulator")]

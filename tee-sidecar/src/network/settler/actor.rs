@@ -93,8 +93,8 @@ impl Shared {
         }
     }
 
-    /// Passes when this sidecar leads. What it knew of vouchers before is not what is there now, but
-    /// for refusals, which hold until the contract says something else.
+    /// Passes when this sidecar leads. What it knew of vouchers before is not what is there now;
+    /// but refusals hold until the contract says something else.
     async fn await_lead(&self) {
         if self.lead.is_ours() {
             return;
