@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn spacing_and_order_do_not_matter_and_the_canonical_form_is_its_own() {
-        let one = canonical(" { \"b\" : [ 1 , -2 , null ] , \"a\" : { \"d\" : true , \"c\":\"\" } }");
+        let one =
+            canonical(" { \"b\" : [ 1 , -2 , null ] , \"a\" : { \"d\" : true , \"c\":\"\" } }");
         assert_eq!(one, r#"{"a":{"c":"","d":true},"b":[1,-2,null]}"#);
         assert_eq!(canonical(&one), one);
     }

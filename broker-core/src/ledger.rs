@@ -10,6 +10,7 @@ use crate::money::Neuron;
 use crate::receipt::{Receipt, ReceiptId};
 
 use self::journal::{Stop, Visitor};
+use self::proofs::{Kept, LogLeaf, ProofReader};
 use self::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 
 #[cfg(feature = "archive")]
@@ -21,6 +22,7 @@ pub mod memory;
 pub mod migrate;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod proofs;
 mod replay;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod rows;
@@ -51,6 +53,26 @@ pub trait Ledger: Send {
     /// Re-adds everything and compares.
     fn audit(&self) -> Result<AuditReport, LedgerError>;
 
+    /// Adds leaves to the receipt log behind its first `size`, durably. False, and nothing was
+    /// written, where the log is of another size: somebody else was first.
+    ///
+    /// # Errors
+    /// As [`Ledger::apply`]; and [`LedgerError::Storage`] from a ledger that keeps no log, which is
+    /// what one that does not implement this is.
+    fn extend_log(&mut self, size: u64, leaves: &[LogLeaf]) -> Result<bool, LedgerError> {
+        let _ = (size, leaves);
+        Err(LedgerError::Storage("this ledger keeps no receipt log".to_owned()))
+    }
+
+    /// Keeps a document, durably, unless there is one of its kind and name.
+    ///
+    /// # Errors
+    /// As [`Ledger::apply`].
+    fn keep(&mut self, kept: &Kept) -> Result<(), LedgerError> {
+        let _ = kept;
+        Err(LedgerError::Storage("this ledger keeps no documents".to_owned()))
+    }
+
     /// Whether no other process can write to this ledger while it is open. Only then are the holds
     /// that are open at a start those of a process that died, see [`crate::writer::recover`].
     fn has_one_writer(&self) -> bool {
@@ -62,7 +84,7 @@ pub trait Ledger: Send {
 }
 
 /// The reading side of a ledger, for any number of threads beside the one that writes.
-pub trait LedgerReader: Send + Sync {
+pub trait LedgerReader: ProofReader {
     /// The receipt with this id, once its exchange has ended.
     fn receipt(&self, id: &ReceiptId) -> Result<Option<Receipt>, LedgerError>;
 

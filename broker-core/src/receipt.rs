@@ -159,8 +159,8 @@ impl Receipt {
         // Receipts without these hash as they did before there were any.
         let writes = [usage.cache_write, usage.cache_write_1h];
         let proof = self.proof.as_deref().map(Proof::to_bytes);
-        let writes = (writes != [0, 0] || proof.is_some())
-            .then(|| writes.map(u64::to_be_bytes).concat());
+        let writes =
+            (writes != [0, 0] || proof.is_some()).then(|| writes.map(u64::to_be_bytes).concat());
         Framed::new("broker-core.receipt.v1")
             .part(self.id.0.as_bytes())
             .part(self.user.as_bytes())

@@ -32,7 +32,8 @@ impl Author<'_> {
             ("key_id", Json::Text(self.key.id().to_owned())),
             ("workload_keyset_digest", Json::Text(format!("sha256:{}", self.keyset))),
         ];
-        let mut all: Vec<_> = members.into_iter().chain(own).map(|(k, v)| (k.to_owned(), v)).collect();
+        let mut all: Vec<_> =
+            members.into_iter().chain(own).map(|(k, v)| (k.to_owned(), v)).collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
         Json::Object(all)
     }

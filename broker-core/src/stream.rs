@@ -156,7 +156,8 @@ impl Checkpoint {
         let number = |key| read.get(key).and_then(Json::number).ok_or(NotSigned::Member(key));
         let digest = |key| text(key).and_then(|t| digest_text(t).ok_or(NotSigned::Member(key)));
         Ok(Self {
-            receipt: ReceiptId::parse(text("receipt_id")?).ok_or(NotSigned::Member("receipt_id"))?,
+            receipt: ReceiptId::parse(text("receipt_id")?)
+                .ok_or(NotSigned::Member("receipt_id"))?,
             request_hash: digest("request_hash")?,
             chain_head: digest("chain_head")?,
             events: number("events")?,

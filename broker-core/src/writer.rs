@@ -113,6 +113,31 @@ impl LedgerHandle {
         answered.blocking_recv().unwrap_or(Err(LedgerError::Stopped))
     }
 
+    /// Does something with the ledger itself, between two batches, and answers when it is done:
+    /// what is neither a command nor a reading, as the extension of the receipt log is. It is done
+    /// even if the future is dropped.
+    ///
+    /// # Errors
+    /// What `errand` answers; any error but [`LedgerError::Busy`] stops the writer, as a failed
+    /// commit does. [`LedgerError::Stopped`] after that.
+    pub fn with_ledger<T: Send + 'static>(
+        &self,
+        errand: impl FnOnce(&mut dyn Ledger) -> Result<T, LedgerError> + Send + 'static,
+    ) -> impl Future<Output = Result<T, LedgerError>> + Send + 'static {
+        let (answer, answered) = oneshot::channel();
+        let errand: Errand = Box::new(move |ledger| {
+            let done = ledger.and_then(errand);
+            let goes_on = matches!(done, Ok(_) | Err(LedgerError::Busy));
+            let _ = answer.send(done);
+            goes_on
+        });
+        let queued = self.queue.send(Message::Errand(errand)).map_err(|_| LedgerError::Stopped);
+        async move {
+            queued?;
+            answered.await.unwrap_or(Err(LedgerError::Stopped))
+        }
+    }
+
     /// Frees a hold without waiting for it, from a place that cannot wait, such as `Drop`. Never
     /// blocks and is never refused for want of room; a failure is logged.
     pub fn release_soon(&self, key: RequestKey, why: ReleaseReason) {
@@ -252,8 +277,13 @@ enum Health {
 
 enum Message {
     Do(Box<Job>),
+    Errand(Errand),
     Stop,
 }
+
+/// Something that is done with the ledger between two batches. False ends the writer: the ledger
+/// failed.
+type Errand = Box<dyn FnOnce(Result<&mut dyn Ledger, LedgerError>) -> bool + Send>;
 
 struct Job {
     command: Command,

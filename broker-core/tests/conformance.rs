@@ -74,7 +74,7 @@ fn an_empty_ledger_is_sound(rig: &mut Rig) {
 fn a_hold_sets_money_aside_and_a_capture_earns_the_fee(rig: &mut Rig) {
     rig.cover(user(1), 100);
     let held = hold(1, user(1), 60);
-    assert_eq!(rig.one(Command::Reserve(held.clone())), Ok(Applied::Held));
+    assert_eq!(rig.one(Command::Reserve(held.clone())), Ok(Applied::Held { account_seq: 1 }));
     assert_eq!(rig.buckets(user(1)), [100, 60, 0]);
     assert_eq!(rig.account(user(1)).available(), neuron(40));
     assert_eq!(rig.one(capture(&held, 25)), Ok(Applied::Captured { fee: neuron(25) }));
@@ -121,10 +121,12 @@ fn a_hold_needs_cover_to_the_last_neuron(rig: &mut Rig) {
     rig.one(Command::Reserve(hold(1, user(1), 60))).unwrap();
     let refusal = Refusal::InsufficientFunds { available: neuron(40), needed: neuron(41) };
     assert_eq!(rig.one(Command::Reserve(hold(2, user(1), 41))), Err(refusal));
-    assert_eq!(rig.one(Command::Reserve(hold(2, user(1), 40))), Ok(Applied::Held));
+    let second = Ok(Applied::Held { account_seq: 2 });
+    assert_eq!(rig.one(Command::Reserve(hold(2, user(1), 40))), second);
     let refusal = Refusal::InsufficientFunds { available: neuron(0), needed: neuron(1) };
     assert_eq!(rig.one(Command::Reserve(hold(3, user(1), 1))), Err(refusal));
-    assert_eq!(rig.one(Command::Reserve(hold(4, user(1), 0))), Ok(Applied::Held));
+    let third = Ok(Applied::Held { account_seq: 3 });
+    assert_eq!(rig.one(Command::Reserve(hold(4, user(1), 0))), third);
     let nobody = Refusal::InsufficientFunds { available: neuron(0), needed: neuron(7) };
     assert_eq!(rig.one(Command::Reserve(hold(5, user(2), 7))), Err(nobody));
     rig.assert_clean();
@@ -248,10 +250,8 @@ fn a_refusal_does_not_disturb_its_neighbours(rig: &mut Rig) {
     let poor = Refusal::InsufficientFunds { available: neuron(0), needed: neuron(1) };
     let above = Refusal::FeeAboveHold { held: neuron(10) };
     let captured = Applied::Captured { fee: neuron(9) };
-    assert_eq!(
-        decisions,
-        [Ok(Applied::Held), Err(poor), Err(above), Ok(captured), Ok(Applied::Held)]
-    );
+    let held = |account_seq| Ok(Applied::Held { account_seq });
+    assert_eq!(decisions, [held(1), Err(poor), Err(above), Ok(captured), held(2)]);
     assert_eq!(rig.buckets(user(1)), [10, 1, 9]);
     rig.assert_clean();
 }

@@ -9,6 +9,7 @@ use crate::command::{Binding, Command, Decision, Hold, HoldState, OpenVoucher};
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::entry::entry;
 use crate::ledger::journal::{Line, Stop, Visitor};
+use crate::ledger::proofs::{Kept, LogLeaf};
 use crate::ledger::replay::Replay;
 use crate::ledger::statement::{RequestPage, RequestQuery, Statement, Unsealed};
 use crate::ledger::{AuditReport, Fault, Ledger, LedgerError, LedgerReader, Totals};
@@ -18,6 +19,7 @@ use crate::rules::{Effects, KnownHold, Record, View, decide};
 use self::collect::Collections;
 
 mod collect;
+mod proofs;
 mod retire;
 
 /// A ledger that forgets everything when its last clone is dropped. Clones share one set of books:
@@ -57,6 +59,15 @@ impl Ledger for MemoryLedger {
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         self.pages().audit()
+    }
+
+    fn extend_log(&mut self, size: u64, leaves: &[LogLeaf]) -> Result<bool, LedgerError> {
+        self.pages().extend_log(size, leaves)
+    }
+
+    fn keep(&mut self, kept: &Kept) -> Result<(), LedgerError> {
+        self.pages().keep(kept);
+        Ok(())
     }
 
     fn has_one_writer(&self) -> bool {
@@ -172,6 +183,7 @@ struct Pages {
     aliases: HashMap<String, BTreeMap<UserId, ReceiptId>>,
     lines: Vec<Line>,
     collections: Collections,
+    proofs: proofs::Proofs,
 }
 
 impl Pages {

@@ -6,7 +6,7 @@ use crate::command::{Hold, HoldState, OpenVoucher, ReleaseReason};
 use crate::digest::{Digest32, Fingerprint, RequestKey};
 use crate::ledger::entry::{Entry, EntryKind};
 use crate::money::Neuron;
-use crate::receipt::{Outcome, Receipt, ReceiptId};
+use crate::receipt::{Outcome, Proof, Receipt, ReceiptId};
 use crate::signer::{Address, Signature};
 use crate::tariff::{Tariff, Usage, UsageSource};
 use crate::voucher::Voucher;
@@ -99,6 +99,7 @@ impl<R: Stored> Columns<R> {
             vouchered: self.take()?,
             unlimited: self.take()?,
             frozen: self.take()?,
+            exchanges: self.count()?,
         })
     }
 
@@ -137,6 +138,14 @@ impl<R: Stored> Columns<R> {
         let schedule: Option<Vec<u8>> = self.row.get(column)?;
         let tariff = Tariff::from_parts(input, output, schedule.as_deref());
         tariff.ok_or_else(|| R::wrong(column, "it is no schedule of prices"))
+    }
+
+    fn proof(&mut self) -> Result<Option<Box<Proof>>, R::Error> {
+        let column = self.step();
+        let bytes: Option<Vec<u8>> = self.row.get(column)?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let proof = Proof::from_bytes(&bytes);
+        proof.map(|proof| Some(Box::new(proof))).ok_or_else(|| R::wrong(column, "it is no proof"))
     }
 
     pub(super) fn voucher(&mut self) -> Result<Voucher, R::Error> {
@@ -180,6 +189,7 @@ impl<R: Stored> Columns<R> {
             upstream_id: self.text()?,
             drained: self.take()?,
             served_at: self.take()?,
+            proof: self.proof()?,
         })
     }
 

@@ -9,12 +9,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Command, Decision, Hold};
+use crate::ledger::proofs::{Kept, LogLeaf};
 use crate::ledger::{AuditReport, Ledger, LedgerError, LedgerReader};
 
 mod audit;
 mod collect;
 mod journal;
 mod open;
+mod proofs;
 mod reader;
 mod retire;
 mod rows;
@@ -77,6 +79,14 @@ impl Ledger for SqliteLedger {
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         audit::audit(&self.db)
+    }
+
+    fn extend_log(&mut self, size: u64, leaves: &[LogLeaf]) -> Result<bool, LedgerError> {
+        proofs::extend_log(&mut self.db, size, leaves)
+    }
+
+    fn keep(&mut self, kept: &Kept) -> Result<(), LedgerError> {
+        proofs::keep(&self.db, kept)
     }
 
     fn has_one_writer(&self) -> bool {

@@ -245,9 +245,10 @@ fn event<'a>(events: &'a [Json], name: &'static str) -> Result<Option<&'a Json>,
 
 fn usage(event: &Json) -> Result<Usage, BadReceipt> {
     let sources = [UsageSource::None, UsageSource::Engine, UsageSource::Estimate];
-    let source = event.get("source").and_then(Json::text).and_then(|text| {
-        sources.into_iter().find(|source| source_name(*source) == text)
-    });
+    let source = event
+        .get("source")
+        .and_then(Json::text)
+        .and_then(|text| sources.into_iter().find(|source| source_name(*source) == text));
     Ok(Usage {
         input: number(event, "input_tokens")?,
         cached_input: number(event, "cached_input_tokens")?,

@@ -112,11 +112,7 @@ fn written(fraction: Fraction) -> impl Display {
     format!("{}/{}", fraction.numerator, fraction.denominator)
 }
 
-fn fraction_or_null(
-    o: &mut jcs::ObjectWriter<'_>,
-    key: &'static str,
-    fraction: Option<Fraction>,
-) {
+fn fraction_or_null(o: &mut jcs::ObjectWriter<'_>, key: &'static str, fraction: Option<Fraction>) {
     match fraction {
         Some(fraction) => o.quoted(key, written(fraction)),
         None => o.plain(key, "null"),

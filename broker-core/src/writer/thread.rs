@@ -10,7 +10,13 @@ use crate::clock::Clock;
 use crate::command::{Command, Decision};
 use crate::ledger::{Ledger, LedgerError};
 
-use super::{Health, Job, Message, WriterLimits, begins};
+use super::{Errand, Health, Job, Message, WriterLimits, begins};
+
+/// What is done next: a batch, and behind it an errand.
+struct Next {
+    batch: Vec<Job>,
+    errand: Option<Errand>,
+}
 
 pub(super) struct Writer {
     ledger: Box<dyn Ledger>,
@@ -35,9 +41,16 @@ impl Writer {
     /// once is never tried again, unless it was merely busy: after a failed flush the disk's state
     /// is unknown, and a second flush may succeed without having written anything.
     pub(super) fn run(mut self) {
-        while let Some(batch) = self.next_batch() {
+        while let Some(Next { batch, errand }) = self.next() {
             if let Err(error) = self.carry_out(batch) {
                 tracing::error!(%error, "the ledger failed: nothing more is written");
+                if let Some(errand) = errand {
+                    errand(Err(LedgerError::Stopped));
+                }
+                break;
+            }
+            if errand.is_some_and(|errand| !self.run_errand(errand)) {
+                tracing::error!("the ledger failed: nothing more is written");
                 break;
             }
         }
@@ -46,17 +59,18 @@ impl Writer {
     }
 
     /// Everything that waits, up to the limit; empty after a call to stop.
-    fn next_batch(&mut self) -> Option<Vec<Job>> {
+    fn next(&mut self) -> Option<Next> {
         let mut batch = Vec::new();
         let mut next = self.jobs.blocking_recv();
         while let Some(message) = next {
             match message {
                 Message::Do(job) => batch.push(*job),
+                Message::Errand(errand) => return Some(Next { batch, errand: Some(errand) }),
                 // What was queued before this is still received, and nothing after it is taken.
                 Message::Stop => self.jobs.close(),
             }
             if batch.len() >= self.limits.batch_commands_max {
-                return Some(batch);
+                return Some(Next { batch, errand: None });
             }
             next = match self.jobs.try_recv() {
                 Ok(message) => Some(message),
@@ -64,10 +78,23 @@ impl Writer {
                 Err(_) => self.jobs.blocking_recv(),
             };
         }
-        (!batch.is_empty()).then_some(batch)
+        (!batch.is_empty()).then_some(Next { batch, errand: None })
+    }
+
+    /// False where the ledger failed.
+    fn run_errand(&mut self, errand: Errand) -> bool {
+        let ledger = self.ledger.as_mut();
+        let goes_on = catch_unwind(AssertUnwindSafe(|| errand(Ok(ledger)))).unwrap_or(false);
+        if !goes_on {
+            self.voice.says_failed();
+        }
+        goes_on
     }
 
     fn carry_out(&mut self, batch: Vec<Job>) -> Result<(), LedgerError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         let (mut commands, mut answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|job| (job.command, job.answer)).unzip();
         let mut outcome = self.attempt(&commands);
@@ -130,8 +157,12 @@ impl Writer {
     fn refuse_the_rest(&mut self) {
         self.jobs.close();
         while let Some(message) = self.jobs.blocking_recv() {
-            if let Message::Do(job) = message {
-                give(job.answer, Err(LedgerError::Stopped));
+            match message {
+                Message::Do(job) => give(job.answer, Err(LedgerError::Stopped)),
+                Message::Errand(errand) => {
+                    errand(Err(LedgerError::Stopped));
+                }
+                Message::Stop => {}
             }
         }
     }

@@ -61,6 +61,40 @@ impl Ledger for OwnRuntime {
     }
 }
 
+impl ProofReader for OwnRuntime {
+    fn log(&self) -> Read<LogState> {
+        self.there().log()
+    }
+
+    fn log_hashes(&self, level: u8, from: u64, count: u64) -> Read<Vec<Digest32>> {
+        self.there().log_hashes(level, from, count)
+    }
+
+    fn log_index(&self, id: &ReceiptId) -> Read<Option<u64>> {
+        self.there().log_index(id)
+    }
+
+    fn unlogged(&self, limit: u64) -> Read<Vec<Charged>> {
+        self.there().unlogged(limit)
+    }
+
+    fn charged(&self, id: &ReceiptId) -> Read<Option<Charged>> {
+        self.there().charged(id)
+    }
+
+    fn charged_to(&self, user: &UserId, behind: u64, limit: u64) -> Read<Vec<Charged>> {
+        self.there().charged_to(user, behind, limit)
+    }
+
+    fn kept(&self, kind: KeptKind, name: &Digest32) -> Read<Option<Kept>> {
+        self.there().kept(kind, name)
+    }
+
+    fn kept_last(&self, kind: KeptKind, limit: u64) -> Read<Vec<Kept>> {
+        self.there().kept_last(kind, limit)
+    }
+}
+
 impl LedgerReader for OwnRuntime {
     fn receipt(&self, id: &ReceiptId) -> Read<Option<Receipt>> {
         self.there().receipt(id)

@@ -32,7 +32,7 @@ fn conflicts_without_end_are_busy_and_not_the_end_of_the_ledger() {
     }
     assert!(ledger.open_holds().unwrap().is_empty());
     database.sql(CLEAR);
-    assert_eq!(ledger.apply(&reserve, NOW).unwrap(), [Ok(Applied::Held)]);
+    assert_eq!(ledger.apply(&reserve, NOW).unwrap(), [Ok(Applied::Held { account_seq: 1 })]);
     assert_eq!(ledger.audit().unwrap().fault, None);
 }
 
@@ -57,6 +57,6 @@ fn a_writer_refuses_beginnings_and_brings_ends_through() {
     });
     assert_eq!(end, Ok(Applied::Released));
     let begun = handle.apply_blocking(Command::Reserve(hold(2, user(1), 5)));
-    assert_eq!(begun.unwrap(), Ok(Applied::Held));
+    assert_eq!(begun.unwrap(), Ok(Applied::Held { account_seq: 1 }));
     handle.stop();
 }

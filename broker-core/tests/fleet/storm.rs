@@ -112,7 +112,7 @@ fn write(writer: u64, url: &str, is_over: &AtomicBool) -> Told {
 
 fn note(told: &mut Told, command: Command, decision: broker_core::Decision) {
     match (command, decision) {
-        (Command::Reserve(held), Ok(Applied::Held)) => told.open.push(held),
+        (Command::Reserve(held), Ok(Applied::Held { .. })) => told.open.push(held),
         (Command::Reserve(_), Err(Refusal::InsufficientFunds { .. })) => told.refused += 1,
         (Command::Capture { receipt, .. }, Ok(Applied::Captured { fee })) => {
             let sum = told.captured.entry(receipt.user).or_default();

@@ -37,6 +37,8 @@ pub(crate) struct Person {
     pub(crate) earned: u128,
     vouchered: u128,
     unlimited: bool,
+    /// Holds ever.
+    exchanges: u64,
     frozen: bool,
     /// The last nonce, once the escrow was seen.
     pub(crate) nonce: Option<u64>,
@@ -124,7 +126,8 @@ impl Watch {
                 person.cover = person.cover.max(person.committed());
                 self.ids.insert(hold.receipt);
                 self.holds.insert(hold.key, Held { hold: hold.clone(), is_open: true });
-                Applied::Held
+                person.exchanges += 1;
+                Applied::Held { account_seq: person.exchanges }
             }
             Command::Capture { key, receipt } => {
                 let (person, hold) = self.end(key);
@@ -234,6 +237,7 @@ impl Person {
             vouchered: Neuron::new(self.vouchered),
             unlimited: self.unlimited,
             frozen: self.frozen,
+            exchanges: self.exchanges,
         }
     }
 }

@@ -50,7 +50,7 @@ fn retried(path: &Path) -> Result<Box<dyn Ledger>, LedgerError> {
 /// What a command answers when all is well.
 fn hoped(command: &Command) -> Decision {
     Ok(match command {
-        Command::Reserve(_) => Applied::Held,
+        Command::Reserve(_) => Applied::Held { account_seq: 1 },
         Command::Capture { receipt, .. } => Applied::Captured { fee: receipt.fee },
         Command::Release { .. } => Applied::Released,
         _ => Applied::Mirrored,

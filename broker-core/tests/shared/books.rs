@@ -1,6 +1,9 @@
 //! Small holds and receipts that tests tell apart by a number.
 #![allow(dead_code, reason = "each test binary uses its own part of this file")]
 
+use broker_core::keyset::ReceiptKey;
+use broker_core::receipt::{Claims, LedgerPlace};
+use broker_core::statement::Author;
 use broker_core::{
     Address, Command, Digest32, Fingerprint, Hold, Neuron, Outcome, Receipt, ReceiptId,
     ReleaseReason, RequestKey, Signature, Tariff, Timestamp, Usage, UsageSource, UserId,
@@ -65,6 +68,30 @@ pub(crate) fn receipt(hold: &Hold, fee: u128) -> Receipt {
         upstream_id: None,
         drained: false,
         served_at: NOW,
+        proof: None,
+    }
+    .proved_by_half(hold)
+}
+
+/// Every other receipt proves itself.
+trait ByHalf {
+    fn proved_by_half(self, hold: &Hold) -> Self;
+}
+
+impl ByHalf for Receipt {
+    fn proved_by_half(self, hold: &Hold) -> Self {
+        if self.id.0.as_bytes()[15] % 2 == 1 {
+            return self;
+        }
+        let claims = Claims {
+            endpoint: "/v1/chat/completions".to_owned(),
+            hold: hold.amount,
+            ledger: Some(LedgerPlace { log: Digest32([7; 32]), account_seq: 1 }),
+            ..Claims::default()
+        };
+        let key = ReceiptKey::from_secret(&[3; 32]);
+        let author = Author { key: &key, keyset: Digest32([8; 32]) };
+        self.proved(claims, &hold.tariff, author)
     }
 }
 

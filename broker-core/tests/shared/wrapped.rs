@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use broker_core::{
-    Account, AuditReport, Command, Decision, Hold, Ledger, LedgerError, LedgerReader, Timestamp,
-    UserId,
+    Account, AuditReport, Command, Decision, Hold, Kept, Ledger, LedgerError, LedgerReader,
+    LogLeaf, Timestamp, UserId,
 };
 
 /// What [`Ledger::apply`] answers.
@@ -35,6 +35,14 @@ where
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         self.inner.audit()
+    }
+
+    fn extend_log(&mut self, size: u64, leaves: &[LogLeaf]) -> Result<bool, LedgerError> {
+        self.inner.extend_log(size, leaves)
+    }
+
+    fn keep(&mut self, kept: &Kept) -> Result<(), LedgerError> {
+        self.inner.keep(kept)
     }
 
     fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError> {

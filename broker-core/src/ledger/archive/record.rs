@@ -10,7 +10,7 @@ use crate::digest::{Digest32, Fingerprint, RequestKey};
 use crate::ledger::entry::EntryKind;
 use crate::ledger::journal::{Line, Written};
 use crate::money::Neuron;
-use crate::receipt::{Outcome, Receipt, ReceiptId};
+use crate::receipt::{Outcome, Proof, Receipt, ReceiptId};
 use crate::signer::{Address, Signature};
 use crate::tariff::{Tariff, Usage, UsageSource};
 use crate::voucher::{Domain, SignedVoucher, Voucher};
@@ -107,6 +107,9 @@ pub(super) struct ReceiptJson {
     drained: bool,
     #[serde(with = "number")]
     served_at: u64,
+    /// As [`Proof::to_bytes`] writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof: Option<HexBytes>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -186,7 +189,7 @@ impl RecordJson {
                 (EntryKind::Reserve, hold.digest(at), Written::Hold(Box::new(hold)))
             }
             Self::Capture(receipt) => {
-                let receipt = receipt.receipt(user);
+                let receipt = receipt.receipt(user)?;
                 (EntryKind::Capture, receipt.digest(), Written::Receipt(Box::new(receipt)))
             }
             Self::Retired { memo, leaf } => {
@@ -279,11 +282,16 @@ impl ReceiptJson {
             upstream_id: receipt.upstream_id.clone(),
             drained: receipt.drained,
             served_at: receipt.served_at.0,
+            proof: receipt.proof.as_deref().map(|proof| HexBytes(proof.to_bytes())),
         }
     }
 
-    fn receipt(self, user: UserId) -> Receipt {
-        Receipt {
+    fn receipt(self, user: UserId) -> Result<Receipt, String> {
+        let proof = self.proof.map(|HexBytes(bytes)| {
+            let proof = Proof::from_bytes(&bytes).map(Box::new);
+            proof.ok_or_else(|| "its proof is none".to_owned())
+        });
+        Ok(Receipt {
             id: self.id,
             user,
             outcome: self.outcome,
@@ -306,7 +314,8 @@ impl ReceiptJson {
             upstream_id: self.upstream_id,
             drained: self.drained,
             served_at: Timestamp(self.served_at),
-        }
+            proof: proof.transpose()?,
+        })
     }
 }
 

@@ -76,7 +76,7 @@ impl SqliteReader {
         copy().inspect_err(|_| drop(std::fs::remove_file(to)))
     }
 
-    fn with<T>(
+    pub(super) fn with<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {

@@ -7,7 +7,8 @@ use crate::ledger::rows::{Has, Row, Stored};
 
 use super::values::Count;
 
-pub(super) const ACCOUNT: &str = "a.cover, a.held, a.earned, a.vouchered, a.unlimited, a.frozen";
+pub(super) const ACCOUNT: &str = "a.cover, a.held, a.earned, a.vouchered, a.unlimited, a.frozen, \
+     a.exchanges";
 
 pub(super) const HOLD: &str = "h.key, h.fingerprint, h.receipt, h.user, h.amount, \
      h.input_price, h.output_price, h.schedule, h.expires";
@@ -19,7 +20,8 @@ pub(super) const VOUCHER: &str = "v.user, v.nonce, v.provider, v.total, v.reques
 
 pub(super) const RECEIPT: &str = "r.id, r.user, r.outcome, r.status, r.input, r.cached_input, \
      r.cache_write, r.cache_write_1h, r.output, r.source, r.fee, r.request_hash, r.response_hash, \
-     r.bytes, r.events, r.signature, r.signing_address, r.upstream_id, r.drained, r.served_at";
+     r.bytes, r.events, r.signature, r.signing_address, r.upstream_id, r.drained, r.served_at, \
+     r.proof";
 
 /// Takes a row's columns from left to right.
 pub(super) type Columns<'row, 'stmt> = crate::ledger::rows::Columns<&'row rusqlite::Row<'stmt>>;

@@ -5,9 +5,11 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use crate::ledger::LedgerError;
 
 use self::collect::COLLECTING;
+use self::proving::PROVING;
 use self::retire::RETIRING;
 
 mod collect;
+mod proving;
 mod retire;
 
 /// Makes the tables in an empty database; brings one of an earlier version to this one; leaves one
@@ -28,6 +30,11 @@ pub(super) fn create_or_check(connection: &mut Connection, path: &str) -> Result
     let marks = (pragma(&tx, "application_id")?, pragma(&tx, "user_version")?);
     if marks == (APPLICATION_ID, 2) {
         tx.execute_batch(RETIRING)?;
+        tx.pragma_update(None, "user_version", 3)?;
+    }
+    let marks = (pragma(&tx, "application_id")?, pragma(&tx, "user_version")?);
+    if marks == (APPLICATION_ID, 3) {
+        tx.execute_batch(PROVING)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     tx.commit()?;
@@ -86,7 +93,7 @@ fn unreadable(error: rusqlite::Error, path: &str) -> LedgerError {
 
 /// "0GFL" in ASCII.
 const APPLICATION_ID: i64 = 0x3047_464c;
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// Amounts, prices, accounts, ids and hashes are big-endian bytes, so that their order as bytes is
 /// their order as numbers. Times are milliseconds. Counts and times are 64 bits, sign ignored.

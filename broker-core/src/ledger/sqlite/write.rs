@@ -10,7 +10,7 @@ use crate::command::{Command, Decision, Hold};
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::LedgerError;
 use crate::ledger::entry::{Entry, entry};
-use crate::receipt::{Receipt, ReceiptId};
+use crate::receipt::{Proof, Receipt, ReceiptId};
 use crate::rules::{KnownHold, Record, View, decide};
 
 use super::rows::{ACCOUNT, Columns, HOLD};
@@ -144,13 +144,16 @@ fn is_taken(db: &Connection, id: &ReceiptId) -> rusqlite::Result<bool> {
 }
 
 fn write_account(db: &Connection, user: &UserId, account: Account) -> rusqlite::Result<()> {
-    let Account { cover, held, earned, vouchered, unlimited, frozen } = account;
+    let Account { cover, held, earned, vouchered, unlimited, frozen, exchanges } = account;
     let mut statement = db.prepare_cached(
-        "INSERT INTO account (user, cover, held, earned, vouchered, unlimited, frozen) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (user) DO UPDATE SET cover = ?2, \
-         held = ?3, earned = ?4, vouchered = ?5, unlimited = ?6, frozen = ?7",
+        "INSERT INTO account (user, cover, held, earned, vouchered, unlimited, frozen, \
+         exchanges) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (user) DO UPDATE SET \
+         cover = ?2, held = ?3, earned = ?4, vouchered = ?5, unlimited = ?6, frozen = ?7, \
+         exchanges = ?8",
     )?;
-    statement.execute(params![user, cover, held, earned, vouchered, unlimited, frozen])?;
+    let exchanges = Count(exchanges);
+    statement
+        .execute(params![user, cover, held, earned, vouchered, unlimited, frozen, exchanges])?;
     Ok(())
 }
 
@@ -226,7 +229,7 @@ fn write_receipt(
     let usage = &receipt.usage;
     let mut statement = db.prepare_cached(
         "INSERT INTO receipt VALUES (?1, (SELECT entry FROM hold WHERE key = ?3), ?2, ?4, ?5, ?6, \
-         ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+         ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
     )?;
     statement.execute(params![
         Count(entry.seq),
@@ -251,6 +254,7 @@ fn write_receipt(
         receipt.served_at,
         Count(usage.cache_write),
         Count(usage.cache_write_1h),
+        receipt.proof.as_deref().map(Proof::to_bytes),
     ])?;
     if let Some(alias) = &receipt.upstream_id {
         let mut statement = db.prepare_cached(
