@@ -7,9 +7,9 @@ use broker_core::ledger::statement::{RequestPage, RequestQuery, Statement, Unsea
 use broker_core::settlement::Policy;
 use broker_core::testing::{ONE, SimChain, SimOptions};
 use broker_core::{
-    Account, AuditReport, Binding, Command, Decision, Digest32, Hold, HoldState, Ledger,
-    LedgerError, LedgerReader, MemoryLedger, OpenVoucher, Receipt, ReceiptId, RequestKey, Totals,
-    Usage,
+    Account, AuditReport, Binding, Charged, Command, Decision, Digest32, Hold, HoldState, Kept,
+    KeptKind, Ledger, LedgerError, LedgerReader, LogState, MemoryLedger, OpenVoucher, ProofReader,
+    Receipt, ReceiptId, RequestKey, Totals, Usage,
 };
 
 use crate::*;
