@@ -31,9 +31,14 @@ fn books(database: &pg::Database<'_>) -> PostgresLedger {
 
 const ZEROS: &str = "decode(repeat('00', 32), 'hex')";
 
+/// What makes a copy of a row one of an entry that is not there.
+const STRANGE: &str = r#"'{"entry": 999, "id": "\\x00112233445566778899aabbccddeeff",
+    "receipt": "\\x00112233445566778899aabbccddeeff",
+    "key": "\\x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}'"#;
+
 #[test]
 fn every_change_behind_the_ledger_s_back_is_found() {
-    let zeros = |sql: &str| sql.replace("ZEROS", ZEROS);
+    let zeros = |sql: &str| sql.replace("ZEROS", ZEROS).replace("STRANGE", STRANGE);
     for (table, sql) in [
         ("entry", "UPDATE entry SET at = at + 1 WHERE number = 3"),
         ("entry", "UPDATE link SET digest = ZEROS WHERE seq = 4"),
@@ -61,8 +66,25 @@ fn every_change_behind_the_ledger_s_back_is_found() {
             "account",
             "INSERT INTO account (user_id, cover) SELECT decode(repeat('ee', 20), 'hex'), 5",
         ),
-        ("unlinked", "INSERT INTO unlinked VALUES (998)"),
-        ("entry", "INSERT INTO unlinked VALUES (3)"),
+        ("unlinked", "INSERT INTO unlinked VALUES (998, '{998}')"),
+        ("entry", "INSERT INTO unlinked VALUES (3, '{3}')"),
+        (
+            "unlinked",
+            "DELETE FROM link WHERE seq = (SELECT max(seq) FROM link); \
+             INSERT INTO unlinked SELECT max(number), ARRAY[max(number), max(number)] FROM entry",
+        ),
+        // What no foreign key refuses.
+        ("link", "INSERT INTO link SELECT max(seq) + 1, 999, ZEROS FROM link"),
+        (
+            "hold",
+            "INSERT INTO hold SELECT (jsonb_populate_record(h, STRANGE)).* FROM hold h LIMIT 1",
+        ),
+        (
+            "receipt",
+            "INSERT INTO receipt SELECT (jsonb_populate_record(r, STRANGE)).* FROM receipt r",
+        ),
+        ("receipt", "UPDATE receipt SET key = ZEROS"),
+        ("hold", "UPDATE hold SET entry = 999 WHERE entry = 11"),
     ] {
         let Some(database) = pg::lent() else { return };
         let ledger = books(&database);

@@ -203,12 +203,13 @@ const LOCK: &str = concat!(
     " FROM account a WHERE a.user_id = ANY ($1) ORDER BY a.user_id FOR UPDATE"
 );
 
+/// Joined, and not asked for with EXISTS: that would be carried out by going through all open
+/// holds, each time.
 const HOLDS: &str = concat!(
     "SELECT ",
     hold_columns!(),
-    ", EXISTS (SELECT 1 FROM open_hold o WHERE o.key = h.key), ",
-    "(SELECT x.why FROM released x WHERE x.key = h.key) ",
-    "FROM hold h WHERE h.key = ANY ($1) OR h.receipt = ANY ($2)"
+    ", o.key IS NOT NULL, x.why FROM hold h LEFT JOIN open_hold o ON o.key = h.key \
+     LEFT JOIN released x ON x.key = h.key WHERE h.key = ANY ($1) OR h.receipt = ANY ($2)"
 );
 
 const REMEMBERED_MAX: usize = 200_000;

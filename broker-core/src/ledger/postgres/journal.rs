@@ -193,7 +193,8 @@ const LINKED: &str = "SELECT l.seq, l.digest, e.number, e.kind, e.user_id, e.key
      FROM link l JOIN entry e ON e.number = l.entry WHERE l.seq > $1 ORDER BY l.seq LIMIT $2";
 
 const UNLINKED: &str = "SELECT e.number, e.kind, e.user_id, e.key, e.memo, e.at FROM unlinked q \
-     JOIN entry e ON e.number = q.entry WHERE q.entry > $1 ORDER BY q.entry LIMIT $2";
+     CROSS JOIN LATERAL unnest(q.entries) AS n (number) JOIN entry e ON e.number = n.number \
+     WHERE n.number > $1 ORDER BY n.number LIMIT $2";
 
 const TRANSFERS: &str = "SELECT t.entry, t.n, t.debit, t.credit, t.amount FROM transfer t \
      WHERE t.entry = ANY ($1) ORDER BY t.entry, t.n";

@@ -1,5 +1,7 @@
 //! The chain over all entries, which the leader makes: it gives each entry its place.
 
+use std::collections::BTreeSet;
+
 use crate::digest::Digest32;
 use crate::ledger::UNLINKED_MAX;
 use crate::ledger::entry::Entry;
@@ -9,19 +11,19 @@ use super::rows::{Columns, entry_columns, entry_source};
 use super::session::Session;
 use super::values::Count;
 
-/// Gives places to the entries that have none, a page of them at most. True where there may be
-/// more.
+/// Gives places to the entries that have none, a page of them and whatever was written together
+/// with its last. True where there may be more.
 ///
-/// A user's entries become visible in the order of their numbers, so they also get their places in
-/// that order. Where somebody else does the same at the same time, one of both is undone.
+/// A user's entries become visible in the order of their numbers, and all that are written together
+/// bear higher ones than what their users had before: so they get their places in that order. Where somebody else does the same at the same time, one of both is undone.
 pub(super) fn link(session: &mut Session) -> Result<bool, Trouble> {
     session.transact("BEGIN", |session| {
-        let entries: Result<Vec<Entry>, _> = session
-            .query(UNLINKED, &[&PAGE_ENTRIES])?
-            .iter()
-            .map(|row| Columns::of(row).entry())
-            .collect();
-        let entries = entries?;
+        let (mut taken, mut entries): (BTreeSet<i64>, Vec<Entry>) = Default::default();
+        for row in &session.query(UNLINKED, &[&PAGE_ENTRIES])? {
+            let mut columns = Columns::of(row);
+            taken.insert(columns.take()?);
+            entries.push(columns.entry()?);
+        }
         if entries.is_empty() {
             return Ok(false);
         }
@@ -37,8 +39,9 @@ pub(super) fn link(session: &mut Session) -> Result<bool, Trouble> {
             digests.push(head);
         }
         session.execute(LINK, &[&seqs, &numbers, &digests])?;
-        let taken = session.execute(TAKE, &[&numbers])?;
-        let all = usize::try_from(taken).is_ok_and(|taken| taken == numbers.len());
+        let taken: Vec<_> = taken.into_iter().collect();
+        let deleted = session.execute(TAKE, &[&taken])?;
+        let all = usize::try_from(deleted).is_ok_and(|deleted| deleted == taken.len());
         if !all {
             return Err(Trouble::Conflict("somebody else has linked these entries".to_owned()));
         }
@@ -63,21 +66,27 @@ pub(super) fn unlinked(session: &mut Session) -> Result<u64, Trouble> {
     Columns::of(&row).count()
 }
 
+/// Whole rows, the first that have a page of entries between them. None is without an entry.
 const UNLINKED: &str = concat!(
-    "SELECT ",
+    "SELECT q.first, ",
     entry_columns!(),
-    " FROM unlinked q JOIN entry e ON e.number = q.entry ",
+    " FROM (SELECT first, entries, \
+     sum(cardinality(entries)) OVER (ORDER BY first) - cardinality(entries) AS before \
+     FROM unlinked ORDER BY first LIMIT $1) q \
+     CROSS JOIN LATERAL unnest(q.entries) WITH ORDINALITY AS n (number, place) \
+     JOIN entry e ON e.number = n.number ",
     entry_source!(),
-    " ORDER BY q.entry LIMIT $1"
+    " WHERE q.before < $1 ORDER BY q.first, n.place"
 );
 
-const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM unlinked LIMIT $1) q";
+const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM unlinked q \
+     CROSS JOIN LATERAL unnest(q.entries) LIMIT $1) n";
 
 const HEAD: &str = "SELECT seq, digest FROM link ORDER BY seq DESC LIMIT 1";
 
 const LINK: &str = "INSERT INTO link (seq, entry, digest) \
      SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[])";
 
-const TAKE: &str = "DELETE FROM unlinked WHERE entry = ANY ($1)";
+const TAKE: &str = "DELETE FROM unlinked WHERE first = ANY ($1)";
 
 const PAGE_ENTRIES: i64 = 1000;

@@ -235,7 +235,7 @@ const KEEPALIVES: [&str; 4] = [
 ///
 /// Its statements look up a few rows by key, whatever the planner makes of tables that were empty
 /// when it last looked.
-const WRITER: [&str; 8] = [
+const WRITER: [&str; 9] = [
     "idle_in_transaction_session_timeout = '10s'",
     "statement_timeout = '30s'",
     "lock_timeout = '15s'",
@@ -244,6 +244,7 @@ const WRITER: [&str; 8] = [
     "enable_seqscan = off",
     "enable_hashjoin = off",
     "enable_mergejoin = off",
+    "jit = off",
 ];
 
 const READER: [&str; 2] = ["default_transaction_read_only = on", "statement_timeout = '60s'"];

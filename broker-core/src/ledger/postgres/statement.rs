@@ -8,7 +8,8 @@ WITH entries AS (
   SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::bytea[], $5::bytea[],
     $6::bigint[])
 ), queued AS (
-  INSERT INTO unlinked (entry) SELECT unnest($1::bigint[])
+  INSERT INTO unlinked (first, entries)
+  SELECT ($1::bigint[])[1], $1::bigint[] WHERE cardinality($1::bigint[]) > 0
 ), transfers AS (
   INSERT INTO transfer (entry, n, debit, credit, amount)
   SELECT * FROM unnest($7::bigint[], $8::smallint[], $9::smallint[], $10::smallint[],

@@ -143,8 +143,15 @@ macro_rules! strange {
     };
 }
 
+/// The numbers of the entries that wait for a place.
+macro_rules! waiting {
+    () => {
+        "(SELECT n.number FROM unlinked u CROSS JOIN LATERAL unnest(u.entries) AS n (number))"
+    };
+}
+
 /// Each of these finds a row that is wrong, and names it.
-const NONE: [(&str, &str, &str); 24] = [
+const NONE: [(&str, &str, &str); 26] = [
     strange!("hold", "2"),
     strange!("receipt", "3"),
     strange!("retired", "3"),
@@ -157,7 +164,25 @@ const NONE: [(&str, &str, &str); 24] = [
     strange!("frozen", "10"),
     strange!("retire", "11"),
     strange!("transfer", "1, 2, 3, 4, 6, 7, 9"),
-    strange!("unlinked", "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"),
+    strange!("link", "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"),
+    (
+        "unlinked",
+        "no entry bears its number",
+        concat!(
+            "SELECT q.number::text FROM ",
+            waiting!(),
+            " q LEFT JOIN entry e ON e.number = q.number WHERE e.number IS NULL LIMIT 1"
+        ),
+    ),
+    (
+        "unlinked",
+        "it waits for two places",
+        concat!(
+            "SELECT q.number::text FROM ",
+            waiting!(),
+            " q GROUP BY q.number HAVING count(*) > 1 LIMIT 1"
+        ),
+    ),
     (
         "retired",
         "its receipt is still there",
@@ -166,9 +191,11 @@ const NONE: [(&str, &str, &str); 24] = [
     (
         "entry",
         "it has no place in the chain and does not wait for one",
-        "SELECT e.number::text FROM entry e LEFT JOIN link l ON l.entry = e.number \
-         LEFT JOIN unlinked q ON q.entry = e.number \
-         WHERE (l.entry IS NULL) = (q.entry IS NULL) LIMIT 1",
+        concat!(
+            "SELECT e.number::text FROM entry e LEFT JOIN link l ON l.entry = e.number LEFT JOIN ",
+            waiting!(),
+            " q ON q.number = e.number WHERE (l.entry IS NULL) = (q.number IS NULL) LIMIT 1"
+        ),
     ),
     (
         "hold",
