@@ -8,7 +8,9 @@ use uuid::Uuid;
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Command, Decision, Hold};
+use crate::ledger::proofs::{Kept, LogLeaf, LogTiles};
 use crate::ledger::{AuditReport, Ledger, LedgerError, LedgerReader};
+use crate::log;
 
 use self::address::Address;
 use self::fault::Trouble;
@@ -26,6 +28,7 @@ mod instance;
 mod journal;
 mod numeric;
 mod places;
+mod proofs;
 mod reader;
 mod retire;
 mod rows;
@@ -149,6 +152,16 @@ impl Ledger for PostgresLedger {
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         self.reader.audit()
+    }
+
+    fn extend_log(&mut self, size: u64, leaves: &[LogLeaf]) -> Result<bool, LedgerError> {
+        let hashes: Vec<_> = leaves.iter().map(|leaf| leaf.hash).collect();
+        let stored = log::append(&LogTiles(&*self.reader), size, &hashes)?;
+        self.scribe.aside(|session| proofs::extend_log(session, size, leaves, &stored))
+    }
+
+    fn keep(&mut self, kept: &Kept) -> Result<(), LedgerError> {
+        self.scribe.aside(|session| proofs::keep(session, kept))
     }
 
     fn reader(&self) -> Result<Arc<dyn LedgerReader>, LedgerError> {

@@ -149,7 +149,7 @@ impl Import<'_> {
             let account = &known.account;
             if known.has_account {
                 self.session.execute(
-                    "INSERT INTO account VALUES ($1, $2, $3, $4, $5, $6, $7, true)",
+                    "INSERT INTO account VALUES ($1, $2, $3, $4, $5, $6, $7, $8, true)",
                     &[
                         user,
                         &account.cover,
@@ -158,6 +158,7 @@ impl Import<'_> {
                         &account.vouchered,
                         &account.unlimited,
                         &account.frozen,
+                        &Count(account.exchanges),
                     ],
                 )?;
             }

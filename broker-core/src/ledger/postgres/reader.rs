@@ -91,7 +91,10 @@ impl PostgresReader {
     }
 
     /// Reads on a connection of the pool; once more where an idle one turns out to be lost.
-    fn with<T>(&self, read: impl Fn(&mut Session) -> Result<T, Trouble>) -> Result<T, LedgerError> {
+    pub(super) fn with<T>(
+        &self,
+        read: impl Fn(&mut Session) -> Result<T, Trouble>,
+    ) -> Result<T, LedgerError> {
         let mut tries = TRIES;
         loop {
             tries = tries.saturating_sub(1);

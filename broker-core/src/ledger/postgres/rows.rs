@@ -12,7 +12,8 @@ use super::values::Count;
 /// Of an account `a`.
 macro_rules! account_columns {
     () => {
-        "a.cover, a.held, a.earned, a.vouchered, a.unlimited, a.frozen"
+        "a.cover, a.held, a.earned, a.vouchered, a.unlimited, a.frozen, \
+         a.exchanges"
     };
 }
 
@@ -43,7 +44,8 @@ macro_rules! receipt_columns {
     () => {
         "r.id, r.user_id, r.outcome, r.status, r.input, r.cached_input, r.cache_write, \
          r.cache_write_1h, r.output, r.source, r.fee, r.request_hash, r.response_hash, r.bytes, \
-         r.events, r.signature, r.signing_address, r.upstream_id, r.drained, r.served_at"
+         r.events, r.signature, r.signing_address, r.upstream_id, r.drained, r.served_at, \
+         r.proof"
     };
 }
 

@@ -91,6 +91,29 @@ impl Scribe {
         }
     }
 
+    /// Does what is no command in a transaction of its own, and again where that is lost: so it has
+    /// to be something that may be done twice. [`LedgerError::Busy`] where the database is away or
+    /// others are in the way for too long; then nothing is known to be written.
+    pub(super) fn aside<T>(
+        &mut self,
+        work: impl Fn(&mut Session) -> Result<T, Trouble>,
+    ) -> Result<T, LedgerError> {
+        for pause in 1..=ASIDE_TRIES {
+            let done = self.session().and_then(|session| session.transact("BEGIN", &work));
+            match done {
+                Ok(done) => return Ok(done),
+                Err(Trouble::Failed(error)) => return Err(error),
+                Err(Trouble::Conflict(why)) => tracing::debug!(why, "tried again"),
+                Err(Trouble::Lost(why)) => {
+                    tracing::debug!(why, "tried again on another connection");
+                    self.session = None;
+                }
+            }
+            std::thread::sleep(jitter(pause));
+        }
+        Err(LedgerError::Busy)
+    }
+
     /// Takes this instance out of the books, if it can be done at once.
     pub(super) fn leave(&mut self) {
         let Some(session) = &mut self.session else { return };
@@ -329,6 +352,8 @@ fn jitter(conflicts: u32) -> Duration {
 const NUMBERS: &str = "SELECT nextval('entry_number') FROM generate_series(1, $1::bigint)";
 const MARKS: &str = "SELECT number, user_id, memo, at FROM entry WHERE number = ANY ($1)";
 
+/// So often what is no command is tried.
+const ASIDE_TRIES: u32 = 3;
 const CONFLICTS_MAX: u32 = 5;
 const OUTAGE_MAX: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);

@@ -16,10 +16,11 @@ WITH entries AS (
     $11::numeric[])
 ), accounts AS (
   UPDATE account a SET cover = n.cover, held = n.held, earned = n.earned,
-    vouchered = n.vouchered, unlimited = n.unlimited, frozen = n.frozen, known = true
+    vouchered = n.vouchered, unlimited = n.unlimited, frozen = n.frozen,
+    exchanges = n.exchanges, known = true
   FROM unnest($12::bytea[], $13::numeric[], $14::numeric[], $15::numeric[], $16::numeric[],
-    $17::boolean[], $18::boolean[])
-    AS n (user_id, cover, held, earned, vouchered, unlimited, frozen)
+    $17::boolean[], $18::boolean[], $63::bigint[])
+    AS n (user_id, cover, held, earned, vouchered, unlimited, frozen, exchanges)
   WHERE a.user_id = n.user_id RETURNING 1
 ), holds AS (
   INSERT INTO hold (entry, key, fingerprint, receipt, user_id, amount, input_price,
@@ -29,11 +30,12 @@ WITH entries AS (
 ), receipts AS (
   INSERT INTO receipt (entry, id, key, user_id, outcome, status, input, cached_input,
     cache_write, cache_write_1h, output, source, fee, request_hash, response_hash, bytes,
-    events, signature, signing_address, upstream_id, drained, served_at)
+    events, signature, signing_address, upstream_id, drained, served_at, proof)
   SELECT * FROM unnest($30::bigint[], $31::bytea[], $32::bytea[], $33::bytea[], $34::smallint[],
     $35::integer[], $36::bigint[], $37::bigint[], $38::bigint[], $39::bigint[], $40::bigint[],
     $41::smallint[], $42::numeric[], $43::bytea[], $44::bytea[], $45::bigint[], $46::bigint[],
-    $47::bytea[], $48::bytea[], $49::bytea[], $50::boolean[], $51::bigint[])
+    $47::bytea[], $48::bytea[], $49::bytea[], $50::boolean[], $51::bigint[],
+    $64::bytea[])
 ), aliases AS (
   INSERT INTO upstream_alias (alias, user_id, receipt)
   SELECT * FROM unnest($52::bytea[], $53::bytea[], $54::bytea[])

@@ -10,7 +10,7 @@ use crate::command::{Hold, ReleaseReason};
 use crate::digest::{Digest32, Fingerprint, RequestKey};
 use crate::ledger::entry::{Entry, EntryKind};
 use crate::money::Neuron;
-use crate::receipt::{Outcome, Receipt, ReceiptId};
+use crate::receipt::{Outcome, Proof, Receipt, ReceiptId};
 use crate::rules::Record;
 use crate::signer::{Address, Signature};
 use crate::tariff::UsageSource;
@@ -93,6 +93,7 @@ struct Receipts {
     upstream_id: Vec<Option<Vec<u8>>>,
     drained: Vec<bool>,
     served_at: Vec<Timestamp>,
+    proof: Vec<Option<Vec<u8>>>,
     alias: Vec<Digest32>,
     alias_user: Vec<UserId>,
     alias_receipt: Vec<ReceiptId>,
@@ -164,7 +165,14 @@ impl Page {
         values.extend(self.holds.values());
         values.extend(self.receipts.values());
         values.extend(self.releases.values());
-        let rest: Values<'_> = &[&self.opened, &self.closed, &instance, &self.receipts.alias_entry];
+        let rest: Values<'_> = &[
+            &self.opened,
+            &self.closed,
+            &instance,
+            &self.receipts.alias_entry,
+            &accounts.exchanges,
+            &self.receipts.proof,
+        ];
         values.extend(rest);
         let written = session.query_one(WRITE, &values)?;
         let [changed, closed, alive]: [i64; 3] =
@@ -194,6 +202,7 @@ struct Accounts {
     vouchered: Vec<Neuron>,
     unlimited: Vec<bool>,
     frozen: Vec<bool>,
+    exchanges: Vec<Count>,
 }
 
 impl Accounts {
@@ -207,6 +216,7 @@ impl Accounts {
             columns.vouchered.push(account.vouchered);
             columns.unlimited.push(account.unlimited);
             columns.frozen.push(account.frozen);
+            columns.exchanges.push(Count(account.exchanges));
         }
         columns
     }
@@ -342,6 +352,7 @@ impl Receipts {
         self.upstream_id.push(receipt.upstream_id.as_ref().map(|id| id.as_bytes().to_vec()));
         self.drained.push(receipt.drained);
         self.served_at.push(receipt.served_at);
+        self.proof.push(receipt.proof.as_deref().map(Proof::to_bytes));
         // The first of an account's receipts keeps it.
         if let Some(id) = &receipt.upstream_id {
             self.alias.push(alias(id));

@@ -41,6 +41,7 @@ CREATE TABLE account (
     CHECK (vouchered >= 0 AND vouchered < 340282366920938463463374607431768211456),
   unlimited BOOLEAN NOT NULL DEFAULT false,
   frozen    BOOLEAN NOT NULL DEFAULT false,
+  exchanges BIGINT NOT NULL DEFAULT 0,
   known     BOOLEAN NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 
@@ -119,7 +120,8 @@ CREATE TABLE receipt (
   signing_address BYTEA NOT NULL CHECK (length(signing_address) = 20),
   upstream_id     BYTEA,
   drained         BOOLEAN NOT NULL,
-  served_at       BIGINT NOT NULL
+  served_at       BIGINT NOT NULL,
+  proof           BYTEA
 );
 CREATE INDEX fee_of_user ON receipt (user_id, entry) WHERE fee > 0;
 CREATE INDEX free_of_user ON receipt (user_id, entry) WHERE fee = 0;
@@ -229,6 +231,34 @@ CREATE TABLE open_voucher (
   voucher BIGINT NOT NULL UNIQUE REFERENCES voucher (entry)
 );
 
+CREATE TABLE log (
+  only_one SMALLINT PRIMARY KEY CHECK (only_one = 1),
+  id       BYTEA NOT NULL CHECK (length(id) = 32)
+);
+INSERT INTO log VALUES (1, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
+
+CREATE TABLE log_leaf (
+  leaf  BIGINT PRIMARY KEY CHECK (leaf >= 0),
+  entry BIGINT NOT NULL UNIQUE REFERENCES entry (number),
+  hash  BYTEA NOT NULL CHECK (length(hash) = 32)
+);
+
+CREATE TABLE log_node (
+  level SMALLINT NOT NULL CHECK (level > 0),
+  n     BIGINT NOT NULL CHECK (n >= 0),
+  hash  BYTEA NOT NULL CHECK (length(hash) = 32),
+  PRIMARY KEY (level, n)
+);
+
+CREATE TABLE kept (
+  number BIGINT PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+  kind   SMALLINT NOT NULL,
+  name   BYTEA NOT NULL CHECK (length(name) = 32),
+  body   BYTEA NOT NULL,
+  at     BIGINT NOT NULL,
+  UNIQUE (kind, name)
+);
+
 CREATE FUNCTION is_final() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'append-only'; END
 $$;
@@ -280,6 +310,12 @@ CREATE TRIGGER settled_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON settled
 CREATE TRIGGER retire_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON retire
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
 CREATE TRIGGER retired_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON retired
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER log_leaf_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON log_leaf
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER log_node_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON log_node
+  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
+CREATE TRIGGER kept_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON kept
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
 CREATE TRIGGER frozen_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON frozen
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
