@@ -100,6 +100,6 @@ impl Tiles for Uniform {
 
     fn hashes(&self, level: u8, from: u64, count: u64) -> Result<Vec<Digest32>, String> {
         self.reads.borrow_mut().push((level, from, count));
-        Ok((0..count).map(|_| Self::hash(level)).collect())
+        Ok(vec![Self::hash(level); usize::try_from(count).unwrap()])
     }
 }
