@@ -13,14 +13,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use broker_core::{
-    Clock, Fingerprint, Hold, LedgerHandle, Neuron, ReceiptId, RequestKey, Signer, Tariff,
-    TokenBound, UserId,
+    Clock, Digest32, Fingerprint, Hold, LedgerHandle, Neuron, ReceiptId, RequestKey, Signer,
+    Tariff, TokenBound, UserId,
 };
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::config::OnDisconnect;
 use crate::fault::{Envelope, Fault};
+use crate::identity::Identities;
 use crate::ledger::Live;
 use crate::upstream::{Catalog, Model, Upstream};
 
@@ -61,6 +62,10 @@ pub struct Shared {
     pub ledger: LedgerHandle,
     /// The attested key.
     pub signer: Arc<dyn Signer>,
+    /// The key that signs receipts, and its keyset.
+    pub identities: Arc<Identities>,
+    /// The log that receipts stand in.
+    pub log: Digest32,
     /// The served model.
     pub catalog: Arc<Catalog>,
     /// The prices new requests are admitted under.

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use broker_core::keyset::ReceiptKey;
 use broker_core::{Framed, LocalSigner, SignError, Signer};
 use zeroize::Zeroizing;
 
@@ -45,6 +46,18 @@ pub async fn signer(source: &KeySource, secret_file: &Path) -> Result<Arc<dyn Si
     }
 }
 
+/// The key that signs receipts. It is this sidecar's own: with a key service it is born at each
+/// start as without one, and the signer of answers, which outlives starts, vouches for its keyset.
+pub fn receipt_key(source: &KeySource, secret_file: &Path) -> Result<ReceiptKey, KeyError> {
+    match source {
+        KeySource::Born | KeySource::Dstack(_) => Ok(SigningKeys::born()?.receipts()),
+        #[cfg(feature = "simulator")]
+        KeySource::SecretFile => Ok(SigningKeys::simulated(secret_file)?.receipts()),
+        #[cfg(not(feature = "simulator"))]
+        KeySource::SecretFile => Err(KeyError::NoSimulator(secret_file.to_owned())),
+    }
+}
+
 /// The keys of this sidecar: one for each purpose, none of which tells another.
 pub struct SigningKeys(Zeroizing<[u8; 32]>);
 
@@ -66,6 +79,11 @@ impl SigningKeys {
     pub fn ecdsa(&self) -> Result<Arc<dyn Signer>, KeyError> {
         let secret = self.derive(ECDSA_SIGNING);
         Ok(Arc::new(LocalSigner::from_secret(&secret)?))
+    }
+
+    /// The Ed25519 key that signs receipts.
+    pub fn receipts(&self) -> ReceiptKey {
+        ReceiptKey::from_secret(&self.derive(RECEIPT_SIGNING))
     }
 
     fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
@@ -119,7 +137,9 @@ pub enum KeyError {
 
 /// The name of the purpose of the key that signs answers. Names never change and are never reused.
 const ECDSA_SIGNING: &str = "ecdsa-signing";
-/// The same at dstack's key service, which gives one path the same bytes for every algorithm: the
+/// The name of the purpose of the key that signs receipts.
+const RECEIPT_SIGNING: &str = "ed25519-receipts";
+/// The first at dstack's key service, which gives one path the same bytes for every algorithm: the
 /// path names the algorithm, and its last part counts planned rotations.
 const DSTACK_SIGNING_PATH: &str = "tee-sidecar/signing/secp256k1/v1";
 

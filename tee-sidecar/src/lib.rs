@@ -8,6 +8,7 @@ pub mod config;
 pub mod exchange;
 pub mod fault;
 pub mod http;
+pub mod identity;
 pub mod keys;
 pub mod ledger;
 pub mod net;

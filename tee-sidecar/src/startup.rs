@@ -8,7 +8,8 @@ use std::time::Duration;
 use actix_web::rt;
 use broker_core::settlement::LedgerStore;
 use broker_core::{
-    Chain, Clock, Command, Cover, LedgerHandle, LedgerReader, Signer, SystemClock, UserId,
+    Chain, Clock, Command, Cover, Digest32, LedgerError, LedgerHandle, LedgerReader, Signer,
+    SystemClock, UserId,
 };
 use tokio::time::timeout;
 
@@ -21,6 +22,7 @@ use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
+use crate::identity::Identities;
 use crate::keys;
 use crate::ledger::{self, Lead, Opened};
 use crate::network::Network;
@@ -80,6 +82,9 @@ impl Application {
         let Tee { attester, keys } = attest::choose(settings.tee).await?;
         let platform = attester.platform();
         let signer = keys::signer(&keys, &settings.state_dir().join(SECRET_FILE)).await?;
+        let secret_file = settings.state_dir().join(SECRET_FILE);
+        let receipt_key = keys::receipt_key(&keys, &secret_file)?;
+        let identities = Arc::new(Identities::new(receipt_key, None, clock.now()));
         let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
         let told = catalog.clone();
         catalog.advertise(settings.service.model.clone());
@@ -108,7 +113,9 @@ impl Application {
             network::start(&settings, chain, store, lead.clone(), (signer.clone(), clock.clone()))
                 .await?
         };
-        let parts = Parts { signer, catalog, reports, ledger, lead, clock, network };
+        let log = log_of(&reader).await?;
+        let receipts = (identities, log);
+        let parts = Parts { signer, receipts, catalog, reports, ledger, lead, clock, network };
         let settings = Arc::new(settings);
         let beside = settings.state_dir();
         let application = Self::bind(&settings, parts, reader)?;
@@ -132,6 +139,8 @@ impl Application {
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
+            identities: parts.receipts.0.clone(),
+            log: parts.receipts.1,
             catalog: catalog.clone(),
             prices: Prices::new(settings.service.tariff.clone()),
             admission: admission.clone(),
@@ -241,12 +250,21 @@ impl Application {
 
 struct Parts {
     signer: Arc<dyn Signer>,
+    /// Who signs receipts, and the log that they stand in.
+    receipts: (Arc<Identities>, Digest32),
     catalog: Arc<Catalog>,
     reports: ReportService,
     ledger: LedgerHandle,
     lead: Lead,
     clock: Arc<dyn Clock>,
     network: Option<Arc<Network>>,
+}
+
+/// The receipt log of the ledger.
+async fn log_of(reader: &Arc<dyn LedgerReader>) -> Result<Digest32, StartError> {
+    let reader = reader.clone();
+    let read = rt::task::spawn_blocking(move || reader.log()).await;
+    Ok(read.unwrap_or(Err(LedgerError::Stopped))?.id)
 }
 
 /// The state of each server thread, with a client for the engine of its own.

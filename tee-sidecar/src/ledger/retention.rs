@@ -137,6 +137,7 @@ mod tests {
             upstream_id: None,
             drained: false,
             served_at: Timestamp(at),
+            proof: None,
         };
         let key = hold.key;
         let batch = [Command::Reserve(hold), Command::Capture { key, receipt: Box::new(receipt) }];
