@@ -9,6 +9,7 @@
 //! sees that, charges what was handed over and ends the hold. No token is generated without a
 //! durable hold; no client gets the end of an answer before fee and signature are durable.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::upstream::{Catalog, Model, Upstream};
 pub mod admission;
 mod billing;
 mod buffered;
+mod checkpoints;
 pub mod estimate;
 pub mod event;
 mod finish;
@@ -120,6 +122,8 @@ pub struct Ask {
     pub id: ReceiptId,
     /// Who pays.
     pub user: UserId,
+    /// The path that was asked.
+    pub endpoint: &'static str,
     /// The body's bytes as they arrived.
     pub body: Bytes,
     /// The place of the exchange, taken before its body was read.
@@ -130,6 +134,8 @@ pub struct Ask {
     pub request_id: String,
     /// The shape in which an error of ours leaves, which is signed too.
     pub envelope: Envelope,
+    /// Events between two checkpoints in a stream; none were asked for with `None`.
+    pub checkpoint_events: Option<NonZeroU64>,
 }
 
 /// The head of an answer, and its body.

@@ -177,7 +177,7 @@ proptest! {
         runtime.block_on(async {
             use futures_util::StreamExt;
             let taken = taken.index(pieces.len() + 1);
-            let (mut sender, mut receiver) = hand_over();
+            let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
             let mut out = Vec::new();
             for (n, piece) in pieces.iter().enumerate() {
                 let meter = Default::default();

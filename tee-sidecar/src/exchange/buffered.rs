@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use tokio::time::sleep;
 
 use super::billing::Ending;
-use super::event::Peek;
+use super::event::{Peek, finish_reason};
 use super::meter::{EngineUsage, Meter, text_bytes};
 use super::pump::{Head, Held, LEFT, unbilled};
 use super::stop::stopping;
@@ -117,5 +117,7 @@ fn read(held: &Held, body: &[u8], status: u16) -> Ending {
         _ => held.usage(&meter, None),
     };
     ending.upstream_id = peek.usable_id();
+    let reason = peek.choices.and_then(|choices| finish_reason(choices.get()));
+    ending.finish_reason = reason.map(str::to_owned);
     ending
 }

@@ -1,9 +1,11 @@
 //! The task that owns an exchange from its hold to its end.
 
-use broker_core::{Hold, Outcome, TokenBound, Usage, UsageSource};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use broker_core::{Digest32, Hold, Outcome, TokenBound, Usage, UsageSource};
 use tokio::sync::oneshot;
 
-use super::billing::{Ending, OpenHold, Unbilled};
+use super::billing::{Ending, OpenHold, Told, Unbilled};
 use super::meter::Meter;
 use super::request::ChatRequest;
 use super::stop::stopping;
@@ -28,10 +30,15 @@ pub(super) struct Held {
     pub(super) request: ChatRequest,
     pub(super) bound: TokenBound,
     pub(super) hold: OpenHold,
+    /// The engine was asked.
+    pub(super) forwarded: AtomicBool,
 }
 
 /// The status in the receipt of a client that left before there was one: nginx's word for it.
 pub(super) const LEFT: u16 = 499;
+
+/// The longest name of a model that a receipt quotes.
+const MODEL_BYTES_MAX: usize = 256;
 
 /// Where the head of the answer is waited for.
 pub(super) type Head = oneshot::Sender<Result<Answer, Fault>>;
@@ -43,7 +50,8 @@ impl Pump {
             Ok(hold) => hold,
             Err(fault) => return drop(answer.send(Err(fault))),
         };
-        let held = Held { exchange, ask, request, bound, hold };
+        let forwarded = AtomicBool::new(false);
+        let held = Held { exchange, ask, request, bound, hold, forwarded };
         match held.forward(&mut answer).await {
             Forwarded::Answered(reply) => {
                 if held.request.stream && reply.status == 200 && is_event_stream(&reply) {
@@ -71,7 +79,10 @@ impl Held {
         let shared = &self.exchange.shared;
         let id = self.ask.id.to_string();
         let body = self.request.forwarded.clone();
-        let call = self.exchange.engine.chat(body, &id, self.request.stream);
+        let call = async {
+            self.forwarded.store(true, Ordering::Relaxed);
+            self.exchange.engine.chat(body, &id, self.request.stream).await
+        };
         let abort = shared.on_disconnect == OnDisconnect::Abort;
         tokio::select! {
             biased;
@@ -118,6 +129,18 @@ impl Held {
         let _ = self.close(ending).await;
     }
 
+    /// What the receipt says of the request.
+    fn told(&self) -> Told {
+        let Self { ask, request, hold, .. } = self;
+        let forwarded = self.forwarded.load(Ordering::Relaxed);
+        let forwarded_hash = forwarded.then(|| match request.forwarded == request.received {
+            true => hold.request_hash(),
+            false => Digest32::sha256(&request.forwarded),
+        });
+        let model = request.model.clone().filter(|model| model.len() <= MODEL_BYTES_MAX);
+        Told { endpoint: ask.endpoint, model, forwarded_hash }
+    }
+
     /// What is charged for where the count stands at `meter`.
     pub(super) fn usage(&self, meter: &Meter, prompt: Option<u64>) -> Usage {
         meter.usage(prompt, self.request.received.len(), self.bound)
@@ -125,6 +148,7 @@ impl Held {
 
     /// Signs and charges, durably. On an error the end of the answer must not leave.
     pub(super) async fn close(self, ending: Ending) -> Result<(), Unbilled> {
+        let told = self.told();
         let Self { exchange, ask, hold, bound, .. } = self;
         let (outcome, usage) = (ending.outcome, ending.usage);
         if usage.output > bound.output {
@@ -135,7 +159,7 @@ impl Held {
             tracing::warn!(receipt = %ask.id, events = ending.events,
                 "the engine sends text and counts no tokens");
         }
-        match hold.close(ending, &exchange.shared).await {
+        match hold.close(ending, told, &exchange.shared).await {
             Ok(receipt) => {
                 ask.permit.used(usage.input.saturating_add(usage.output));
                 tracing::info!(

@@ -1,5 +1,7 @@
 //! `POST /v1/chat/completions`
 
+use std::num::NonZeroU64;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -12,6 +14,12 @@ use crate::fault::Fault;
 
 /// The longest `Idempotency-Key`.
 const CLIENT_KEY_BYTES_MAX: usize = 255;
+
+/// How a client asks for checkpoints.
+const CHECKPOINTS: &str = "x-receipt-checkpoints";
+
+/// Every checkpoint is a signature: no more of them than this.
+const CHECKPOINT_EVENTS_MIN: u64 = 8;
 
 pub(super) async fn completions(
     request: HttpRequest,
@@ -37,7 +45,19 @@ async fn answer(
     let body = body::read(request, payload, state.request_bytes_max).await?;
     let id = ids.receipt.ok_or(Fault::Internal)?;
     let (request_id, envelope) = (ids.request.clone(), ids.envelope);
-    let ask = Ask { id, user, body, permit, client_key, request_id, envelope };
+    let checkpoint_events = checkpoint_events(request)?;
+    let endpoint = "/v1/chat/completions";
+    let ask = Ask {
+        id,
+        user,
+        endpoint,
+        body,
+        permit,
+        client_key,
+        request_id,
+        envelope,
+        checkpoint_events,
+    };
     state.exchange.chat(ask).await
 }
 
@@ -48,6 +68,20 @@ fn client_key(request: &HttpRequest) -> Result<Option<Vec<u8>>, Fault> {
     }
     let rule = format!("'Idempotency-Key' must have 1 to {CLIENT_KEY_BYTES_MAX} bytes");
     Err(Fault::BadParameter { param: "Idempotency-Key", message: rule })
+}
+
+/// After how many events of a stream the client wants a checkpoint.
+fn checkpoint_events(request: &HttpRequest) -> Result<Option<NonZeroU64>, Fault> {
+    let Some(value) = request.headers().get(CHECKPOINTS) else { return Ok(None) };
+    let events = value.to_str().ok().and_then(|text| text.parse::<NonZeroU64>().ok());
+    let events = events.filter(|events| events.get() >= CHECKPOINT_EVENTS_MIN);
+    events.map(Some).ok_or_else(|| Fault::BadParameter {
+        param: CHECKPOINTS,
+        message: format!(
+            "'X-Receipt-Checkpoints' is a number of events, {CHECKPOINT_EVENTS_MIN} at least: a \
+             signed checkpoint follows so many of a stream"
+        ),
+    })
 }
 
 fn respond(answer: Answer, ids: &Ids) -> HttpResponse {
