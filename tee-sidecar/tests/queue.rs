@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use broker_core::keyset::ReceiptKey;
 use broker_core::{
-    Clock, Digest32, LocalSigner, MemoryLedger, ReceiptId, SystemClock, Tariff, UserId, WriterLimits,
-    spawn_writer_with,
+    Clock, Digest32, LocalSigner, MemoryLedger, ReceiptId, SystemClock, Tariff, UserId,
+    WriterLimits, spawn_writer_with,
 };
 use bytes::Bytes;
 use tee_sidecar::config::{Limits, OnDisconnect};
