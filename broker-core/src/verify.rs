@@ -100,8 +100,7 @@ impl Inclusion {
     /// It is none.
     pub fn from_json(document: &Json) -> Result<Self, BadProof> {
         let document = document.get("inclusion").unwrap_or(document);
-        let number =
-            |key| document.get(key).and_then(Json::number).ok_or(BadProof::Member(key));
+        let number = |key| document.get(key).and_then(Json::number).ok_or(BadProof::Member(key));
         Ok(Self {
             leaf_index: number("leaf_index")?,
             tree_size: number("tree_size")?,
@@ -166,7 +165,9 @@ pub enum HeadsFault {
     #[error("the log was forked: two roots are signed for the same {0} leaves")]
     Forked(u64),
     /// Nothing shows that the later log begins with the earlier one.
-    #[error("nothing shows that the second log begins with the first: the consistency proof is missing")]
+    #[error(
+        "nothing shows that the second log begins with the first: the consistency proof is missing"
+    )]
     NoProof,
     /// The proof does not show it.
     #[error("the second log does not begin with the first: {0}")]
@@ -177,11 +178,7 @@ pub enum HeadsFault {
 ///
 /// # Errors
 /// It does not, or nothing shows it.
-pub fn follows(
-    from: &LogHead,
-    to: &LogHead,
-    path: Option<&[Digest32]>,
-) -> Result<(), HeadsFault> {
+pub fn follows(from: &LogHead, to: &LogHead, path: Option<&[Digest32]>) -> Result<(), HeadsFault> {
     if from.log != to.log {
         return Err(HeadsFault::OtherLog(from.log, to.log));
     }

@@ -32,7 +32,9 @@ pub enum AnswerFault {
         outcome: &'static str,
     },
     /// More bytes are at hand than were signed.
-    #[error("the receipt is about the first {signed} bytes only ({outcome}), and {held} are at hand")]
+    #[error(
+        "the receipt is about the first {signed} bytes only ({outcome}), and {held} are at hand"
+    )]
     Longer {
         /// What the receipt says.
         signed: u64,
@@ -146,11 +148,7 @@ pub enum PartFault {
 ///
 /// # Errors
 /// There is no checkpoint, one does not hold, or the receipt is about less.
-pub fn partial(
-    receipt: &ReadReceipt,
-    part: &[u8],
-    keyset: &Keyset,
-) -> Result<Prefix, PartFault> {
+pub fn partial(receipt: &ReadReceipt, part: &[u8], keyset: &Keyset) -> Result<Prefix, PartFault> {
     let id = ReceiptId::parse(&receipt.id).ok_or(PartFault::Id)?;
     let prefix = verify_prefix(part, &id, keyset)?;
     let checkpoint = prefix.checkpoint.request_hash;
@@ -159,9 +157,7 @@ pub fn partial(
     }
     let held = part.len() as u64;
     match &receipt.closed {
-        Some(closed) if closed.bytes < held => {
-            Err(PartFault::More { signed: closed.bytes, held })
-        }
+        Some(closed) if closed.bytes < held => Err(PartFault::More { signed: closed.bytes, held }),
         _ => Ok(prefix),
     }
 }

@@ -199,7 +199,9 @@ impl Bill {
 
     fn add_sum(&mut self, line: &Line) {
         let key = (line.tariff, Outcome::as_str(line.outcome));
-        for sum in [&mut self.total, self.sums.entry(key).or_default()] {
+        let known = self.sums.contains_key(&key) || self.sums.len() < SUMS_MAX;
+        let own = known.then(|| self.sums.entry(key).or_default());
+        for sum in own.into_iter().chain([&mut self.total]) {
             sum.receipts = sum.receipts.saturating_add(1);
             sum.fees = sum.fees.checked_add(line.fee).unwrap_or(Neuron::new(u128::MAX));
         }
@@ -214,6 +216,9 @@ impl Bill {
             return;
         };
         let seq = place.account_seq;
+        if self.sequences.len() >= LOGS_MAX && !self.sequences.contains_key(&place.log) {
+            return self.fault(Kind::Scattered, &line.id, "it stands in yet another log");
+        }
         match self.sequences.entry(place.log).or_default().put(seq) {
             Put::New => {}
             Put::Again => {
@@ -239,5 +244,8 @@ impl Bill {
     }
 }
 
+/// Sums that are kept apart, and logs that are told apart: a month has a few.
+const SUMS_MAX: usize = 1024;
+const LOGS_MAX: usize = 32;
 /// How many faults of a kind are described.
 const EXAMPLES_MAX: usize = 3;

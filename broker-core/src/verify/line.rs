@@ -158,4 +158,70 @@ impl Tariffs {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn vectors() -> Vec<String> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/receipts/receipts.json");
+        let vectors = Json::parse(&std::fs::read(path).unwrap()).unwrap();
+        let Some(Json::List(receipts)) = vectors.get("receipts") else { panic!() };
+        let text = |one: &Json| one.get("canonical").unwrap().text().unwrap().to_owned();
+        receipts.iter().map(text).collect()
+    }
+
+    /// What the quick reader says is what the general one says, and its text is the canonical one.
+    fn agree(text: &str) -> bool {
+        let Some(plain) = Plain::read(text) else { return false };
+        let read = ReadReceipt::parse(text.as_bytes()).unwrap();
+        assert_eq!(read.document().canonical(), text);
+        let (unsigned, signature) = read.document().clone().without("signature");
+        assert_eq!(unsigned.canonical(), plain.signed.concat());
+        assert_eq!(signature.unwrap().text().and_then(crate::keyset::unhex), Some(plain.signature));
+        assert_eq!(read.document().get("key_id").unwrap().text(), Some(plain.key_id));
+        assert_eq!((read.id.as_str(), read.keyset), (plain.id.to_string().as_str(), plain.keyset));
+        assert_eq!((read.usage, read.charge), (Some(plain.usage), Some(plain.charge)));
+        assert_eq!((read.closed, read.place), (Some(plain.closed), plain.place));
+        assert_eq!(read.served_at, plain.served_at);
+        true
+    }
+
+    /// The second vector's model has escapes, which the general reader is there for.
+    #[test]
+    fn our_own_receipts_are_read_in_one_pass() {
+        let quick: Vec<bool> = vectors().iter().map(|text| agree(text)).collect();
+        assert_eq!(quick, [true, false, true]);
+    }
+
+    #[test]
+    fn another_spelling_is_left_to_the_general_reader() {
+        let text = vectors().swap_remove(0);
+        for other in [
+            text.replacen(':', ": ", 1),
+            format!("{text} "),
+            text.replacen(":42", ":042", 1),
+            text.replacen(":42", ":4.2e1", 1),
+            text.replacen("tiny", "t\\u0069ny", 1),
+            text.replacen("\"output_tokens\":128", "\"output_tokens\":9007199254740992", 1),
+            text.replacen("\"complete\":true", "\"complete\":false", 1),
+            text.replacen("\"type\":\"fee.charged\"", "\"type\":\"fee.changed\"", 1),
+        ] {
+            assert_ne!(other, text);
+            assert!(Plain::read(&other).is_none(), "{other}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn both_readers_agree_on_whatever_the_quick_one_takes(
+            at in any::<prop::sample::Index>(), with in "[\"\\\\{},:0-9a-f ]{0,2}", cut in 0_usize..3
+        ) {
+            let text = vectors().swap_remove(0);
+            let at = at.index(text.len() - 3);
+            agree(&format!("{}{with}{}", &text[..at], &text[at + cut..]));
+        }
+    }
+}

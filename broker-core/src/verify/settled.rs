@@ -37,9 +37,9 @@ impl Settled {
         let hex = |key| Ok::<_, BadProof>(text(key)?.trim_start_matches("0x").to_ascii_lowercase());
         let amount = |key| match document.get(key) {
             Some(Json::Text(text)) => text.parse().map_err(|_| BadProof::Member(key)),
-            Some(Json::Integer(number)) => u128::try_from(*number)
-                .map(Neuron::new)
-                .map_err(|_| BadProof::Member(key)),
+            Some(Json::Integer(number)) => {
+                u128::try_from(*number).map(Neuron::new).map_err(|_| BadProof::Member(key))
+            }
             _ => Err(BadProof::Member(key)),
         };
         let nonce = u64::try_from(amount("nonce")?.get());

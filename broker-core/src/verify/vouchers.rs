@@ -90,7 +90,8 @@ impl Vouchers {
 
     pub(super) fn add(&mut self, line: &Line) {
         if self.first.is_some_and(|first| first != line.id) {
-            self.outside.before = self.outside.before.saturating_add(u64::from(!line.fee.is_zero()));
+            self.outside.before =
+                self.outside.before.saturating_add(u64::from(!line.fee.is_zero()));
             return;
         }
         self.first = None;
