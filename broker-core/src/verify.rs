@@ -22,6 +22,7 @@ mod repeats;
 mod runs;
 mod settled;
 mod tariffs;
+mod texts;
 mod vouchers;
 
 pub use answer::{AnswerFault, PartFault, WholeAnswer, partial, receipt_of, whole};
@@ -31,6 +32,7 @@ pub use repeats::Recount;
 pub use runs::Runs;
 pub use settled::Settled;
 pub use tariffs::{BadTariff, ReadTariff, Tariffs};
+pub use texts::{check_all, recount};
 pub use vouchers::{Covered, Outside, VoucherFault};
 
 /// Why a document of the log is none.

@@ -130,7 +130,9 @@ impl Invoice {
             Err(fault) => {
                 let kind = match &fault {
                     LineFault::Unreadable(BadReceipt::Contradiction(_)) => Kind::Contradiction,
-                    LineFault::Unreadable(_) | LineFault::Untold(_) => Kind::Form,
+                    LineFault::NotJson(_) | LineFault::Unreadable(_) | LineFault::Untold(_) => {
+                        Kind::Form
+                    }
                     LineFault::UnknownKeyset(_)
                     | LineFault::NotSigned(NotSigned::OtherKeyset(_)) => Kind::UnknownKeyset,
                     LineFault::NotSigned(_) | LineFault::Expired { .. } => Kind::Signature,

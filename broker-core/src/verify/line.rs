@@ -59,6 +59,9 @@ pub enum FeeFault {
 /// Why a document counts for nothing in an invoice.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineFault {
+    /// It is no JSON.
+    #[error("no JSON: {0}")]
+    NotJson(String),
     /// It is no receipt.
     #[error(transparent)]
     Unreadable(#[from] BadReceipt),
