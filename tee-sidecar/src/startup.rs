@@ -93,6 +93,7 @@ impl Application {
             attester,
             gpus: attest::choose_gpu(settings.gpu, platform)?,
             signer: signer.clone(),
+            identities: identities.clone(),
             model: Box::new(model),
             tls_spki: None,
             clock: clock.clone(),
