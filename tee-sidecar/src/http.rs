@@ -38,7 +38,7 @@ pub use cors::cors;
 pub use pace::Pace;
 
 use auth::Authenticator;
-use error::{ApiError, Ids};
+use error::ApiError;
 
 pub use operator::routes as operator_routes;
 
@@ -73,10 +73,7 @@ pub struct AppState {
 /// behind `/v1/proxy` by any that means the same.
 pub fn routes(config: &mut web::ServiceConfig) {
     let chat = web::resource("/v1/chat/completions").route(web::post().to(chat::completions));
-    config.service(chat.default_service(web::to(|request: HttpRequest| async move {
-        let fault = Fault::MethodNotAllowed { allowed: "POST" };
-        Err::<String, _>(ApiError::new(Ids::of_exchange(&request), fault))
-    })));
+    config.service(chat.default_service(web::to(chat::method_not_allowed)));
     let estimate = web::resource("/v1/estimate").route(web::post().to(estimate::upper_bound));
     config.service(only(estimate, "POST"));
     for base in ["", "/v1"] {

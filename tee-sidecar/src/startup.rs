@@ -18,6 +18,7 @@ use crate::attest::{self, ReportService, Tee};
 use crate::config::{Auth, Limits, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
+use crate::exchange::refusals::Refusals;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
@@ -141,6 +142,7 @@ impl Application {
             signer: parts.signer,
             identities: parts.receipts.0.clone(),
             log: parts.receipts.1,
+            refusals: Refusals::default(),
             catalog: catalog.clone(),
             prices: Prices::new(settings.service.tariff.clone()),
             admission: admission.clone(),

@@ -7,12 +7,13 @@ use broker_core::{Clock, LedgerHandle, LedgerReader};
 use tokio::task::JoinHandle;
 
 use crate::config::Settings;
-use crate::ledger::{Archivist, Lead, Live, Sweeper};
+use crate::ledger::{Archivist, Lead, Live, Sealer, Sweeper};
 
 /// What works on the ledger beside requests.
 pub(super) struct Keeping {
     sweeper: Sweeper,
     archivist: Option<Archivist>,
+    sealer: Sealer,
     pub(super) lead: Lead,
     /// What a host is told when the ledger fails.
     pub(super) mending: String,
@@ -33,12 +34,13 @@ impl Keeping {
             clock: clock.clone(),
         };
         let archivist = Archivist::of(settings, &sweeper, &lead);
+        let sealer = Sealer { ledger: ledger.clone(), reader: reader.clone(), lead: lead.clone() };
         let mending = format!(
             "the ledger {} has failed, and the log says why; mend its disk or database and start \
              again: nothing that was acknowledged is lost",
             settings.ledger
         );
-        Self { sweeper, archivist, lead, mending }
+        Self { sweeper, archivist, sealer, lead, mending }
     }
 
     /// The holds that the sweeper leaves alone.
@@ -48,7 +50,7 @@ impl Keeping {
 
     /// Begins the work, and says what is to be ended with the sidecar.
     pub(super) fn start(self) -> Kept {
-        let mut tasks = vec![rt::spawn(self.sweeper.run())];
+        let mut tasks = vec![rt::spawn(self.sweeper.run()), rt::spawn(self.sealer.run())];
         tasks.extend(self.archivist.map(|archivist| rt::spawn(archivist.run())));
         Kept { tasks, lead: self.lead, mending: self.mending }
     }
