@@ -70,8 +70,9 @@ fn every_change_behind_the_ledger_s_back_is_found() {
         ("entry", "INSERT INTO unlinked VALUES (3, '{3}')"),
         (
             "unlinked",
-            "DELETE FROM link WHERE seq = (SELECT max(seq) FROM link); \
-             INSERT INTO unlinked SELECT max(number), ARRAY[max(number), max(number)] FROM entry",
+            "DELETE FROM link; DELETE FROM transfer WHERE false; \
+             INSERT INTO unlinked SELECT 1, array_agg(number ORDER BY number) || 1::bigint \
+             FROM entry",
         ),
         // What no foreign key refuses.
         ("link", "INSERT INTO link SELECT max(seq) + 1, 999, ZEROS FROM link"),
