@@ -85,7 +85,7 @@ fn every_change_behind_the_ledger_s_back_is_found() {
             "INSERT INTO receipt SELECT (jsonb_populate_record(r, STRANGE)).* FROM receipt r",
         ),
         ("receipt", "UPDATE receipt SET key = ZEROS"),
-        ("hold", "UPDATE hold SET entry = 999 WHERE entry = 11"),
+        ("entry", "UPDATE hold SET entry = 999 WHERE entry = 11"),
     ] {
         let Some(database) = pg::lent() else { return };
         let ledger = books(&database);

@@ -15,7 +15,8 @@ use super::values::Count;
 /// with its last. True where there may be more.
 ///
 /// A user's entries become visible in the order of their numbers, and all that are written together
-/// bear higher ones than what their users had before: so they get their places in that order. Where somebody else does the same at the same time, one of both is undone.
+/// bear higher ones than what their users had before: so they get their places in that order. Where
+/// somebody else does the same at the same time, one of both is undone.
 pub(super) fn link(session: &mut Session) -> Result<bool, Trouble> {
     session.transact("BEGIN", |session| {
         let (taken, entries) = waiting(session)?;
