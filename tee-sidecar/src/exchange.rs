@@ -77,7 +77,7 @@ pub struct Shared {
     /// The served model.
     pub catalog: Arc<Catalog>,
     /// The prices new requests are admitted under.
-    pub prices: Prices,
+    pub prices: Arc<Prices>,
     /// Who may have how much in flight.
     pub admission: Arc<Admission>,
     /// Where users' money comes from; `None` where only the ledger knows.

@@ -25,13 +25,17 @@ mod chat;
 mod cors;
 pub mod error;
 mod estimate;
+mod finding;
 mod health;
+mod log;
 mod models;
 mod operator;
 mod pace;
 mod path;
 mod proxy;
+mod receipts;
 mod signature;
+mod tariff;
 mod user;
 
 pub use cors::cors;
@@ -84,6 +88,15 @@ pub fn routes(config: &mut web::ServiceConfig) {
     }
     for (path, route) in [
         ("/v1/quote", web::get().to(attestation::quote)),
+        ("/v1/aci/receipts/{id}", web::get().to(receipts::document)),
+        ("/v1/receipts", web::get().to(receipts::own)),
+        ("/v1/receipts/{id}", web::get().to(receipts::with_proof)),
+        ("/v1/log/head", web::get().to(log::current)),
+        ("/v1/log/proof/inclusion", web::get().to(log::inclusion)),
+        ("/v1/log/proof/consistency", web::get().to(log::consistency)),
+        ("/v1/log/tile/{path:.*}", web::get().to(log::tile)),
+        ("/v1/tariff", web::get().to(tariff::current)),
+        ("/v1/tariff/{digest}", web::get().to(tariff::by_digest)),
         ("/v1/models", web::get().to(models::list)),
         ("/v1/user/{address}/unsettledfee", web::get().to(user::unsettled_fee)),
         ("/healthz", web::get().to(health::live)),

@@ -135,7 +135,9 @@ impl Application {
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
         let lead = parts.lead;
-        let keeping = Keeping::of(settings, &parts.ledger, &reader, &parts.clock, lead.clone());
+        let prices = Arc::new(Prices::new(settings.service.tariff.clone()));
+        let (ledger, clock) = (&parts.ledger, &parts.clock);
+        let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
@@ -144,7 +146,7 @@ impl Application {
             log: parts.receipts.1,
             refusals: Refusals::default(),
             catalog: catalog.clone(),
-            prices: Prices::new(settings.service.tariff.clone()),
+            prices,
             admission: admission.clone(),
             funds: clients.funds,
             on_disconnect: settings.upstream.on_disconnect,

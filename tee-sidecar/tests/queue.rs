@@ -64,7 +64,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         log: Digest32([7; 32]),
         refusals: Refusals::default(),
         catalog: Arc::new(Catalog::new(None)),
-        prices: Prices::new(Tariff::default()),
+        prices: Arc::new(Prices::new(Tariff::default())),
         admission: Admission::new(limits),
         on_disconnect: OnDisconnect::Abort,
         client_idle: Duration::from_secs(1),

@@ -1,14 +1,16 @@
 //! The receipt log, extended behind the exchanges: every half second the receipts that were captured
-//! since get their leaves. Of several sidecars on a ledger the one that leads does it.
+//! since get their leaves. Of several sidecars on a ledger the one that leads does it. New prices are
+//! kept at the same time, by each of them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::{LedgerError, LedgerHandle, LedgerReader, LogLeaf};
+use broker_core::{Clock, Digest32, LedgerError, LedgerHandle, LedgerReader, LogLeaf};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::Lead;
+use crate::exchange::prices::{Prices, tariff_kept};
 
 /// Extends the log for as long as it is polled.
 pub struct Sealer {
@@ -18,13 +20,20 @@ pub struct Sealer {
     pub reader: Arc<dyn LedgerReader>,
     /// Whether it is this sidecar's work.
     pub lead: Lead,
+    /// What receipts cite.
+    pub prices: Arc<Prices>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Sealer {
     /// Extends the log every half second, for ever.
     pub async fn run(self) {
-        let mut failed = false;
+        let (mut failed, mut kept) = (false, None);
         loop {
+            if let Err(error) = self.keep_prices(&mut kept).await {
+                tracing::warn!(%error, "the prices are not kept; tried again at once");
+            }
             sleep(SEAL_EVERY).await;
             if !self.lead.is_ours() {
                 continue;
@@ -37,6 +46,19 @@ impl Sealer {
             }
             failed = sealed.is_err();
         }
+    }
+
+    /// Keeps the prices of this moment, if they were not kept before.
+    async fn keep_prices(&self, kept: &mut Option<Digest32>) -> Result<(), LedgerError> {
+        let tariff = self.prices.now();
+        let digest = tariff.digest();
+        if *kept == Some(digest) {
+            return Ok(());
+        }
+        let document = tariff_kept(&tariff, self.clock.now());
+        self.ledger.with_ledger(move |ledger| ledger.keep(&document)).await?;
+        *kept = Some(digest);
+        Ok(())
     }
 
     /// Gives every receipt that has none its leaf, a page at a time.

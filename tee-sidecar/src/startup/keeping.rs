@@ -7,6 +7,7 @@ use broker_core::{Clock, LedgerHandle, LedgerReader};
 use tokio::task::JoinHandle;
 
 use crate::config::Settings;
+use crate::exchange::prices::Prices;
 use crate::ledger::{Archivist, Lead, Live, Sealer, Sweeper};
 
 /// What works on the ledger beside requests.
@@ -26,6 +27,7 @@ impl Keeping {
         reader: &Arc<dyn LedgerReader>,
         clock: &Arc<dyn Clock>,
         lead: Lead,
+        prices: Arc<Prices>,
     ) -> Self {
         let sweeper = Sweeper {
             ledger: ledger.clone(),
@@ -34,7 +36,13 @@ impl Keeping {
             clock: clock.clone(),
         };
         let archivist = Archivist::of(settings, &sweeper, &lead);
-        let sealer = Sealer { ledger: ledger.clone(), reader: reader.clone(), lead: lead.clone() };
+        let sealer = Sealer {
+            ledger: ledger.clone(),
+            reader: reader.clone(),
+            lead: lead.clone(),
+            prices,
+            clock: clock.clone(),
+        };
         let mending = format!(
             "the ledger {} has failed, and the log says why; mend its disk or database and start \
              again: nothing that was acknowledged is lost",
