@@ -18,6 +18,7 @@ use crate::attest::{self, ReportService, Tee};
 use crate::config::{Auth, Limits, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
+use crate::exchange::refusals::Refusals;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
@@ -135,15 +136,18 @@ impl Application {
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
         let lead = parts.lead;
-        let keeping = Keeping::of(settings, &parts.ledger, &reader, &parts.clock, lead.clone());
+        let prices = Arc::new(Prices::new(settings.service.tariff.clone()));
+        let (ledger, clock) = (&parts.ledger, &parts.clock);
+        let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
             identities: parts.receipts.0.clone(),
             log: parts.receipts.1,
+            refusals: Refusals::default(),
             catalog: catalog.clone(),
-            prices: Prices::new(settings.service.tariff.clone()),
+            prices,
             admission: admission.clone(),
             funds: clients.funds,
             on_disconnect: settings.upstream.on_disconnect,
