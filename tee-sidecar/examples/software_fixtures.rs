@@ -63,6 +63,7 @@ async fn files() -> Vec<(PathBuf, Vec<u8>)> {
         attester: Arc::new(platform),
         gpus: choose_gpu(GpuProvider::Simulated, Platform::Simulated).unwrap(),
         signer,
+        identities: identities(),
         model: Box::new(|| Some("software".to_owned())),
         tls_spki: None,
         clock: Arc::new(Then),

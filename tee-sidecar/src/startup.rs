@@ -14,10 +14,11 @@ use broker_core::{
 use tokio::time::timeout;
 
 use crate::attest::report::ReportParts;
-use crate::attest::{self, ReportService, Tee};
+use crate::attest::{self, KeysetKeeper, ReportService, Tee};
 use crate::config::{Auth, Limits, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
+use crate::exchange::refusals::Refusals;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
@@ -31,6 +32,7 @@ use crate::upstream::{Catalog, Target, Vllm};
 
 mod error;
 mod keeping;
+mod keysets;
 mod network;
 mod servers;
 
@@ -93,6 +95,7 @@ impl Application {
             attester,
             gpus: attest::choose_gpu(settings.gpu, platform)?,
             signer: signer.clone(),
+            identities: identities.clone(),
             model: Box::new(model),
             tls_spki: None,
             clock: clock.clone(),
@@ -118,7 +121,8 @@ impl Application {
         let parts = Parts { signer, receipts, catalog, reports, ledger, lead, clock, network };
         let settings = Arc::new(settings);
         let beside = settings.state_dir();
-        let application = Self::bind(&settings, parts, reader)?;
+        let keysets = keysets::keeper(&parts, &reader).await?;
+        let application = Self::bind(&settings, parts, (reader, keysets))?;
         if let Some(network) = &application.network {
             network::first_look(network, &beside).await;
         }
@@ -128,21 +132,24 @@ impl Application {
     fn bind(
         settings: &Arc<Settings>,
         parts: Parts,
-        reader: Arc<dyn LedgerReader>,
+        (reader, keysets): (Arc<dyn LedgerReader>, KeysetKeeper),
     ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
         let lead = parts.lead;
-        let keeping = Keeping::of(settings, &parts.ledger, &reader, &parts.clock, lead.clone());
+        let prices = Arc::new(Prices::new(settings.service.tariff.clone()));
+        let (ledger, clock) = (&parts.ledger, &parts.clock);
+        let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
             identities: parts.receipts.0.clone(),
             log: parts.receipts.1,
+            refusals: Refusals::default(),
             catalog: catalog.clone(),
-            prices: Prices::new(settings.service.tariff.clone()),
+            prices,
             admission: admission.clone(),
             funds: clients.funds,
             on_disconnect: settings.upstream.on_disconnect,
@@ -179,6 +186,7 @@ impl Application {
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
         let (ledger, network) = (parts.ledger, parts.network);
+        let keeping = keeping.beside(keysets);
         Ok(Self { public, admin, switch, admission, ledger, keeping, catalog, engine, network })
     }
 

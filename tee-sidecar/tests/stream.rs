@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
+use broker_core::ReceiptId;
 use bytes::Bytes;
 use proptest::prelude::*;
 use tee_sidecar::exchange::event::Purpose;

@@ -116,7 +116,10 @@ impl OpenHold {
         }
     }
 
-    async fn try_reserve(shared: &Shared, hold: Hold) -> Result<Result<Self, Refusal>, Fault> {
+    pub(super) async fn try_reserve(
+        shared: &Shared,
+        hold: Hold,
+    ) -> Result<Result<Self, Refusal>, Fault> {
         let mut open = Self {
             ledger: shared.ledger.clone(),
             key: hold.key,

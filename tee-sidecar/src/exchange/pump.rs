@@ -9,7 +9,7 @@ use super::billing::{Ending, OpenHold, Told, Unbilled};
 use super::meter::Meter;
 use super::request::ChatRequest;
 use super::stop::stopping;
-use super::{Answer, Ask, Exchange, buffered, streamed};
+use super::{Answer, Ask, Exchange, Failed, MODEL_BYTES_MAX, buffered, streamed};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
 use crate::upstream::{Reply, UpstreamError};
@@ -20,7 +20,7 @@ pub(super) struct Pump {
     pub(super) ask: Ask,
     pub(super) request: ChatRequest,
     pub(super) bound: TokenBound,
-    pub(super) answer: oneshot::Sender<Result<Answer, Fault>>,
+    pub(super) answer: oneshot::Sender<Result<Answer, Failed>>,
 }
 
 /// A request whose money is set aside and that the engine may see.
@@ -37,18 +37,15 @@ pub(super) struct Held {
 /// The status in the receipt of a client that left before there was one: nginx's word for it.
 pub(super) const LEFT: u16 = 499;
 
-/// The longest name of a model that a receipt quotes.
-const MODEL_BYTES_MAX: usize = 256;
-
 /// Where the head of the answer is waited for.
-pub(super) type Head = oneshot::Sender<Result<Answer, Fault>>;
+pub(super) type Head = oneshot::Sender<Result<Answer, Failed>>;
 
 impl Pump {
     pub(super) async fn run(self, hold: Hold) {
         let Self { exchange, ask, request, bound, mut answer } = self;
         let hold = match OpenHold::reserve(&exchange.shared, hold).await {
             Ok(hold) => hold,
-            Err(fault) => return drop(answer.send(Err(fault))),
+            Err(fault) => return drop(answer.send(Err(fault.into()))),
         };
         let forwarded = AtomicBool::new(false);
         let held = Held { exchange, ask, request, bound, hold, forwarded };
@@ -118,8 +115,8 @@ impl Held {
         let envelope = self.ask.envelope;
         let body = fault.body(envelope);
         let ending = Ending::with_body(&body, outcome, fault.status_in(envelope));
-        let told = self.close(ending).await.map_or(Err(unbilled()), |()| Err(fault));
-        let _ = answer.send(told);
+        let fault = self.close(ending).await.map_or_else(|_| unbilled(), |()| fault);
+        let _ = answer.send(Err(Failed { fault, has_ended: true }));
     }
 
     /// The client left before it was handed anything: it pays its prompt.

@@ -94,6 +94,7 @@ fn signed_by(attester: Arc<dyn Attester>, signer: Arc<dyn Signer>) -> ReportServ
         attester,
         gpus: None,
         signer,
+        identities: identities(),
         model: Box::new(|| None),
         tls_spki: None,
         clock: Arc::new(FixedClock),

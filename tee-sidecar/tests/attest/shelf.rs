@@ -73,6 +73,7 @@ fn telling(attester: Arc<Faulty>) -> (ReportService, Arc<Mutex<Option<String>>>)
         attester,
         gpus: None,
         signer: signer(),
+        identities: identities(),
         model: Box::new(move || told.lock().unwrap().clone()),
         tls_spki: None,
         clock: Arc::new(FixedClock),

@@ -53,6 +53,7 @@ pub(crate) fn service_with(
         attester,
         gpus,
         signer: signer(),
+        identities: identities(),
         model: Box::new(|| Some("test/model:7b".to_owned())),
         tls_spki,
         clock: Arc::new(FixedClock),

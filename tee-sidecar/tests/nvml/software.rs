@@ -87,6 +87,7 @@ pub(crate) fn service_over(gpus: Arc<dyn GpuAttester>) -> ReportService {
         attester: Arc::new(SoftwarePlatform::new().unwrap()),
         gpus: Some(gpus),
         signer: Arc::new(signer()),
+        identities: identities(),
         model: Box::new(|| Some("software".to_owned())),
         tls_spki: None,
         clock: Arc::new(Then),

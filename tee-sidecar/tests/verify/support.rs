@@ -62,6 +62,7 @@ pub(crate) fn served_report(query: &ReportQuery, tls_spki: Option<Digest32>) -> 
         attester: Arc::new(SoftwarePlatform::new().unwrap()),
         gpus: choose_gpu(GpuProvider::Simulated, Platform::Simulated).unwrap(),
         signer: Arc::new(signer()),
+        identities: identities(),
         model: Box::new(|| Some("software".to_owned())),
         tls_spki,
         clock: Arc::new(Then),

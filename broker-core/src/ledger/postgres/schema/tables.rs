@@ -3,18 +3,18 @@
 /// Amounts are whole numbers below 2^128. Accounts, ids and hashes are bytes. Times are
 /// milliseconds. Counts and times are 64 bits, sign ignored.
 ///
-/// Every command that was carried out has one row in `entry`, and what it recorded in another
-/// table bears its number. `account`, `open_hold`, `books` and `open_voucher` are derived;
-/// `unlinked` has the entries that the leader has given no place in the chain yet, a row for those
-/// that were written together, and `link` the chain. What is recorded never changes; a receipt is deleted only where `retired` has its leaf in
-/// its place.
+/// Every command that was carried out has one row in `entry`, and what it recorded in another table
+/// bears its number. `account`, `open_hold`, `books` and `open_voucher` are derived; `unlinked` has
+/// the entries that the leader has given no place in the chain yet, a row for those that were
+/// written together, and `link` the chain. What is recorded never changes; a receipt is deleted
+/// only where `retired` has its leaf in its place.
 ///
 /// What one statement writes together with its entry or hold, and most often, does without a
 /// foreign key, which costs a look and a lock for each row. An audit looks instead: at `transfer`,
 /// `unlinked`, `hold`, `receipt` and `link` for rows of entries that are not there, at `receipt`
 /// for one whose hold is none, and at `open_hold` for what is not open. Holds that are open are so
-/// few that those of one instance need no index. Each receipt is in one of two indexes of its user's, so that those that cost something
-/// are found among any number that cost nothing.
+/// few that those of one instance need no index. Each receipt is in one of two indexes of its
+/// user's, so that those that cost something are found among any number that cost nothing.
 ///
 /// An account is `known` once something changed in it: others were only there to be locked. An
 /// alias is a hash, since what an engine calls its answer may be longer than an index takes;
