@@ -6,15 +6,17 @@
 /// Every command that was carried out has one row in `entry`, and what it recorded in another
 /// table bears its number. `account`, `open_hold`, `books` and `open_voucher` are derived;
 /// `unlinked` has the entries that the leader has given no place in the chain yet, a row for those
-/// that were written together, and `link` the chain. What is recorded never changes; a receipt is deleted only where `retired` has its leaf in
-/// its place.
+/// that were written together, and `link` the chain. What is recorded never changes; a receipt is
+/// deleted only where `retired` has its leaf in its place. `log_leaf` and `log_node` follow from the
+/// receipts and the chain; up to the place `log.since` no receipt has a proof, as where the ledger
+/// was taken over from one that is older than they are. `kept` are documents.
 ///
 /// What one statement writes together with its entry or hold, and most often, does without a
 /// foreign key, which costs a look and a lock for each row. An audit looks instead: at `transfer`,
 /// `unlinked`, `hold`, `receipt` and `link` for rows of entries that are not there, at `receipt`
 /// for one whose hold is none, and at `open_hold` for what is not open. Holds that are open are so
-/// few that those of one instance need no index. Each receipt is in one of two indexes of its user's, so that those that cost something
-/// are found among any number that cost nothing.
+/// few that those of one instance need no index. Each receipt is in one of two indexes of its
+/// user's, so that those that cost something are found among any number that cost nothing.
 ///
 /// An account is `known` once something changed in it: others were only there to be locked. An
 /// alias is a hash, since what an engine calls its answer may be longer than an index takes;
@@ -233,9 +235,12 @@ CREATE TABLE open_voucher (
 
 CREATE TABLE log (
   only_one SMALLINT PRIMARY KEY CHECK (only_one = 1),
-  id       BYTEA NOT NULL CHECK (length(id) = 32)
+  id       BYTEA NOT NULL CHECK (length(id) = 32),
+  since    BIGINT NOT NULL,
+  mark     BYTEA NOT NULL CHECK (length(mark) = 32)
 );
-INSERT INTO log VALUES (1, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
+INSERT INTO log SELECT 1, n.id, 0, sha256(n.id || int8send(0)) FROM
+  (SELECT sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) AS id) n;
 
 CREATE TABLE log_leaf (
   leaf  BIGINT PRIMARY KEY CHECK (leaf >= 0),
