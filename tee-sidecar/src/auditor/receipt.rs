@@ -6,7 +6,7 @@ use broker_core::Digest32;
 use broker_core::jcs::Json;
 use broker_core::keyset::{Keyset, NotSigned};
 use broker_core::receipt::{BadReceipt, ReadReceipt, WrongFee};
-use broker_core::verify::{self, AnswerFault, BadTariff, Bundle, Inclusion, PartFault, ReadTariff};
+use broker_core::verify::{self, AnswerFault, BadTariff, Bundle, Inclusion, InclusionFault, PartFault, ReadTariff};
 
 use super::keysets::{self, KeyFiles};
 use super::{Auditor, Failure, Options, files};
@@ -208,6 +208,7 @@ fn place(
             let what = format_args!("it is leaf {} of {}", inclusion.leaf_index, head.size);
             audit.proved("receipt.log", what);
         }
+        Err(error @ InclusionFault::OtherSize { .. }) => audit.missing("receipt.log", error),
         Err(error) => audit.refuted("receipt.log", error),
     }
     Ok(())
