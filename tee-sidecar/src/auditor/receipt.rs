@@ -6,7 +6,9 @@ use broker_core::Digest32;
 use broker_core::jcs::Json;
 use broker_core::keyset::{Keyset, NotSigned};
 use broker_core::receipt::{BadReceipt, ReadReceipt, WrongFee};
-use broker_core::verify::{self, AnswerFault, BadTariff, Bundle, Inclusion, InclusionFault, PartFault, ReadTariff};
+use broker_core::verify::{
+    self, AnswerFault, BadTariff, Bundle, Inclusion, InclusionFault, PartFault, ReadTariff,
+};
 
 use super::keysets::{self, KeyFiles};
 use super::{Auditor, Failure, Options, files};
