@@ -71,7 +71,8 @@ pub fn audit_receipt(paths: &ReceiptFiles, options: &Options) -> Result<Audit, F
     match &paths.tariff {
         Some(path) => {
             let tariff = ReadTariff::parse(&files::read(path)?);
-            fee(&mut audit, &receipt, tariff.map_err(|error| named(path, &error)), &keysets)?;
+            let tariff = tariff.map_err(|error| bad_tariff(path, &error))?;
+            fee(&mut audit, &receipt, &tariff, &keysets);
         }
         None => audit.not_checked("receipt.fee", "give --tariff FILE to work the fee out again"),
     }
@@ -131,13 +132,7 @@ fn response(audit: &mut Audit, receipt: &ReadReceipt, body: &[u8]) {
     }
 }
 
-fn fee(
-    audit: &mut Audit,
-    receipt: &ReadReceipt,
-    tariff: Result<ReadTariff, Failure>,
-    keysets: &[Keyset],
-) -> Result<(), Failure> {
-    let tariff = tariff?;
+fn fee(audit: &mut Audit, receipt: &ReadReceipt, tariff: &ReadTariff, keysets: &[Keyset]) {
     match tariff.verify(keysets) {
         Ok(None) => audit.not_checked("tariff", "bare terms: nobody signed that they were offered"),
         Ok(Some(keyset)) => {
@@ -155,7 +150,6 @@ fn fee(
         Err(error @ WrongFee::Untold) => audit.missing("receipt.fee", error),
         Err(error) => audit.refuted("receipt.fee", error),
     }
-    Ok(())
 }
 
 /// The place comes with the receipt or in a file, and the head with the place or in another.
