@@ -1,7 +1,7 @@
 //! What an auditor concludes from receipts, heads of the log, tariffs and settlements: one
 //! implementation for servers, command lines and whoever embeds this. No I/O, no clock.
 //!
-//! * [`Rules::check`] judges one receipt, [`Invoice`] adds up many in flat memory.
+//! * [`check_all`] judges receipts one by one, [`Invoice`] adds them up in flat memory.
 //! * [`follows`] compares two heads of a log, [`included`] finds a receipt in one.
 //! * [`whole`] and [`partial`] compare an answer with its receipt.
 //!
@@ -39,7 +39,7 @@ pub use vouchers::{Covered, Outside, VoucherFault};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadProof {
     /// It is no canonical JSON.
-    #[error("the proof is {0}")]
+    #[error("the document is {0}")]
     NotCanonical(#[from] NotCanonical),
     /// A member is missing or of another form.
     #[error("the proof's '{0}' is missing or of another form")]

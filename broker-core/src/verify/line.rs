@@ -7,7 +7,6 @@ use super::Tariffs;
 use super::plain::Plain;
 use crate::account::UserId;
 use crate::digest::Digest32;
-use crate::jcs::Json;
 use crate::keyset::{Keyset, NotSigned};
 use crate::log;
 use crate::money::Neuron;
@@ -85,27 +84,8 @@ pub enum LineFault {
 }
 
 impl Rules {
-    /// Reads one receipt in any spelling and checks what can be checked of it alone.
-    ///
-    /// # Errors
-    /// It is no receipt that a known key signed.
-    pub fn check(&self, document: &[u8]) -> Result<Line, LineFault> {
-        let plain = std::str::from_utf8(document).ok().and_then(Plain::read);
-        match plain {
-            Some(plain) => self.plain(&plain, document),
-            None => self.read(ReadReceipt::parse(document)?),
-        }
-    }
-
-    /// As [`Self::check`], of a document that was read.
-    ///
-    /// # Errors
-    /// It is no receipt that a known key signed.
-    pub fn check_json(&self, document: Json) -> Result<Line, LineFault> {
-        self.read(ReadReceipt::from_json(document)?)
-    }
-
-    fn plain(&self, plain: &Plain<'_>, document: &[u8]) -> Result<Line, LineFault> {
+    /// Checks what can be checked of one receipt alone.
+    pub(super) fn plain(&self, plain: &Plain<'_>, document: &[u8]) -> Result<Line, LineFault> {
         let keyset = self.keyset(&plain.keyset, plain.served_at)?;
         keyset.verify(plain.key_id, plain.signed.concat().as_bytes(), &plain.signature)?;
         let charge = &plain.charge;
@@ -121,7 +101,8 @@ impl Rules {
         })
     }
 
-    fn read(&self, read: ReadReceipt) -> Result<Line, LineFault> {
+    /// As [`Self::plain`], for a receipt in another spelling.
+    pub(super) fn read(&self, read: ReadReceipt) -> Result<Line, LineFault> {
         read.verify(self.keyset(&read.keyset, read.served_at)?)?;
         let (Some(usage), Some(charge)) = (&read.usage, &read.charge) else {
             return Err(LineFault::Untold("usage or fee"));
@@ -163,6 +144,8 @@ impl Tariffs {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use crate::jcs::Json;
 
     use super::*;
 

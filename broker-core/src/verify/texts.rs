@@ -10,19 +10,20 @@ use crate::receipt::{ReadReceipt, ReceiptId};
 
 /// Checks all receipts in `text`, which holds whole JSON documents, in their order.
 pub fn check_all(rules: &Rules, text: &[u8], to: &mut Vec<Result<Line, LineFault>>) {
-    each(text, &mut |document| {
-        to.push(document.and_then(|document| rules.check(document)));
+    each(text, &mut |found| {
+        to.push(found.and_then(|(document, plain)| match plain {
+            Some(plain) => rules.plain(&plain, document),
+            None => rules.read(ReadReceipt::parse(document)?),
+        }));
     });
 }
 
 /// Counts the ids of all receipts in `text`.
 pub fn recount(text: &[u8], recount: &mut Recount) {
-    each(text, &mut |document| {
-        let id = document.ok().and_then(|document| {
-            let plain = std::str::from_utf8(document).ok().and_then(Plain::read);
-            plain.map(|plain| plain.id).or_else(|| {
-                ReadReceipt::parse(document).ok().and_then(|read| ReceiptId::parse(&read.id))
-            })
+    each(text, &mut |found| {
+        let id = found.ok().and_then(|(document, plain)| match plain {
+            Some(plain) => Some(plain.id),
+            None => ReceiptId::parse(&ReadReceipt::parse(document).ok()?.id),
         });
         if let Some(id) = id {
             recount.count(&id);
@@ -30,12 +31,18 @@ pub fn recount(text: &[u8], recount: &mut Recount) {
     });
 }
 
-/// Hands on every receipt's own text.
-fn each(text: &[u8], to: &mut impl FnMut(Result<&[u8], LineFault>)) {
+/// A receipt's own text, and what the quick reader makes of it.
+type Found<'a> = Result<(&'a [u8], Option<Plain<'a>>), LineFault>;
+
+fn plain(document: &[u8]) -> Option<Plain<'_>> {
+    std::str::from_utf8(document).ok().and_then(Plain::read)
+}
+
+/// Hands on every receipt.
+fn each(text: &[u8], to: &mut impl FnMut(Found<'_>)) {
     let text = text.trim_ascii();
-    if is_receipt(text) && text.ends_with(b"}") && !text.contains(&b'\n') {
-        // Nearly always one receipt; where there are two on a line, the reader says so.
-        return to(Ok(text));
+    if let Some(plain) = plain(text) {
+        return to(Ok((text, Some(plain))));
     }
     for document in serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>() {
         match document {
@@ -54,27 +61,24 @@ struct Wrapped<'a> {
     receipt: Option<&'a RawValue>,
 }
 
-fn unpack(document: &[u8], depth: u8, to: &mut impl FnMut(Result<&[u8], LineFault>)) {
-    let wrapped = match serde_json::from_slice::<Wrapped<'_>>(document) {
-        Ok(wrapped) if depth > 0 && !is_receipt(document) => wrapped,
-        // What is neither is for the reader of receipts to name.
-        _ => return to(Ok(document)),
-    };
-    match wrapped {
-        Wrapped { data: Some(items), .. } => {
+fn unpack(document: &[u8], depth: u8, to: &mut impl FnMut(Found<'_>)) {
+    if let Some(plain) = plain(document) {
+        return to(Ok((document, Some(plain))));
+    }
+    match serde_json::from_slice::<Wrapped<'_>>(document) {
+        Ok(Wrapped { data: Some(items), .. }) if depth > 0 => {
             for item in items {
                 unpack(item.get().as_bytes(), depth.saturating_sub(1), to);
             }
         }
-        Wrapped { receipt: Some(receipt), .. } => to(Ok(receipt.get().as_bytes())),
-        _ => to(Ok(document)),
+        Ok(Wrapped { receipt: Some(receipt), .. }) => {
+            let receipt = receipt.get().as_bytes();
+            to(Ok((receipt, plain(receipt))));
+        }
+        // What is neither is for the reader of receipts to name.
+        _ => to(Ok((document, None))),
     }
 }
 
-/// Receipts in their canonical form begin so.
-fn is_receipt(text: &[u8]) -> bool {
-    text.starts_with(b"{\"api_version\":")
-}
-
-/// A page, and in it a receipt with its place.
-const PAGE: u8 = 2;
+/// Pages hold receipts, and no pages.
+const PAGE: u8 = 1;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use broker_core::jcs::Json;
@@ -41,13 +41,12 @@ pub(crate) fn id(n: u64) -> ReceiptId {
 pub(crate) struct Host {
     pub(crate) key: ReceiptKey,
     pub(crate) folder: TempDir,
-    pub(crate) log: MemoryLog,
 }
 
 impl Host {
     pub(crate) fn new() -> Self {
         let key = ReceiptKey::from_secret(&[2; 32]);
-        let host = Self { key, folder: tempfile::tempdir().unwrap(), log: MemoryLog::default() };
+        let host = Self { key, folder: tempfile::tempdir().unwrap() };
         host.write("keyset.json", &host.keyset());
         host.write("tariff.json", &tariff().terms());
         host.write("request.json", std::str::from_utf8(REQUEST).unwrap());
@@ -229,10 +228,6 @@ pub(crate) fn answered(n: u64, body: &[u8], outcome: Outcome) -> (Receipt, Claim
 
 pub(crate) fn hashes(path: &[Digest32]) -> Vec<String> {
     path.iter().map(|hash| format!("sha256:{hash}")).collect()
-}
-
-pub(crate) fn read(folder: &Path, name: &str) -> Vec<u8> {
-    std::fs::read(folder.join(name)).unwrap()
 }
 
 /// A log in memory.

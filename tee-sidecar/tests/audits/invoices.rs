@@ -152,8 +152,8 @@ fn vouchers_pay_receipts_one_after_another_and_the_rest_is_named() {
     let both = ["--settlement", "second.json", "--settlement", "first.json"];
     let first = id(3).to_string();
     let judged = host.verify_invoice(&receipts, &[&both[..], &["--first", &first]].concat());
-    judged.ends(0, "nonce 7: its 6655 neuron and its requestsHash are those of 4 receipts");
-    judged.ends(0, "nonce 8: its 7400 neuron");
+    judged.ends(0, "nonce 7: its 7655 neuron and its requestsHash are those of 4 receipts");
+    judged.ends(0, "nonce 8: its 10800 neuron");
     judged.ends(0, "2 receipts with a fee stand before it");
     judged.ends(0, "2 receipts with 6600 neuron in all stand behind it");
     let judged = host.verify_invoice(&receipts, &both);
@@ -163,7 +163,7 @@ fn vouchers_pay_receipts_one_after_another_and_the_rest_is_named() {
         settlement(&voucher_with(&receipts[2..6], carry, 7)).replace("\"carry\":\"55\"", "\"x\":0");
     host.write("first.json", &bare);
     let with = ["--first", &first, "--settlement", "first.json", "--carry"];
-    host.verify_invoice(&receipts, &[&with[..], &["55"]].concat()).ends(0, "nonce 7: its 6655");
+    host.verify_invoice(&receipts, &[&with[..], &["55"]].concat()).ends(0, "nonce 7: its 7655");
     host.verify_invoice(&receipts, &[&with[..], &["54"]].concat()).ends(10, "nonce 7");
     host.write("first.json", "{\"user\":\"0x\"}");
     host.verify_invoice(&receipts, &[&with[..], &["55"]].concat()).ends(30, "first.json");

@@ -66,7 +66,8 @@ fn what_is_missing_is_20_what_cannot_be_read_30_and_what_is_wrong_10() {
     host.verify_receipt("{}", &[]).ends(30, "api_version");
     host.verify_receipt("{\"receipt\":{}}", &[]).ends(30, "api_version");
     host.verify_receipt(&receipt[1..], &[]).ends(30, "receipt.json");
-    host.verify(&["receipt", "receipt.json", "--keyset", "receipt.json"]).ends(30, "not_after");
+    host.write("receipt.json", &receipt);
+    host.verify(&["receipt", "receipt.json", "--keyset", "tariff.json"]).ends(30, "not_after");
     host.verify(&["receipt"]).ends(64, "RECEIPT");
     host.verify(&["receipt", "--partial"]).ends(64, "--response");
 
