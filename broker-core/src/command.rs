@@ -186,8 +186,9 @@ pub enum Applied {
     Mirrored,
     /// The amount is set aside.
     Held {
-        /// The how manieth hold of its account it is, from 1, without gaps: its receipt says so, see
-        /// [`crate::receipt::LedgerPlace`].
+        /// The how manieth hold of its account it is, from 1, without gaps: its receipt says so,
+        /// see [`crate::receipt::LedgerPlace`]. An account whose holds are `n` has that many
+        /// [`crate::Account::exchanges`].
         account_seq: u64,
     },
     /// The fee is earned.
@@ -259,7 +260,8 @@ pub enum Refusal {
         /// What it would be.
         due: Neuron,
     },
-    /// The receipt names another exchange or another user than the hold.
+    /// The receipt names another exchange or another user than the hold, or its document says
+    /// another amount was held, or promises no log.
     #[error("the receipt does not belong to this hold")]
     ForeignReceipt,
     /// The receipt id is taken.

@@ -10,9 +10,10 @@
 //! and right-aligned as in Solidity's ABI: receipt id, user, prompt tokens, those of them that were
 //! cached, written into the cache and written for an hour, generated tokens, input price, output
 //! price, hash of the tariff's schedule (0 without one), fee, request hash, response hash, time in
-//! milliseconds. A receipt that proves itself has a shorter leaf, `broker-core.receipt-leaf.v2`: its
-//! id, its fee and its leaf in the receipt log ([`crate::log::leaf_hash`] of its document), so that
-//! the voucher commits to the documents that users have. What a voucher before this one left unpaid is one more leaf, the first:
+//! milliseconds. A receipt that proves itself has a shorter leaf: the kind
+//! `broker-core.receipt-leaf.v2`, its id, its fee and its leaf in the receipt log
+//! ([`crate::log::leaf_hash`] of its document), so that the voucher commits to the documents that
+//! users have. What a voucher before this one left unpaid is one more leaf, the first:
 //! `broker-core.carry-leaf.v1`, user, amount. The tree is that of RFC 9162: the left half of n
 //! leaves is the largest power of two below n. So the fees of the leaves and the carry add up to
 //! the voucher, and anyone who has the leaves can say so.

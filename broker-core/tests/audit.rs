@@ -111,8 +111,8 @@ const TAMPERINGS: &[Tampering] = &[
     ("UPDATE account SET unlimited = 0 WHERE unlimited", "account", "0x0202"),
     ("DELETE FROM account WHERE unlimited", "account", "0x0202"),
     (
-        "INSERT INTO account SELECT zeroblob(20), cover, held, earned, vouchered, 0, 0 FROM \
-         account       WHERE unlimited",
+        "INSERT INTO account SELECT zeroblob(20), cover, held, earned, vouchered, 0, 0, 0 FROM \
+         account WHERE unlimited",
         "account",
         "0x0000",
     ),

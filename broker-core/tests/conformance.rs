@@ -262,7 +262,7 @@ fn free_requests_move_nothing_and_are_recorded(rig: &mut Rig) {
     assert_eq!(rig.ledger.open_holds().unwrap().len(), 2);
     assert_eq!(rig.one(capture(&captured, 0)), Ok(Applied::Captured { fee: neuron(0) }));
     assert_eq!(rig.one(release(2, ReleaseReason::NotForwarded)), Ok(Applied::Released));
-    assert_eq!(rig.account(user(1)), Account::default());
+    assert_eq!(rig.account(user(1)), Account { exchanges: 2, ..Account::default() });
     let report = rig.audit();
     assert_eq!((report.entries, report.transfers, report.receipts, report.fault), (4, 0, 1, None));
 }

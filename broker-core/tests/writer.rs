@@ -122,8 +122,8 @@ async fn commands_that_wait_together_share_one_commit() {
     }
     bench.rule(Verdict::Commit);
     assert_eq!(first.await.unwrap(), Ok(Applied::Mirrored));
-    for answer in waiting {
-        assert_eq!(answer.await.unwrap(), Ok(Applied::Held { account_seq: 1 }));
+    for (account_seq, answer) in (1..).zip(waiting) {
+        assert_eq!(answer.await.unwrap(), Ok(Applied::Held { account_seq }));
     }
 }
 

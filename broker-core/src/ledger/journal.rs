@@ -24,6 +24,15 @@ pub struct Line {
     pub written: Written,
 }
 
+/// Where a receipt stands in the receipt log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoggedLeaf {
+    /// Which leaf, from 0.
+    pub leaf: u64,
+    /// Its hash.
+    pub hash: Digest32,
+}
+
 /// What a command wrote beside its entry and its movements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -143,6 +152,12 @@ pub trait Visitor {
     /// The next entry, with its movements and its link, before its record is looked at: who checks
     /// the chain names the entry that was changed and not the record that no longer fits it.
     fn entry(&mut self, _entry: &Entry, _link: Option<Digest32>) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    /// Where the receipt that the same entry recorded stands in the receipt log, before its record.
+    /// Not told of one that has no place there, nor by an archive, which has no log.
+    fn leaf(&mut self, _entry: &Entry, _leaf: &LoggedLeaf) -> Result<(), Stop> {
         Ok(())
     }
 

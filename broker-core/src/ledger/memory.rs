@@ -275,7 +275,7 @@ impl Pages {
         let told = self.journal(0, &mut replay).and_then(|()| Ok(replay.finish()?));
         let compared = told.and_then(|()| match self.wrong_account(&replay) {
             Some(fault) => Err(fault.into()),
-            None => Ok(()),
+            None => self.proofs.check(&replay),
         });
         replay.verdict(compared)
     }
@@ -284,6 +284,9 @@ impl Pages {
         let lines = self.lines.iter().filter(|line| line.entry.seq > behind);
         for line in lines {
             visitor.entry(&line.entry, line.link)?;
+            if let Some(leaf) = self.proofs.leaf(line.entry.number) {
+                visitor.leaf(&line.entry, &leaf)?;
+            }
             visitor.line(line.clone())?;
         }
         Ok(())

@@ -2,8 +2,11 @@
 
 use crate::clock::Timestamp;
 use crate::ledger::postgres::PostgresLedger;
+use crate::digest::Digest32;
+use crate::ledger::proofs::{KeptKind, LogState, LogTiles};
 use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{AuditReport, Ledger, LedgerError, LedgerReader, Totals};
+use crate::log;
 use crate::writer::recover;
 
 /// What a ledger was when it moved: the same on both sides.
@@ -15,6 +18,9 @@ pub struct Migrated {
     pub audit: AuditReport,
     /// The sums, before and after.
     pub totals: Totals,
+    /// The receipt log, which goes on: proofs that were made before it moved fit what it signs
+    /// after.
+    pub log: LogState,
 }
 
 /// Moves everything of `from` into the empty ledger `to`, and audits both sides. Holds that a crash
@@ -36,21 +42,36 @@ pub fn migrate(
     to.import(&*source)?;
     let after = look(&*to.reader()?)?;
     if before != after {
-        let (sums, others) = (before.1, after.1);
         return Err(LedgerError::Corrupt(format!(
-            "the two sides differ after the move: {sums:?} before, {others:?} after; the ledger \
+            "the two sides differ after the move: {before:?} before, {after:?} after; the ledger \
              that was moved is as it was: empty the other one and try again"
         )));
     }
     from.has_moved(to.place(), now)?;
-    let (audit, totals) = before;
-    Ok(Migrated { released, audit, totals })
+    let Look { audit, totals, log, .. } = before;
+    Ok(Migrated { released, audit, totals, log })
 }
 
-fn look(reader: &dyn LedgerReader) -> Result<(AuditReport, Totals), LedgerError> {
+/// One side of a move.
+#[derive(Debug, PartialEq, Eq)]
+struct Look {
+    audit: AuditReport,
+    totals: Totals,
+    log: LogState,
+    root: Digest32,
+    kept: usize,
+}
+
+fn look(reader: &dyn LedgerReader) -> Result<Look, LedgerError> {
     let audit = reader.audit()?;
-    match &audit.fault {
-        Some(fault) => Err(LedgerError::Corrupt(fault.to_string())),
-        None => Ok((audit, reader.totals()?)),
+    if let Some(fault) = &audit.fault {
+        return Err(LedgerError::Corrupt(fault.to_string()));
     }
+    let (totals, log) = (reader.totals()?, reader.log()?);
+    let root = log::root(&LogTiles(reader), log.size)?;
+    let mut kept: usize = 0;
+    for kind in (0..=u8::MAX).filter_map(KeptKind::from_code) {
+        kept = kept.saturating_add(reader.kept_last(kind, u64::MAX)?.len());
+    }
+    Ok(Look { audit, totals, log, root, kept })
 }

@@ -1,5 +1,6 @@
 //! A ledger in PostgreSQL, for several processes at once, durable when a command is answered.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,8 @@ use uuid::Uuid;
 use crate::account::{Account, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Command, Decision, Hold};
-use crate::ledger::proofs::{Kept, LogLeaf, LogTiles};
+use crate::ledger::proofs::{Kept, LogLeaf};
 use crate::ledger::{AuditReport, Ledger, LedgerError, LedgerReader};
-use crate::log;
 
 use self::address::Address;
 use self::fault::Trouble;
@@ -155,9 +155,8 @@ impl Ledger for PostgresLedger {
     }
 
     fn extend_log(&mut self, size: u64, leaves: &[LogLeaf]) -> Result<bool, LedgerError> {
-        let hashes: Vec<_> = leaves.iter().map(|leaf| leaf.hash).collect();
-        let stored = log::append(&LogTiles(&*self.reader), size, &hashes)?;
-        self.scribe.aside(|session| proofs::extend_log(session, size, leaves, &stored))
+        let written = Cell::new(false);
+        self.scribe.aside(|session| proofs::extend_log(session, size, leaves, &written))
     }
 
     fn keep(&mut self, kept: &Kept) -> Result<(), LedgerError> {

@@ -3,7 +3,7 @@
 //!
 //! Neither is part of the books. The log follows from the entries: its leaves are the documents of
 //! all receipts with a proof ([`crate::receipt::Proof`]), in the order of the chain, and an audit
-//! works them out again. A kept document is named by its digest, so nobody can put another one in
+//! works them out again. So a receipt with a proof is let go only when it stands there. A kept document is named by its digest, so nobody can put another one in
 //! its place.
 
 use crate::account::UserId;
@@ -21,6 +21,13 @@ pub struct LogState {
     pub id: Digest32,
     /// How many leaves it has.
     pub size: u64,
+}
+
+/// A hash over what a ledger stores of its log's name, so that an audit finds a bit that changed:
+/// nothing else follows from it.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) fn mark(id: &Digest32, since: u64) -> Digest32 {
+    Digest32::sha256(&[id.0.as_slice(), &since.to_be_bytes()].concat())
 }
 
 /// A leaf to be added.
@@ -91,7 +98,7 @@ pub trait ProofReader: Send + Sync {
     /// Stored hashes of the log, see [`Tiles::hashes`].
     fn log_hashes(&self, level: u8, from: u64, count: u64) -> Result<Vec<Digest32>, LedgerError>;
 
-    /// The leaf of a receipt, from 0; `None` where it has none yet.
+    /// The leaf of a receipt, from 0; `None` where it has none yet, or was let go.
     fn log_index(&self, id: &ReceiptId) -> Result<Option<u64>, LedgerError>;
 
     /// The receipts with a proof that have no leaf yet, so many at most, in the order of the chain.

@@ -9,15 +9,18 @@ use crate::account::{Account, UserId};
 use crate::command::{Binding, Books, Hold, HoldState, OpenVoucher, Refusal};
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::entry::{Entry, entry};
-use crate::ledger::journal::{Line, Stop, Visitor, Written, fault_of_entry};
+use crate::ledger::journal::{Line, LoggedLeaf, Stop, Visitor, Written, fault_of_entry};
 use crate::ledger::{AuditReport, Fault, LedgerError};
 use crate::money::Neuron;
-use crate::requests::{Collected, receipt_leaf};
+use crate::requests::{Collected, proved_leaf, receipt_leaf};
 use crate::rules::{Effects, KnownHold, Record, View, decide, moved};
 use crate::signer::recover_signer;
 use crate::voucher::SignedVoucher;
 
+pub(crate) mod logged;
 mod retired;
+
+use self::logged::Logged;
 
 /// What the lines so far amount to.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +35,8 @@ pub(crate) struct Replay {
     /// The place of the last receipt that was let go, and the last one that might be.
     retired: u64,
     retired_upto: u64,
+    /// The receipt log.
+    pub(crate) log: Logged,
     pub(crate) binding: Option<Binding>,
     pub(crate) users: BTreeMap<UserId, Standing>,
     pub(crate) open: HashMap<RequestKey, Hold>,
@@ -58,6 +63,10 @@ impl Visitor for Replay {
         }
         self.checked = Some((entry.seq, digest));
         Ok(())
+    }
+
+    fn leaf(&mut self, entry: &Entry, leaf: &LoggedLeaf) -> Result<(), Stop> {
+        Ok(self.log.expect(entry, *leaf, self.unlinked == 0)?)
     }
 
     fn line(&mut self, line: Line) -> Result<(), Stop> {
@@ -98,7 +107,7 @@ impl Replay {
             _ => self.carry_out(line)?,
         }
         (self.seq, self.head) = (seq, head);
-        Ok(())
+        self.log.ends_line()
     }
 
     fn carry_out(&mut self, line: &Line) -> Result<(), Fault> {
@@ -114,8 +123,7 @@ impl Replay {
         due.number = found.number;
         self.check_signatures(line)?;
         compare(line, &due, view.books.carry)?;
-        self.take(line, &effects);
-        Ok(())
+        self.take(line, &effects)
     }
 
     /// What an audit reports that ended so.
@@ -179,7 +187,7 @@ impl Replay {
         }
     }
 
-    fn take(&mut self, line: &Line, effects: &Effects<'_>) {
+    fn take(&mut self, line: &Line, effects: &Effects<'_>) -> Result<(), Fault> {
         let Entry { number, at, movements, .. } = &line.entry;
         self.transfers = self.transfers.saturating_add(movements.len() as u64);
         let known = self.users.entry(effects.user).or_default();
@@ -192,8 +200,12 @@ impl Replay {
             Record::Receipt(key, receipt) => {
                 self.receipts = self.receipts.saturating_add(1);
                 if let Some(hold) = self.open.remove(&key) {
-                    let leaf = || receipt_leaf(receipt, &hold.tariff);
-                    known.owes(*number, receipt.fee, leaf);
+                    let logged = receipt.log_leaf(&hold.tariff);
+                    self.log.check(logged)?;
+                    known.owes(*number, receipt.fee, || match logged {
+                        Some(leaf) => proved_leaf(&receipt.id, receipt.fee, &leaf),
+                        None => receipt_leaf(receipt, &hold.tariff),
+                    });
                 }
             }
             Record::Release(key, _) => {
@@ -217,6 +229,7 @@ impl Replay {
         if known.voucher.is_none() {
             known.settled_to = known.books.sealed_to;
         }
+        Ok(())
     }
 }
 

@@ -105,7 +105,7 @@ fn orphan(broker: &Broker, n: u64, expires: Timestamp) -> impl Future<Output = R
     let key = hold.key;
     let held = broker.ledger().apply(Command::Reserve(hold));
     async move {
-        assert_eq!(held.await.unwrap(), Ok(Applied::Held { account_seq: 1 }));
+        assert!(matches!(held.await.unwrap(), Ok(Applied::Held { .. })));
         key
     }
 }

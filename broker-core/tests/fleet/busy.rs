@@ -57,6 +57,6 @@ fn a_writer_refuses_beginnings_and_brings_ends_through() {
     });
     assert_eq!(end, Ok(Applied::Released));
     let begun = handle.apply_blocking(Command::Reserve(hold(2, user(1), 5)));
-    assert_eq!(begun.unwrap(), Ok(Applied::Held { account_seq: 1 }));
+    assert_eq!(begun.unwrap(), Ok(Applied::Held { account_seq: 2 }));
     handle.stop();
 }

@@ -91,7 +91,7 @@ fn existing(path: &Path) -> Result<SqliteLedger, LedgerError> {
 }
 
 fn lines(migrated: &Migrated) -> Vec<(String, String)> {
-    let Migrated { released, audit, totals } = migrated;
+    let Migrated { released, audit, totals, .. } = migrated;
     let mut lines = vec![("migrate".to_owned(), "both sides are the same".to_owned())];
     lines.extend(found(audit));
     lines.extend(

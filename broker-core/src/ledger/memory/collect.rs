@@ -81,8 +81,11 @@ impl Collections {
 }
 
 impl Pages {
-    /// No voucher depends on what this entry recorded, now or ever.
+    /// No voucher depends on what this entry recorded, now or ever, and the receipt log has it.
     pub(super) fn is_final(&self, receipt: &Receipt, seq: u64) -> bool {
+        if receipt.proof.is_some() && self.proofs.leaf(seq).is_none() {
+            return false;
+        }
         let Some(known) = self.collections.users.get(&receipt.user) else { return true };
         if known.books.nonce.is_none() || receipt.fee.is_zero() {
             return true;

@@ -2,9 +2,10 @@
 
 use crate::account::UserId;
 use crate::digest::Digest32;
-use crate::ledger::LedgerError;
-use crate::ledger::journal::Written;
+use crate::ledger::journal::{LoggedLeaf, Stop, Written};
 use crate::ledger::proofs::{Charged, Kept, KeptKind, LogLeaf, LogState, ProofReader};
+use crate::ledger::replay::{Replay, logged};
+use crate::ledger::{Fault, LedgerError};
 use crate::log::{LogError, Tiles, append};
 use crate::receipt::{Receipt, ReceiptId};
 
@@ -23,6 +24,26 @@ impl Default for Proofs {
     fn default() -> Self {
         let name = [ReceiptId::mint().0.into_bytes(), ReceiptId::mint().0.into_bytes()].concat();
         Self { log: Digest32::sha256(&name), leaves: Vec::new(), levels: Vec::new(), kept: vec![] }
+    }
+}
+
+impl Proofs {
+    /// Where the receipt of an entry stands.
+    pub(super) fn leaf(&self, entry: u64) -> Option<LoggedLeaf> {
+        let place = self.leaves.binary_search(&entry).ok()?;
+        let hash = *self.levels.first()?.get(place)?;
+        Some(LoggedLeaf { leaf: place as u64, hash })
+    }
+
+    /// Compares what follows from the leaves.
+    pub(super) fn check(&self, replay: &Replay) -> Result<(), Stop> {
+        let size = self.leaves.len() as u64;
+        if replay.log.size != size {
+            let what = format!("{} receipts stand in the log", replay.log.size);
+            let row = size.to_string();
+            return Err(Fault { table: "log_leaf", row, what }.into());
+        }
+        logged::nodes(size, |level, from, count| Ok(self.hashes(level, from, count)?))
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::entry::Entry;
-use crate::ledger::journal::{Line, Stop, Visitor, Written};
+use crate::ledger::journal::{Line, LoggedLeaf, Stop, Visitor, Written};
+use crate::ledger::proofs::{KeptKind, LogLeaf, mark};
 use crate::ledger::replay::Replay;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::rules::Record;
@@ -13,12 +14,13 @@ use super::address::Address;
 use super::collect;
 use super::fault::Trouble;
 use super::places;
+use super::proofs;
 use super::session::{Purpose, Session};
 use super::values::Count;
 use super::write::Page;
 
-/// Writes the whole journal of `source` into an empty ledger, all of it or nothing, and gives the
-/// entries their places. Each entry is carried out again on the way, so that nothing that is wrong
+/// Writes the whole journal of `source` into an empty ledger, with its receipt log, which goes on,
+/// and the documents that it keeps: all of it or nothing. Then gives the entries their places. Each entry is carried out again on the way, so that nothing that is wrong
 /// comes along.
 pub(super) fn import(address: &Address, source: &dyn LedgerReader) -> Result<(), LedgerError> {
     let mut session = Session::open(address, Purpose::Write)?;
@@ -33,9 +35,11 @@ pub(super) fn import(address: &Address, source: &dyn LedgerReader) -> Result<(),
             }));
         }
         let (replay, page) = (Replay::default(), Page::default());
-        let mut import = Import { session, replay, page, waiting: 0 };
+        let leaves = Vec::new();
+        let mut import =
+            Import { session, replay, page, waiting: 0, leaves, logged: 0, since: None };
         source.journal(0, &mut import)?;
-        import.finish()
+        import.finish(source)
     });
     match written {
         Ok(()) => {}
@@ -69,6 +73,12 @@ struct Import<'a> {
     page: Page,
     /// Entries in the page.
     waiting: usize,
+    /// What stands in the log of the page's receipts.
+    leaves: Vec<LogLeaf>,
+    /// Leaves before the page.
+    logged: u64,
+    /// The place before that of the first receipt with a proof.
+    since: Option<u64>,
 }
 
 impl Visitor for Import<'_> {
@@ -80,7 +90,16 @@ impl Visitor for Import<'_> {
         self.replay.entry(entry, link)
     }
 
+    fn leaf(&mut self, entry: &Entry, leaf: &LoggedLeaf) -> Result<(), Stop> {
+        self.leaves.push(LogLeaf { entry: entry.number, hash: leaf.hash });
+        self.since.get_or_insert(entry.seq.saturating_sub(1));
+        self.replay.leaf(entry, leaf)
+    }
+
     fn line(&mut self, line: Line) -> Result<(), Stop> {
+        if matches!(&line.written, Written::Receipt(receipt) if receipt.proof.is_some()) {
+            self.since.get_or_insert(line.entry.seq.saturating_sub(1));
+        }
         self.write(&line)?;
         self.replay.line(line)
     }
@@ -134,12 +153,36 @@ impl Import<'_> {
 
     fn flush(&mut self) -> Result<(), Trouble> {
         self.waiting = 0;
-        std::mem::take(&mut self.page).write(self.session, &[0; 16])
+        std::mem::take(&mut self.page).write(self.session, &[0; 16])?;
+        let leaves = std::mem::take(&mut self.leaves);
+        if leaves.is_empty() {
+            return Ok(());
+        }
+        proofs::write(self.session, self.logged, &leaves)?;
+        let count = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
+        self.logged = self.logged.saturating_add(count);
+        Ok(())
+    }
+
+    /// The log's name and the documents. Leaves that were written meanwhile are not there: what is
+    /// lost so is made again.
+    fn go_on(&mut self, source: &dyn LedgerReader) -> Result<(), Stop> {
+        let since = self.since.unwrap_or(self.replay.seq);
+        let id = source.log()?.id;
+        let sql = "UPDATE log SET id = $1, since = $2, mark = $3";
+        self.session.execute(sql, &[&id, &Count(since), &mark(&id, since)])?;
+        for kind in (0..=u8::MAX).filter_map(KeptKind::from_code) {
+            for kept in source.kept_last(kind, u64::MAX)?.iter().rev() {
+                proofs::keep(self.session, kept)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes what follows from the entries.
-    fn finish(mut self) -> Result<(), Stop> {
+    fn finish(mut self, source: &dyn LedgerReader) -> Result<(), Stop> {
         self.flush()?;
+        self.go_on(source)?;
         self.replay.finish()?;
         if let Some(hold) = self.replay.open.values().next() {
             let what = format!("hold {} is open: end it first", hold.key.0);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::account::Movement;
 use crate::digest::Digest32;
 use crate::ledger::entry::{Entry, EntryKind};
-use crate::ledger::journal::{Line, Stop, Visitor, Written, fault_of_entry};
+use crate::ledger::journal::{Line, LoggedLeaf, Stop, Visitor, Written, fault_of_entry};
 use crate::ledger::rows::read;
 use crate::ledger::{Fault, LedgerError};
 
@@ -83,6 +83,7 @@ fn tell(
 ) -> Result<(), Stop> {
     let mut movements = movements(session, &page)?;
     let mut records = records_of(session, &page)?;
+    let mut leaves = leaves(session, &page)?;
     for (mut entry, link) in page {
         for (n, movement) in (1..).zip(movements.remove(&entry.number).unwrap_or_default()) {
             let movement: Numbered = movement;
@@ -94,6 +95,9 @@ fn tell(
             entry.movements.push(Movement { user: entry.user, ..movement.movement });
         }
         visitor.entry(&entry, link)?;
+        if let Some(leaf) = leaves.remove(&entry.number) {
+            visitor.leaf(&entry, &leaf)?;
+        }
         let written = match entry.kind {
             EntryKind::Mirror => Written::Cover,
             kind => match records.remove(&entry.number) {
@@ -132,6 +136,23 @@ fn movements(
         };
         let movement = read(&mut columns).map_err(|e| unread(e, "transfer", number))?;
         found.entry(number).or_default().push(movement);
+    }
+    Ok(found)
+}
+
+/// Where the receipts of a page stand in the receipt log.
+fn leaves(
+    session: &mut Session,
+    page: &[(Entry, Option<Digest32>)],
+) -> Result<HashMap<u64, LoggedLeaf>, Stop> {
+    let captures = page.iter().filter(|(entry, _)| entry.kind == EntryKind::Capture);
+    let numbers: Vec<_> = captures.map(|(entry, _)| Count(entry.number)).collect();
+    let mut found = HashMap::new();
+    for row in session.query(LEAVES, &[&numbers])? {
+        let mut columns = Columns::of(&row);
+        let (number, leaf) = (columns.count()?, columns.count()?);
+        let hash = columns.take().map_err(|error| unread(error, "log_leaf", leaf))?;
+        found.insert(number, LoggedLeaf { leaf, hash });
     }
     Ok(found)
 }
@@ -200,5 +221,7 @@ const TRANSFERS: &str = "SELECT t.entry, t.n, t.debit, t.credit, t.amount FROM t
      WHERE t.entry = ANY ($1) ORDER BY t.entry, t.n";
 
 const RETIRED: &str = "SELECT x.entry, x.leaf FROM retired x WHERE x.entry = ANY ($1)";
+
+const LEAVES: &str = "SELECT g.entry, g.leaf, g.hash FROM log_leaf g WHERE g.entry = ANY ($1)";
 
 const PAGE_ENTRIES: i64 = 2000;

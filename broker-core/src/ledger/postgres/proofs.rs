@@ -1,12 +1,14 @@
 //! The receipt log's hashes and the kept documents.
 
+use std::cell::{Cell, RefCell};
+
 use postgres::types::ToSql;
 
 use crate::account::UserId;
 use crate::digest::Digest32;
 use crate::ledger::LedgerError;
 use crate::ledger::proofs::{Charged, Kept, KeptKind, LogLeaf, LogState, ProofReader};
-use crate::log;
+use crate::log::{self, LogError};
 use crate::receipt::ReceiptId;
 
 use super::fault::{Trouble, corrupt};
@@ -16,27 +18,57 @@ use super::session::Session;
 use super::values::Count;
 
 /// Adds leaves behind the first `size`, with what follows from them; false where the log is of
-/// another size. Two that try the same are kept apart by the leaves' numbers.
+/// another size. Those who try at once wait for each other.
+///
+/// `written` says that an earlier try may have been carried out: leaves that are there are its own
+/// then.
 pub(super) fn extend_log(
     session: &mut Session,
     size: u64,
     leaves: &[LogLeaf],
-    stored: &[log::Stored],
+    written: &Cell<bool>,
 ) -> Result<bool, Trouble> {
     session.batch("LOCK TABLE log IN EXCLUSIVE MODE")?;
-    if state(session)?.size != size {
+    if state(session)?.size == size {
+        write(session, size, leaves)?;
+        written.set(true);
+        return Ok(true);
+    }
+    if !written.get() {
         return Ok(false);
     }
-    let (entries, hashes): (Vec<_>, Vec<_>) =
+    let there = hashes(session, 0, size, u64::try_from(leaves.len()).unwrap_or(u64::MAX))?;
+    Ok(there.iter().eq(leaves.iter().map(|leaf| &leaf.hash)))
+}
+
+/// Writes leaves behind the first `size`, and what follows from them.
+pub(super) fn write(session: &mut Session, size: u64, leaves: &[LogLeaf]) -> Result<(), Trouble> {
+    let (entries, new): (Vec<_>, Vec<_>) =
         leaves.iter().map(|leaf| (Count(leaf.entry), leaf.hash)).unzip();
+    let tiles = Tiles(RefCell::new(&mut *session));
+    let stored = log::append(&tiles, size, &new).map_err(|error| match error {
+        LogError::Tiles(trouble) => trouble,
+        _ => corrupt("the receipt log has lost hashes, or is full"),
+    })?;
     let numbers: Vec<_> = (size..).take(leaves.len()).map(Count).collect();
-    session.execute(ADD_LEAVES, &[&numbers, &entries, &hashes])?;
+    session.execute(ADD_LEAVES, &[&numbers, &entries, &new])?;
     let above = || stored.iter().filter(|node| node.level > 0);
     let levels: Vec<_> = above().map(|node| i16::from(node.level)).collect();
     let numbers: Vec<_> = above().map(|node| Count(node.index)).collect();
-    let hashes: Vec<_> = above().map(|node| node.hash).collect();
-    session.execute(ADD_NODES, &[&levels, &numbers, &hashes])?;
-    Ok(true)
+    let roots: Vec<_> = above().map(|node| node.hash).collect();
+    session.execute(ADD_NODES, &[&levels, &numbers, &roots])?;
+    Ok(())
+}
+
+/// The log within a transaction.
+struct Tiles<'a>(RefCell<&'a mut Session>);
+
+impl log::Tiles for Tiles<'_> {
+    type Error = Trouble;
+
+    fn hashes(&self, level: u8, from: u64, count: u64) -> Result<Vec<Digest32>, Trouble> {
+        hashes(&mut self.0.borrow_mut(), level, from, count)
+    }
 }
 
 /// Keeps a document, unless there is one of its kind and name.
@@ -52,20 +84,27 @@ fn state(session: &mut Session) -> Result<LogState, Trouble> {
     Ok(LogState { id: row.try_get(0)?, size })
 }
 
+pub(super) fn hashes(
+    session: &mut Session,
+    level: u8,
+    from: u64,
+    count: u64,
+) -> Result<Vec<Digest32>, Trouble> {
+    let (from, end) = (Count(from.min(MOST)), Count(from.saturating_add(count).min(MOST)));
+    let rows = match level {
+        0 => session.query(LEAVES, &[&from, &end])?,
+        level => session.query(NODES, &[&i16::from(level), &from, &end])?,
+    };
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
 impl ProofReader for PostgresReader {
     fn log(&self) -> Result<LogState, LedgerError> {
         self.with(state)
     }
 
     fn log_hashes(&self, level: u8, from: u64, count: u64) -> Result<Vec<Digest32>, LedgerError> {
-        let (from, end) = (Count(from), Count(from.saturating_add(count)));
-        self.with(|session| {
-            let rows = match level {
-                0 => session.query(LEAVES, &[&from, &end])?,
-                level => session.query(NODES, &[&i16::from(level), &from, &end])?,
-            };
-            rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-        })
+        self.with(|session| hashes(session, level, from, count))
     }
 
     fn log_index(&self, id: &ReceiptId) -> Result<Option<u64>, LedgerError> {
@@ -151,8 +190,8 @@ const UNLOGGED: &str = concat!(
     ", ",
     tariff_columns!(),
     " FROM link l JOIN receipt r ON r.entry = l.entry JOIN hold h ON h.key = r.key \
-     WHERE l.seq > coalesce((SELECT k.seq FROM link k WHERE k.entry = \
-     (SELECT g.entry FROM log_leaf g ORDER BY g.leaf DESC LIMIT 1)), 0) \
+     WHERE l.seq > greatest((SELECT k.seq FROM link k WHERE k.entry = \
+     (SELECT g.entry FROM log_leaf g ORDER BY g.leaf DESC LIMIT 1)), (SELECT since FROM log)) \
      AND r.proof IS NOT NULL ORDER BY l.seq LIMIT $1"
 );
 const CHARGED: &str = concat!(
@@ -162,13 +201,18 @@ const CHARGED: &str = concat!(
     tariff_columns!(),
     " FROM receipt r JOIN hold h ON h.key = r.key WHERE r.id = $1"
 );
+/// Each receipt of a user's is in one of two indexes, and both are in their order.
 const CHARGED_TO: &str = concat!(
     "SELECT r.entry, ",
     receipt_columns!(),
     ", ",
     tariff_columns!(),
-    " FROM receipt r JOIN hold h ON h.key = r.key WHERE r.user_id = $1 AND r.entry > $2 \
-     ORDER BY r.entry LIMIT $3"
+    " FROM (SELECT entry FROM (\
+     (SELECT entry FROM receipt WHERE user_id = $1 AND fee > 0 AND entry > $2 \
+      ORDER BY entry LIMIT $3) UNION ALL \
+     (SELECT entry FROM receipt WHERE user_id = $1 AND fee = 0 AND entry > $2 \
+      ORDER BY entry LIMIT $3)) AS both_kinds ORDER BY entry LIMIT $3) AS n \
+     JOIN receipt r ON r.entry = n.entry JOIN hold h ON h.key = r.key ORDER BY r.entry"
 );
 const KEPT: &str = "SELECT kind, name, body, at FROM kept WHERE kind = $1 AND name = $2";
 const KEPT_LAST: &str =

@@ -74,7 +74,8 @@ pub(super) fn write(session: &mut Session, retire: &Retire, entry: &Entry) -> Re
 
 /// Receipts that no voucher depends on, now or ever: those that cost nothing, those of users who
 /// have no escrow, and those that ended vouchers collect. With an open voucher these are what the
-/// one before it reaches to.
+/// one before it reaches to. One with a proof has to stand in the receipt log: its leaf cannot be
+/// made once it is gone.
 ///
 /// The number of the entry at the place bounds the walk through the receipts. A user's numbers are
 /// in the order of their places, and what others wrote beside it under a higher number goes with a
@@ -86,6 +87,7 @@ macro_rules! which_are_final {
         " WHERE r.entry <= (SELECT x.entry FROM link x WHERE x.seq <= $1 \
           ORDER BY x.seq DESC LIMIT 1) \
           AND (SELECT l.seq FROM link l WHERE l.entry = r.entry) <= $1 \
+          AND (r.proof IS NULL OR EXISTS (SELECT 1 FROM log_leaf g WHERE g.entry = r.entry)) \
           AND (r.fee = 0 OR r.entry <= coalesce((SELECT CASE WHEN w.entry IS NULL \
           THEN b.sealed_to ELSE coalesce((SELECT v.sealed_to FROM voucher v \
           WHERE v.user_id = w.user_id AND v.nonce < w.nonce ORDER BY v.nonce DESC LIMIT 1), 0) \

@@ -36,6 +36,7 @@ impl Replay {
         }
         known.has_account |= known.account != account;
         known.account = account;
+        self.log.check_retired(&hold.receipt, fee, &leaf)?;
         known.owes(entry.number, fee, || leaf);
         if !fee.is_zero() {
             known.retired = entry.number;

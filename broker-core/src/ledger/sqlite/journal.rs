@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::account::Movement;
 use crate::digest::Digest32;
 use crate::ledger::entry::{Entry, EntryKind};
-use crate::ledger::journal::{Line, Stop, Visitor, Written, fault_of_entry};
+use crate::ledger::journal::{Line, LoggedLeaf, Stop, Visitor, Written, fault_of_entry};
 use crate::ledger::rows::read;
 
 use super::rows::{Columns, HOLD, RECEIPT, VOUCHER};
@@ -31,6 +31,8 @@ pub(super) fn lines(db: &Connection, behind: u64, visitor: &mut dyn Visitor) -> 
     let mut transfers = Cursor::open("transfer", &mut transfers, behind)?;
     let mut retired = db.prepare(RETIRED)?;
     let mut retired = Cursor::open("retired", &mut retired, behind)?;
+    let mut leaves = db.prepare(LEAVES)?;
+    let mut leaves = Cursor::open("log_leaf", &mut leaves, behind)?;
     let mut entries = db.prepare(ENTRIES)?;
     let mut entries = Cursor::open("entry", &mut entries, behind)?;
     while let Some((mut entry, link)) = entries.next(&mut read_entry)? {
@@ -38,6 +40,11 @@ pub(super) fn lines(db: &Connection, behind: u64, visitor: &mut dyn Visitor) -> 
             entry.movements.push(movement);
         }
         visitor.entry(&entry, Some(link))?;
+        if entry.kind == EntryKind::Capture
+            && let Some(leaf) = leaves.at(entry.seq, &mut read_leaf)?
+        {
+            visitor.leaf(&entry, &leaf)?;
+        }
         let written = match records.get_mut(place(entry.kind)) {
             None => Written::Cover,
             Some(cursor) => {
@@ -54,6 +61,7 @@ pub(super) fn lines(db: &Connection, behind: u64, visitor: &mut dyn Visitor) -> 
     }
     transfers.ends()?;
     retired.ends()?;
+    leaves.ends()?;
     records.iter().try_for_each(Cursor::ends)
 }
 
@@ -64,6 +72,9 @@ const TRANSFERS: &str = "SELECT t.entry, t.entry, t.n, t.debit, t.credit, t.amou
 
 const RETIRED: &str =
     "SELECT x.entry, x.entry, x.leaf FROM retired x WHERE x.entry > ?1 ORDER BY x.entry";
+
+const LEAVES: &str = "SELECT g.leaf, g.entry, g.leaf, g.hash FROM log_leaf g WHERE g.entry > ?1 \
+                      ORDER BY g.entry";
 
 /// The tables of records and how they are read: a row's name, the entry that recorded it, and what
 /// [`read`] takes. In the order of the entries' kinds, from [`EntryKind::Reserve`] on.
@@ -115,6 +126,10 @@ fn place(kind: EntryKind) -> usize {
 fn read_entry(columns: &mut Columns<'_, '_>) -> Result<(Entry, Digest32), Wrong> {
     let seq = columns.count()?;
     Ok((columns.entry_at(seq, seq)?, columns.take()?))
+}
+
+fn read_leaf(columns: &mut Columns<'_, '_>) -> Result<LoggedLeaf, Wrong> {
+    Ok(LoggedLeaf { leaf: columns.count()?, hash: columns.take()? })
 }
 
 fn read_movement(columns: &mut Columns<'_, '_>, entry: &Entry) -> Result<Movement, Wrong> {

@@ -53,7 +53,12 @@ fn state(db: &Connection) -> Result<LogState, LedgerError> {
     })?)
 }
 
-fn hashes(db: &Connection, level: u8, from: u64, count: u64) -> Result<Vec<Digest32>, LedgerError> {
+pub(super) fn hashes(
+    db: &Connection,
+    level: u8,
+    from: u64,
+    count: u64,
+) -> Result<Vec<Digest32>, LedgerError> {
     let (table, number) = if level == 0 { ("log_leaf", "leaf") } else { ("log_node", "n") };
     let which = if level == 0 { "?1 = 0" } else { "level = ?1" };
     let sql = format!(
@@ -97,7 +102,8 @@ impl ProofReader for SqliteReader {
 
     fn unlogged(&self, limit: u64) -> Result<Vec<Charged>, LedgerError> {
         let sql = format!(
-            "{CHARGED} WHERE r.entry > (SELECT coalesce(max(entry), 0) FROM log_leaf) \
+            "{CHARGED} WHERE r.entry > (SELECT max(l.since, coalesce(max(g.entry), 0)) \
+             FROM log l LEFT JOIN log_leaf g ON g.leaf = (SELECT max(leaf) FROM log_leaf)) \
              AND r.proof IS NOT NULL ORDER BY r.entry LIMIT ?1"
         );
         self.with(|db| charged(db, &sql, params![Count(limit.min(MOST))]))

@@ -14,11 +14,13 @@ use super::values::Count;
 
 /// Receipts that no voucher depends on, now or ever: those that cost nothing, those of users who
 /// have no escrow, and those that ended vouchers collect. With an open voucher these are what the
-/// one before it reaches to.
-const FINAL: &str = "r.fee = x'00000000000000000000000000000000' OR b.user IS NULL \
+/// one before it reaches to. One with a proof has to stand in the receipt log: its leaf cannot be
+/// made once it is gone.
+const FINAL: &str = "(r.proof IS NULL OR EXISTS (SELECT 1 FROM log_leaf g WHERE g.entry = r.entry)) \
+     AND (r.fee = x'00000000000000000000000000000000' OR b.user IS NULL \
      OR r.entry <= CASE WHEN o.user IS NULL THEN b.sealed_to ELSE \
      coalesce((SELECT v.sealed_to FROM voucher v WHERE v.user = r.user AND v.nonce < b.nonce \
-      ORDER BY v.nonce DESC LIMIT 1), 0) END";
+      ORDER BY v.nonce DESC LIMIT 1), 0) END)";
 
 const SOURCE: &str = "receipt r LEFT JOIN books b ON b.user = r.user \
                       LEFT JOIN open_voucher o ON o.user = r.user";

@@ -5,7 +5,6 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use crate::ledger::LedgerError;
 
 use self::collect::COLLECTING;
-use self::proving::PROVING;
 use self::retire::RETIRING;
 
 mod collect;
@@ -34,7 +33,7 @@ pub(super) fn create_or_check(connection: &mut Connection, path: &str) -> Result
     }
     let marks = (pragma(&tx, "application_id")?, pragma(&tx, "user_version")?);
     if marks == (APPLICATION_ID, 3) {
-        tx.execute_batch(PROVING)?;
+        proving::prove(&tx)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     tx.commit()?;

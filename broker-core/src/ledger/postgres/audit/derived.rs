@@ -7,10 +7,11 @@ use crate::command::Books;
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::Fault;
 use crate::ledger::journal::Stop;
+use crate::ledger::postgres::proofs;
 use crate::ledger::postgres::rows::{Columns, account_columns};
 use crate::ledger::postgres::session::Session;
 use crate::ledger::postgres::values::Count;
-use crate::ledger::replay::{Replay, Standing};
+use crate::ledger::replay::{Replay, Standing, logged};
 
 /// Names the first row that differs.
 pub(super) fn compare(session: &mut Session, replay: &Replay) -> Result<(), Stop> {
@@ -23,7 +24,19 @@ pub(super) fn compare(session: &mut Session, replay: &Replay) -> Result<(), Stop
     open_holds(session, replay)?;
     open_vouchers(session, replay)?;
     books(session, replay)?;
-    accounts(session, replay)
+    accounts(session, replay)?;
+    log_nodes(session, replay.log.size)
+}
+
+/// The leaves were compared on the way through the journal; the nodes follow from them.
+fn log_nodes(session: &mut Session, size: u64) -> Result<(), Stop> {
+    logged::nodes(size, |level, from, count| Ok(proofs::hashes(session, level, from, count)?))?;
+    let ends = "SELECT level::bigint, max(n) FROM log_node GROUP BY level";
+    for row in session.query(ends, &[])? {
+        let mut columns = Columns::of(&row);
+        logged::last_node(size, columns.count()?, columns.count()?)?;
+    }
+    Ok(())
 }
 
 fn open_holds(session: &mut Session, replay: &Replay) -> Result<(), Stop> {
@@ -151,7 +164,7 @@ macro_rules! waiting {
 }
 
 /// Each of these finds a row that is wrong, and names it.
-const NONE: [(&str, &str, &str); 26] = [
+const NONE: [(&str, &str, &str); 29] = [
     strange!("hold", "2"),
     strange!("receipt", "3"),
     strange!("retired", "3"),
@@ -182,6 +195,24 @@ const NONE: [(&str, &str, &str); 26] = [
             waiting!(),
             " q GROUP BY q.number HAVING count(*) > 1 LIMIT 1"
         ),
+    ),
+    (
+        "log",
+        "the log has not one name, or it was changed",
+        "SELECT 'id' FROM (SELECT count(*) AS n, \
+         bool_and(mark = sha256(id || int8send(since))) AS fits FROM log) c \
+         WHERE c.n <> 1 OR NOT c.fits",
+    ),
+    (
+        "log_leaf",
+        logged::NOT_ITS_KIND,
+        "SELECT g.leaf::text FROM log_leaf g LEFT JOIN entry e ON e.number = g.entry \
+         AND e.kind = 3 WHERE e.number IS NULL ORDER BY g.leaf LIMIT 1",
+    ),
+    (
+        "log_leaf",
+        "there are two of its entry",
+        "SELECT max(leaf)::text FROM log_leaf GROUP BY entry HAVING count(*) > 1 LIMIT 1",
     ),
     (
         "retired",

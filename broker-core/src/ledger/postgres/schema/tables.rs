@@ -3,11 +3,21 @@
 /// Amounts are whole numbers below 2^128. Accounts, ids and hashes are bytes. Times are
 /// milliseconds. Counts and times are 64 bits, sign ignored.
 ///
+<<<<<<< HEAD
 /// Every command that was carried out has one row in `entry`, and what it recorded in another table
 /// bears its number. `account`, `open_hold`, `books` and `open_voucher` are derived; `unlinked` has
 /// the entries that the leader has given no place in the chain yet, a row for those that were
 /// written together, and `link` the chain. What is recorded never changes; a receipt is deleted
 /// only where `retired` has its leaf in its place.
+=======
+/// Every command that was carried out has one row in `entry`, and what it recorded in another
+/// table bears its number. `account`, `open_hold`, `books` and `open_voucher` are derived;
+/// `unlinked` has the entries that the leader has given no place in the chain yet, a row for those
+/// that were written together, and `link` the chain. What is recorded never changes; a receipt is
+/// deleted only where `retired` has its leaf in its place. `log_leaf` and `log_node` follow from the
+/// receipts and the chain; up to the place `log.since` no receipt has a proof, as where the ledger
+/// was taken over from one that is older than they are. `kept` are documents.
+>>>>>>> store
 ///
 /// What one statement writes together with its entry or hold, and most often, does without a
 /// foreign key, which costs a look and a lock for each row. An audit looks instead: at `transfer`,
@@ -233,9 +243,12 @@ CREATE TABLE open_voucher (
 
 CREATE TABLE log (
   only_one SMALLINT PRIMARY KEY CHECK (only_one = 1),
-  id       BYTEA NOT NULL CHECK (length(id) = 32)
+  id       BYTEA NOT NULL CHECK (length(id) = 32),
+  since    BIGINT NOT NULL,
+  mark     BYTEA NOT NULL CHECK (length(mark) = 32)
 );
-INSERT INTO log VALUES (1, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
+INSERT INTO log SELECT 1, n.id, 0, sha256(n.id || int8send(0)) FROM
+  (SELECT sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) AS id) n;
 
 CREATE TABLE log_leaf (
   leaf  BIGINT PRIMARY KEY CHECK (leaf >= 0),

@@ -3,11 +3,12 @@
 use rusqlite::Connection;
 
 use crate::account::UserId;
-use crate::digest::RequestKey;
+use crate::digest::{Digest32, RequestKey};
 use crate::ledger::Fault;
 use crate::ledger::journal::Stop;
-use crate::ledger::replay::{Replay, Standing};
-use crate::ledger::sqlite::collect;
+use crate::ledger::proofs::mark;
+use crate::ledger::replay::{Replay, Standing, logged};
+use crate::ledger::sqlite::{collect, proofs};
 use crate::ledger::sqlite::rows::ACCOUNT;
 use crate::ledger::sqlite::scan::{each, none};
 use crate::ledger::sqlite::values::Count;
@@ -19,7 +20,31 @@ pub(super) fn compare(db: &Connection, replay: &Replay) -> Result<(), Stop> {
     aliases(db)?;
     open_vouchers(db, replay)?;
     books(db, replay)?;
-    accounts(db, replay)
+    accounts(db, replay)?;
+    log_nodes(db, replay.log.size)
+}
+
+/// The leaves were compared on the way through the journal; the nodes follow from them.
+fn log_nodes(db: &Connection, size: u64) -> Result<(), Stop> {
+    let mut names: usize = 0;
+    each(db, "log", "SELECT 'id', id, since, mark FROM log", |columns| {
+        names = names.saturating_add(1);
+        let (id, Count(since), found): (Digest32, Count, Digest32) =
+            (columns.take()?, columns.take()?, columns.take()?);
+        if mark(&id, since) == found { Ok(()) } else { Err("it was changed".into()) }
+    })?;
+    if names != 1 {
+        let what = "the log has not one name".to_owned();
+        return Err(Fault { table: "log", row: "id".to_owned(), what }.into());
+    }
+    logged::nodes(size, |level, from, count| Ok(proofs::hashes(db, level, from, count)?))?;
+    let mut ends = db.prepare("SELECT level, max(n) FROM log_node GROUP BY level")?;
+    let mut rows = ends.query([])?;
+    while let Some(row) = rows.next()? {
+        let (Count(level), Count(last)) = (row.get(0)?, row.get(1)?);
+        logged::last_node(size, level, last)?;
+    }
+    Ok(())
 }
 
 /// A key, an id and a nonce are used once. Indexes see to it, as long as nobody drops them.

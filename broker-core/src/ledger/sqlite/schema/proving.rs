@@ -1,7 +1,26 @@
 //! Version 4: receipts that prove themselves, and the log that they stand in.
 
+use rusqlite::{Connection, params};
+
+use crate::digest::Digest32;
+use crate::ledger::proofs::mark;
+use crate::ledger::sqlite::values::Count;
+
+/// Makes the tables, and a log with a name of its own.
+pub(super) fn prove(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(PROVING)?;
+    let sql = "SELECT randomblob(32), coalesce(max(seq), 0) FROM entry";
+    let (id, Count(since)): (Digest32, _) =
+        db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let values = params![id, Count(since), mark(&id, since)];
+    db.execute("INSERT INTO log VALUES (1, ?1, ?2, ?3)", values)?;
+    Ok(())
+}
+
 /// `log_leaf` and `log_node` follow from the entries; `kept` are documents named by their digests.
-pub(super) const PROVING: &str = "
+/// Entries up to `log.since` were recorded before receipts had proofs, and need not be searched.
+/// `log.mark` is [`mark`].
+const PROVING: &str = "
 ALTER TABLE account ADD COLUMN exchanges INTEGER NOT NULL DEFAULT 0;
 UPDATE account SET exchanges = c.n
   FROM (SELECT user, count(*) AS n FROM hold GROUP BY user) c WHERE c.user = account.user;
@@ -15,9 +34,10 @@ CREATE INDEX receipt_of_user ON receipt (user, entry, fee);
 
 CREATE TABLE log (
   only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
-  id       BLOB NOT NULL CHECK (length(id) = 32)
+  id       BLOB NOT NULL CHECK (length(id) = 32),
+  since    INTEGER NOT NULL,
+  mark     BLOB NOT NULL CHECK (length(mark) = 32)
 ) STRICT;
-INSERT INTO log VALUES (1, randomblob(32));
 
 CREATE TABLE log_leaf (
   leaf  INTEGER PRIMARY KEY CHECK (leaf >= 0),
