@@ -3,13 +3,6 @@
 /// Amounts are whole numbers below 2^128. Accounts, ids and hashes are bytes. Times are
 /// milliseconds. Counts and times are 64 bits, sign ignored.
 ///
-<<<<<<< HEAD
-/// Every command that was carried out has one row in `entry`, and what it recorded in another table
-/// bears its number. `account`, `open_hold`, `books` and `open_voucher` are derived; `unlinked` has
-/// the entries that the leader has given no place in the chain yet, a row for those that were
-/// written together, and `link` the chain. What is recorded never changes; a receipt is deleted
-/// only where `retired` has its leaf in its place.
-=======
 /// Every command that was carried out has one row in `entry`, and what it recorded in another
 /// table bears its number. `account`, `open_hold`, `books` and `open_voucher` are derived;
 /// `unlinked` has the entries that the leader has given no place in the chain yet, a row for those
@@ -17,7 +10,6 @@
 /// deleted only where `retired` has its leaf in its place. `log_leaf` and `log_node` follow from the
 /// receipts and the chain; up to the place `log.since` no receipt has a proof, as where the ledger
 /// was taken over from one that is older than they are. `kept` are documents.
->>>>>>> store
 ///
 /// What one statement writes together with its entry or hold, and most often, does without a
 /// foreign key, which costs a look and a lock for each row. An audit looks instead: at `transfer`,
