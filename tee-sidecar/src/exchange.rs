@@ -73,7 +73,7 @@ pub struct Shared {
     /// The log that receipts stand in.
     pub log: Digest32,
     /// What was refused of late.
-    pub refusals: Refusals,
+    pub refusals: Arc<Refusals>,
     /// The served model.
     pub catalog: Arc<Catalog>,
     /// The prices new requests are admitted under.

@@ -61,6 +61,7 @@ pub struct Application {
     catalog: Arc<Catalog>,
     engine: Arc<Vllm>,
     network: Option<Arc<Network>>,
+    refusals: Arc<Refusals>,
 }
 
 impl Application {
@@ -142,12 +143,13 @@ impl Application {
         let (ledger, clock) = (&parts.ledger, &parts.clock);
         let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
+        let refusals = Arc::<Refusals>::default();
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
             identities: parts.receipts.0.clone(),
             log: parts.receipts.1,
-            refusals: Refusals::default(),
+            refusals: refusals.clone(),
             catalog: catalog.clone(),
             prices,
             admission: admission.clone(),
@@ -187,7 +189,18 @@ impl Application {
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
         let (ledger, network) = (parts.ledger, parts.network);
         let keeping = keeping.beside(keysets);
-        Ok(Self { public, admin, switch, admission, ledger, keeping, catalog, engine, network })
+        Ok(Self {
+            public,
+            admin,
+            switch,
+            admission,
+            ledger,
+            keeping,
+            catalog,
+            engine,
+            network,
+            refusals,
+        })
     }
 
     /// Where the public routes are.
@@ -237,6 +250,7 @@ impl Application {
             self.switch.close();
             let _ = timeout(CLOSING_TIME, self.admission.idle()).await;
         }
+        let _ = timeout(CLOSING_TIME, self.refusals.written()).await;
         public_handle.stop(true).await;
         admin_handle.stop(true).await;
         let (ledger, network, lead) = (self.ledger, self.network, kept.lead);

@@ -62,7 +62,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
             SystemClock.now(),
         )),
         log: Digest32([7; 32]),
-        refusals: Refusals::default(),
+        refusals: Arc::<Refusals>::default(),
         catalog: Arc::new(Catalog::new(None)),
         prices: Arc::new(Prices::new(Tariff::default())),
         admission: Admission::new(limits),

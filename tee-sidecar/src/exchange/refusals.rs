@@ -103,6 +103,12 @@ impl Refusals {
         }
     }
 
+    /// Waits until nothing is on its way to the ledger.
+    pub async fn written(&self) {
+        let all = u32::try_from(WRITERS_MAX).unwrap_or(u32::MAX);
+        let _ = self.writers.acquire_many(all).await;
+    }
+
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -28,7 +28,7 @@ use tee_sidecar::keys::{self, KeySource};
 use crate::fake_configfs::{FakeConfigfs, Script};
 use crate::fake_dstack::{Answer, FakeAgent, KEY, good, good_json, ok, parse};
 use crate::support::{
-    FixedClock, NONCE, NOW_SECS, ask, nonce, quoted_report_data, service_of, with_nonce,
+    FixedClock, NONCE, NOW_SECS, ask, identities, nonce, quoted_report_data, service_of, with_nonce,
 };
 
 /// A production attester under the software platform's root.
