@@ -13,9 +13,10 @@
 //!   [`consistency`] read few hashes of it whatever the size, [`Tile`] names what is given out.
 //! * [`verify_inclusion`] and [`verify_consistency`] need nothing but the heads and the path.
 //!
-//! This module knows no storage and no signature.
+//! This module knows no storage, and but for [`head`] no signature.
 
 mod frontier;
+pub mod head;
 mod reader;
 mod tile;
 mod tiles;
@@ -24,6 +25,7 @@ mod verify;
 use sha2::{Digest as _, Sha256};
 
 pub use frontier::Frontier;
+pub use head::LogHead;
 pub use tile::{ParseTileError, Tile, hashes_of, tile_bytes};
 pub use tiles::{LogError, Stored, Tiles, append, consistency, inclusion, root, stored};
 pub use verify::{ProofError, verify_consistency, verify_inclusion};

@@ -6,7 +6,7 @@
 //!
 //! The id is the 16 bytes of the UUID, the length a u64, big-endian. An event is everything up to
 //! and with the next empty line: whoever has the first bytes of an answer cuts them after each
-//! `\n\n`. A checkpoint is an event of its own, an SSE comment, and covers the events before it:
+//! `\n\n`; what is left in the end counts as one more. A checkpoint is an event of its own, an SSE comment, and covers the events before it:
 //! with one of them, and half an answer, a client can prove what it was sent and what it owed then.
 
 use sha2::{Digest as _, Sha256};
@@ -19,12 +19,14 @@ use crate::receipt::ReceiptId;
 use crate::statement::{self, Author};
 use crate::tariff::Usage;
 
-/// The rolling hash after some events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The rolling hash after some bytes of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     head: Digest32,
     events: u64,
     bytes: u64,
+    /// The beginning of an event that has not ended.
+    begun: Vec<u8>,
 }
 
 impl Chain {
@@ -33,11 +35,26 @@ impl Chain {
         let mut hash = Sha256::new();
         hash.update(b"broker-core.stream.v1\0");
         hash.update(receipt.0.as_bytes());
-        Self { head: Digest32(hash.finalize().into()), events: 0, bytes: 0 }
+        let head = Digest32(hash.finalize().into());
+        Self { head, events: 0, bytes: 0, begun: Vec::new() }
     }
 
-    /// After one more event.
-    pub fn event(&mut self, event: &[u8]) {
+    /// After more bytes, cut wherever they came in pieces.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut begun = std::mem::take(&mut self.begun);
+        let mut rest = bytes;
+        if !begun.is_empty() {
+            begun.extend_from_slice(bytes);
+            rest = &begun;
+        }
+        while let Some((event, behind)) = first_event(rest) {
+            self.event(event);
+            rest = behind;
+        }
+        self.begun = rest.to_vec();
+    }
+
+    fn event(&mut self, event: &[u8]) {
         let mut hash = Sha256::new();
         hash.update(self.head.0);
         hash.update((event.len() as u64).to_be_bytes());
@@ -47,22 +64,20 @@ impl Chain {
         self.bytes = self.bytes.saturating_add(event.len() as u64);
     }
 
-    /// After the whole events that `bytes` begins with; hands back what is left of an event.
-    pub fn events<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
-        while let Some((event, rest)) = first_event(bytes) {
-            self.event(event);
-            bytes = rest;
+    /// The hash, over what is left of an event too if there is something.
+    pub fn head(&self) -> Digest32 {
+        match self.begun.as_slice() {
+            [] => self.head,
+            rest => {
+                let mut ended = self.clone();
+                ended.event(rest);
+                ended.head
+            }
         }
-        bytes
     }
 
-    /// The hash.
-    pub const fn head(&self) -> Digest32 {
-        self.head
-    }
-
-    /// How many events.
-    pub const fn count(&self) -> u64 {
+    /// How many events have ended.
+    pub const fn events(&self) -> u64 {
         self.events
     }
 
@@ -74,8 +89,15 @@ impl Chain {
 
 /// The bytes up to and with the first empty line, and the rest.
 fn first_event(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.windows(2).position(|pair| pair == b"\n\n")?;
-    bytes.split_at_checked(end.checked_add(2)?)
+    let mut from = 0_usize;
+    loop {
+        let line = bytes.get(from..)?.iter().position(|byte| *byte == b'\n')?;
+        let behind = from.checked_add(line)?.checked_add(1)?;
+        if bytes.get(behind) == Some(&b'\n') {
+            return bytes.split_at_checked(behind.checked_add(1)?);
+        }
+        from = behind;
+    }
 }
 
 /// What a sidecar says of an answer that goes on.
@@ -114,7 +136,7 @@ impl Checkpoint {
         Self {
             receipt,
             request_hash,
-            chain_head: chain.head,
+            chain_head: chain.head(),
             events: chain.events,
             bytes: chain.bytes,
             input_tokens: usage.input,
@@ -221,7 +243,7 @@ pub fn verify_prefix(
             if checkpoint.receipt != *receipt {
                 return Err(BadPrefix::OtherReceipt(checkpoint.receipt));
             }
-            let here = (chain.head, chain.events, chain.bytes);
+            let here = (chain.head(), chain.events, chain.bytes);
             if here != (checkpoint.chain_head, checkpoint.events, checkpoint.bytes) {
                 return Err(BadPrefix::OtherBytes { events: checkpoint.events });
             }

@@ -9,12 +9,13 @@
 //! sees that, charges what was handed over and ends the hold. No token is generated without a
 //! durable hold; no client gets the end of an answer before fee and signature are durable.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use broker_core::{
-    Clock, Digest32, Fingerprint, Hold, LedgerHandle, Neuron, ReceiptId, RequestKey, Signer,
-    Tariff, TokenBound, UserId,
+    Clock, Digest32, Fingerprint, Hold, LedgerHandle, Neuron, Receipt, ReceiptId, RequestKey,
+    Signer, Tariff, TokenBound, UserId,
 };
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -28,6 +29,7 @@ use crate::upstream::{Catalog, Model, Upstream};
 pub mod admission;
 mod billing;
 mod buffered;
+mod checkpoints;
 pub mod estimate;
 pub mod event;
 mod finish;
@@ -37,6 +39,7 @@ pub mod meter;
 pub mod prices;
 mod pump;
 pub mod reader;
+pub mod refusals;
 pub mod request;
 pub mod sse;
 pub mod stop;
@@ -46,9 +49,12 @@ use admission::{Admission, Permit};
 use funds::Funds;
 use handover::Receiver;
 use prices::Prices;
+use refusals::{Refusals, Refused};
 use request::ChatRequest;
 use stop::Stop;
 
+/// The longest name of a model that a receipt quotes.
+pub(crate) const MODEL_BYTES_MAX: usize = 256;
 /// No answer takes longer: it is cut and charged as far as it came.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 /// A hold that nobody ended may be swept after this time: longer than any answer takes.
@@ -66,10 +72,12 @@ pub struct Shared {
     pub identities: Arc<Identities>,
     /// The log that receipts stand in.
     pub log: Digest32,
+    /// What was refused of late.
+    pub refusals: Arc<Refusals>,
     /// The served model.
     pub catalog: Arc<Catalog>,
     /// The prices new requests are admitted under.
-    pub prices: Prices,
+    pub prices: Arc<Prices>,
     /// Who may have how much in flight.
     pub admission: Arc<Admission>,
     /// Where users' money comes from; `None` where only the ledger knows.
@@ -120,8 +128,12 @@ pub struct Ask {
     pub id: ReceiptId,
     /// Who pays.
     pub user: UserId,
+    /// The path that was asked.
+    pub endpoint: &'static str,
     /// The body's bytes as they arrived.
     pub body: Bytes,
+    /// Their SHA-256.
+    pub request_hash: Digest32,
     /// The place of the exchange, taken before its body was read.
     pub permit: Permit,
     /// The client's own name for the request, so that a retry is known as one.
@@ -130,6 +142,23 @@ pub struct Ask {
     pub request_id: String,
     /// The shape in which an error of ours leaves, which is signed too.
     pub envelope: Envelope,
+    /// Events between two checkpoints in a stream; none were asked for with `None`.
+    pub checkpoint_events: Option<NonZeroU64>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// What the client is told.
+    pub fault: Fault,
+    /// The exchange has a receipt, or never will.
+    pub has_ended: bool,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self { fault, has_ended: false }
+    }
 }
 
 /// The head of an answer, and its body.
@@ -166,18 +195,35 @@ impl Exchange {
     ///
     /// # Errors
     /// What the client is to be told instead. May be dropped at any point.
-    pub async fn chat(&self, ask: Ask) -> Result<Answer, Fault> {
+    pub async fn chat(&self, ask: Ask) -> Result<Answer, Failed> {
         let (request, model) = self.read(ask.body.clone(), &ask.request_id).await?;
         let bound = bound(&request, &model);
         if let Some(funds) = &self.shared.funds {
             funds.admit(ask.user).await?;
         }
         // After the gate, which waits for the chain's prices: they are what is charged.
-        let hold = self.hold(&ask, &request, bound)?;
+        let hold = self.hold(&ask, bound)?;
         let (answer, head) = oneshot::channel();
         let pump = pump::Pump { exchange: self.clone(), ask, request, bound, answer };
         tokio::spawn(pump.run(hold));
-        head.await.unwrap_or(Err(Fault::Internal))
+        head.await.unwrap_or_else(|_| Err(Fault::Internal.into()))
+    }
+
+    /// Remembers that a request was refused, so that there is a receipt of it too.
+    pub fn refuse(&self, refused: Refused) {
+        refusals::refuse(&self.shared, refused);
+    }
+
+    /// The receipt of a refusal that the ledger does not have, and the prices of its time.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub async fn refusal(&self, id: &ReceiptId) -> Result<Option<(Receipt, Tariff)>, Fault> {
+        let found = self.shared.refusals.find(id, &self.shared).await;
+        found.map_err(|error| {
+            tracing::error!(%error, "a refusal's receipt");
+            Fault::Internal
+        })
     }
 
     /// Whether `user` is one whose work may be taken. Asked before [`Self::enter`].
@@ -206,7 +252,7 @@ impl Exchange {
         Ok((request, model))
     }
 
-    fn hold(&self, ask: &Ask, request: &ChatRequest, bound: TokenBound) -> Result<Hold, Fault> {
+    fn hold(&self, ask: &Ask, bound: TokenBound) -> Result<Hold, Fault> {
         let shared = &self.shared;
         let tariff = shared.prices.now();
         let amount = ceiling(&tariff, bound)?;
@@ -217,7 +263,7 @@ impl Exchange {
         };
         Ok(Hold {
             key: RequestKey::derive(&ask.user, &name),
-            fingerprint: Fingerprint(broker_core::Digest32::sha256(&request.received)),
+            fingerprint: Fingerprint(ask.request_hash),
             receipt: ask.id,
             user: ask.user,
             amount,

@@ -25,20 +25,24 @@ mod chat;
 mod cors;
 pub mod error;
 mod estimate;
+mod finding;
 mod health;
+mod log;
 mod models;
 mod operator;
 mod pace;
 mod path;
 mod proxy;
+mod receipts;
 mod signature;
+mod tariff;
 mod user;
 
 pub use cors::cors;
 pub use pace::Pace;
 
 use auth::Authenticator;
-use error::{ApiError, Ids};
+use error::ApiError;
 
 pub use operator::routes as operator_routes;
 
@@ -73,10 +77,7 @@ pub struct AppState {
 /// behind `/v1/proxy` by any that means the same.
 pub fn routes(config: &mut web::ServiceConfig) {
     let chat = web::resource("/v1/chat/completions").route(web::post().to(chat::completions));
-    config.service(chat.default_service(web::to(|request: HttpRequest| async move {
-        let fault = Fault::MethodNotAllowed { allowed: "POST" };
-        Err::<String, _>(ApiError::new(Ids::of_exchange(&request), fault))
-    })));
+    config.service(chat.default_service(web::to(chat::method_not_allowed)));
     let estimate = web::resource("/v1/estimate").route(web::post().to(estimate::upper_bound));
     config.service(only(estimate, "POST"));
     for base in ["", "/v1"] {
@@ -87,6 +88,15 @@ pub fn routes(config: &mut web::ServiceConfig) {
     }
     for (path, route) in [
         ("/v1/quote", web::get().to(attestation::quote)),
+        ("/v1/aci/receipts/{id}", web::get().to(receipts::document)),
+        ("/v1/receipts", web::get().to(receipts::own)),
+        ("/v1/receipts/{id}", web::get().to(receipts::with_proof)),
+        ("/v1/log/head", web::get().to(log::current)),
+        ("/v1/log/proof/inclusion", web::get().to(log::inclusion)),
+        ("/v1/log/proof/consistency", web::get().to(log::consistency)),
+        ("/v1/log/tile/{path:.*}", web::get().to(log::tile)),
+        ("/v1/tariff", web::get().to(tariff::current)),
+        ("/v1/tariff/{digest}", web::get().to(tariff::by_digest)),
         ("/v1/models", web::get().to(models::list)),
         ("/v1/user/{address}/unsettledfee", web::get().to(user::unsettled_fee)),
         ("/healthz", web::get().to(health::live)),

@@ -19,11 +19,13 @@ use crate::config::LedgerUrl;
 mod lead;
 mod mending;
 mod retention;
+mod sealer;
 mod sweep;
 
 pub use lead::Lead;
 pub use mending::advice;
 pub use retention::Archivist;
+pub use sealer::Sealer;
 pub use sweep::{Live, Running, Sweeper};
 
 /// A ledger that is open.

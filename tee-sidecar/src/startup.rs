@@ -18,6 +18,7 @@ use crate::attest::{self, ReportService, Tee};
 use crate::config::{Auth, Limits, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
+use crate::exchange::refusals::Refusals;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::AppState;
@@ -59,6 +60,7 @@ pub struct Application {
     catalog: Arc<Catalog>,
     engine: Arc<Vllm>,
     network: Option<Arc<Network>>,
+    refusals: Arc<Refusals>,
 }
 
 impl Application {
@@ -134,15 +136,19 @@ impl Application {
         let admission = Admission::new(settings.limits.clone());
         let catalog = parts.catalog;
         let lead = parts.lead;
-        let keeping = Keeping::of(settings, &parts.ledger, &reader, &parts.clock, lead.clone());
+        let prices = Arc::new(Prices::new(settings.service.tariff.clone()));
+        let (ledger, clock) = (&parts.ledger, &parts.clock);
+        let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
+        let refusals = Arc::<Refusals>::default();
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
             identities: parts.receipts.0.clone(),
             log: parts.receipts.1,
+            refusals: refusals.clone(),
             catalog: catalog.clone(),
-            prices: Prices::new(settings.service.tariff.clone()),
+            prices,
             admission: admission.clone(),
             funds: clients.funds,
             on_disconnect: settings.upstream.on_disconnect,
@@ -179,7 +185,18 @@ impl Application {
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
         let (ledger, network) = (parts.ledger, parts.network);
-        Ok(Self { public, admin, switch, admission, ledger, keeping, catalog, engine, network })
+        Ok(Self {
+            public,
+            admin,
+            switch,
+            admission,
+            ledger,
+            keeping,
+            catalog,
+            engine,
+            network,
+            refusals,
+        })
     }
 
     /// Where the public routes are.
@@ -229,6 +246,7 @@ impl Application {
             self.switch.close();
             let _ = timeout(CLOSING_TIME, self.admission.idle()).await;
         }
+        let _ = timeout(CLOSING_TIME, self.refusals.written()).await;
         public_handle.stop(true).await;
         admin_handle.stop(true).await;
         let (ledger, network, lead) = (self.ledger, self.network, kept.lead);

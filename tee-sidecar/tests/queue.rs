@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use broker_core::keyset::ReceiptKey;
 use broker_core::{
-    LocalSigner, MemoryLedger, ReceiptId, SystemClock, Tariff, UserId, WriterLimits,
-    spawn_writer_with,
+    Clock, Digest32, LocalSigner, MemoryLedger, ReceiptId, SystemClock, Tariff, UserId,
+    WriterLimits, spawn_writer_with,
 };
 use bytes::Bytes;
 use tee_sidecar::config::{Limits, OnDisconnect};
 use tee_sidecar::exchange::admission::Admission;
 use tee_sidecar::exchange::prices::Prices;
+use tee_sidecar::exchange::refusals::Refusals;
 use tee_sidecar::exchange::stop::StopSwitch;
 use tee_sidecar::exchange::{Ask, Exchange, Fingerprints, Shared};
 use tee_sidecar::fault::{Envelope, Fault};
+use tee_sidecar::identity::Identities;
 use tee_sidecar::upstream::{Catalog, Reply, Upstream, UpstreamError, UpstreamFuture};
 
 /// Counts what it is asked.
@@ -53,8 +56,15 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
     let shared = Shared {
         ledger: ledger.clone(),
         signer: Arc::new(LocalSigner::from_secret(&[7; 32]).unwrap()),
+        identities: Arc::new(Identities::new(
+            ReceiptKey::from_secret(&[7; 32]),
+            None,
+            SystemClock.now(),
+        )),
+        log: Digest32([7; 32]),
+        refusals: Arc::<Refusals>::default(),
         catalog: Arc::new(Catalog::new(None)),
-        prices: Prices::new(Tariff::default()),
+        prices: Arc::new(Prices::new(Tariff::default())),
         admission: Admission::new(limits),
         on_disconnect: OnDisconnect::Abort,
         client_idle: Duration::from_secs(1),
@@ -69,13 +79,18 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
     let ask = Ask {
         id: ReceiptId::mint(),
         user,
+        endpoint: "/v1/chat/completions",
         body: Bytes::from_static(b"{\"model\":\"tiny\",\"messages\":[]}"),
+        request_hash: Digest32::sha256(b"{\"model\":\"tiny\",\"messages\":[]}"),
         permit: exchange.enter(user).unwrap(),
         client_key: None,
         request_id: "r".into(),
         envelope: Envelope::default(),
+        checkpoint_events: None,
     };
-    let fault = exchange.chat(ask).await.map(drop).unwrap_err();
+    let failed = exchange.chat(ask).await.map(drop).unwrap_err();
+    assert!(!failed.has_ended);
+    let fault = failed.fault;
     assert!(matches!(fault, Fault::Unavailable { .. }), "{fault:?}");
     assert_eq!((fault.status(), fault.retry_after_secs()), (503, Some(1)));
     assert!(fault.to_string().contains("busy"));

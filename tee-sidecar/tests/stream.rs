@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
+use broker_core::ReceiptId;
 use bytes::Bytes;
 use proptest::prelude::*;
 use tee_sidecar::exchange::event::Purpose;
@@ -177,7 +178,7 @@ proptest! {
         runtime.block_on(async {
             use futures_util::StreamExt;
             let taken = taken.index(pieces.len() + 1);
-            let (mut sender, mut receiver) = hand_over();
+            let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
             let mut out = Vec::new();
             for (n, piece) in pieces.iter().enumerate() {
                 let meter = Default::default();

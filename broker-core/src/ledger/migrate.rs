@@ -1,8 +1,8 @@
 //! From one laptop to a fleet: a ledger in a file becomes one in PostgreSQL.
 
 use crate::clock::Timestamp;
-use crate::ledger::postgres::PostgresLedger;
 use crate::digest::Digest32;
+use crate::ledger::postgres::PostgresLedger;
 use crate::ledger::proofs::{KeptKind, LogState, LogTiles};
 use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{AuditReport, Ledger, LedgerError, LedgerReader, Totals};

@@ -72,11 +72,7 @@ impl Writer {
             if batch.len() >= self.limits.batch_commands_max {
                 return Some(Next { batch, errand: None });
             }
-            next = match self.jobs.try_recv() {
-                Ok(message) => Some(message),
-                Err(_) if !batch.is_empty() => None,
-                Err(_) => self.jobs.blocking_recv(),
-            };
+            next = if batch.is_empty() { self.jobs.blocking_recv() } else { self.more() };
         }
         (!batch.is_empty()).then_some(Next { batch, errand: None })
     }
@@ -97,6 +93,15 @@ impl Writer {
             Err(_) => self.voice.says_failed(),
         }
         false
+    }
+
+    /// What else shares the commit. Those who were just answered may be about to ask for more, and
+    /// what comes too late waits for the whole of a commit: they are let run while more comes.
+    fn more(&mut self) -> Option<Message> {
+        self.jobs.try_recv().ok().or_else(|| {
+            std::thread::yield_now();
+            self.jobs.try_recv().ok()
+        })
     }
 
     fn carry_out(&mut self, batch: Vec<Job>) -> Result<(), LedgerError> {

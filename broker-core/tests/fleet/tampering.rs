@@ -70,8 +70,9 @@ fn every_change_behind_the_ledger_s_back_is_found() {
         ("entry", "INSERT INTO unlinked VALUES (3, '{3}')"),
         (
             "unlinked",
-            "DELETE FROM link WHERE seq = (SELECT max(seq) FROM link); \
-             INSERT INTO unlinked SELECT max(number), ARRAY[max(number), max(number)] FROM entry",
+            "DELETE FROM link; DELETE FROM transfer WHERE false; \
+             INSERT INTO unlinked SELECT 1, array_agg(number ORDER BY number) || 1::bigint \
+             FROM entry",
         ),
         // What no foreign key refuses.
         ("link", "INSERT INTO link SELECT max(seq) + 1, 999, ZEROS FROM link"),
@@ -84,7 +85,7 @@ fn every_change_behind_the_ledger_s_back_is_found() {
             "INSERT INTO receipt SELECT (jsonb_populate_record(r, STRANGE)).* FROM receipt r",
         ),
         ("receipt", "UPDATE receipt SET key = ZEROS"),
-        ("hold", "UPDATE hold SET entry = 999 WHERE entry = 11"),
+        ("entry", "UPDATE hold SET entry = 999 WHERE entry = 11"),
     ] {
         let Some(database) = pg::lent() else { return };
         let ledger = books(&database);

@@ -12,13 +12,13 @@ fn answer(events: &[(String, bool)]) -> (Vec<u8>, Vec<usize>) {
     let key = key();
     let request = Digest32::sha256(b"{}");
     for (n, (event, marked)) in events.iter().enumerate() {
-        chain.event(event.as_bytes());
+        chain.feed(event.as_bytes());
         bytes.extend(event.as_bytes());
         if *marked {
             let usage = Usage::new(3, n as u64);
             let point = Checkpoint::at(&chain, id(1), request, &usage, Neuron::new(n as u128));
             let comment = point.comment(author(&key));
-            chain.event(comment.as_bytes());
+            chain.feed(comment.as_bytes());
             bytes.extend(comment.as_bytes());
             ends.push(bytes.len());
         }
@@ -62,6 +62,23 @@ proptest! {
         let proved = verify_prefix(&bytes, &id(1), &keyset);
         let earlier = proved.is_ok_and(|p| p.checkpoint.bytes as usize + 1 > at || p.unproved == 0);
         prop_assert!(!earlier, "byte {at} of {end}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_rolling_hash_does_not_depend_on_how_the_bytes_are_cut(
+        bytes in "[a\n]{0,60}", cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)
+    ) {
+        let bytes = bytes.as_bytes();
+        let mut whole = Chain::new(&id(1));
+        whole.feed(bytes);
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        let mut pieces = Chain::new(&id(1));
+        cuts.windows(2).for_each(|cut| pieces.feed(&bytes[cut[0]..cut[1]]));
+        prop_assert_eq!(pieces, whole);
     }
 }
 

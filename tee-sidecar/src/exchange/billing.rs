@@ -1,5 +1,6 @@
 //! The money of one exchange: a hold that is open, and the one way to close it.
 
+use broker_core::receipt::{Claims, LedgerPlace};
 use broker_core::{
     Applied, Command, Decision, Digest32, Hold, LedgerError, LedgerHandle, Neuron, Outcome,
     Receipt, ReceiptId, Refusal, ReleaseReason, RequestKey, Usage, UserId,
@@ -21,6 +22,7 @@ pub(super) struct OpenHold {
     receipt: ReceiptId,
     user: UserId,
     request_hash: Digest32,
+    account_seq: u64,
     open: bool,
     /// It does not expire meanwhile.
     _running: Option<Running>,
@@ -36,6 +38,18 @@ pub(super) struct Ending {
     pub(super) usage: Usage,
     pub(super) upstream_id: Option<String>,
     pub(super) drained: bool,
+    /// Why the engine says that the answer ended.
+    pub(super) finish_reason: Option<String>,
+    /// The end of the rolling hash over a stream.
+    pub(super) chain_head: Option<Digest32>,
+}
+
+/// What a receipt says of the request.
+pub(super) struct Told {
+    pub(super) endpoint: &'static str,
+    pub(super) model: Option<String>,
+    /// SHA-256 of what the engine was sent.
+    pub(super) forwarded_hash: Option<Digest32>,
 }
 
 impl Ending {
@@ -50,6 +64,8 @@ impl Ending {
             usage: Usage::default(),
             upstream_id: None,
             drained: false,
+            finish_reason: None,
+            chain_head: Some(mark.chain.head()),
         }
     }
 
@@ -64,6 +80,8 @@ impl Ending {
             usage: Usage::default(),
             upstream_id: None,
             drained: false,
+            finish_reason: None,
+            chain_head: None,
         }
     }
 }
@@ -98,7 +116,10 @@ impl OpenHold {
         }
     }
 
-    async fn try_reserve(shared: &Shared, hold: Hold) -> Result<Result<Self, Refusal>, Fault> {
+    pub(super) async fn try_reserve(
+        shared: &Shared,
+        hold: Hold,
+    ) -> Result<Result<Self, Refusal>, Fault> {
         let mut open = Self {
             ledger: shared.ledger.clone(),
             key: hold.key,
@@ -107,28 +128,44 @@ impl OpenHold {
             receipt: hold.receipt,
             user: hold.user,
             request_hash: hold.fingerprint.0,
+            account_seq: 0,
             // Until the ledger has said so the hold under this key may be another exchange's.
             open: false,
             _running: None,
         };
         let decided = shared.ledger.apply(Command::Reserve(hold)).await;
         let decided = decided.map_err(|error| unavailable(&error))?;
+        if let Ok(Applied::Held { account_seq }) = decided {
+            open.account_seq = account_seq;
+        }
         open.open = decided.is_ok();
         open._running = open.open.then(|| shared.live.begin(open.key));
         Ok(decided.map(|_| open))
+    }
+
+    /// What is charged for this usage: the hold at most.
+    pub(super) fn fee(&self, usage: &Usage) -> Neuron {
+        let fee = self.tariff.fee(usage).unwrap_or(self.amount);
+        if fee > self.amount {
+            tracing::warn!(receipt = %self.receipt, %fee, hold = %self.amount,
+                "usage above the hold; the hold is charged");
+        }
+        fee.min(self.amount)
+    }
+
+    /// SHA-256 of the request as it arrived.
+    pub(super) const fn request_hash(&self) -> Digest32 {
+        self.request_hash
     }
 
     /// Signs and charges in one transaction. When this returns, both are durable.
     pub(super) async fn close(
         mut self,
         ending: Ending,
+        told: Told,
         shared: &Shared,
     ) -> Result<Receipt, Unbilled> {
-        let fee = self.tariff.fee(&ending.usage).unwrap_or(self.amount);
-        if fee > self.amount {
-            tracing::warn!(receipt = %self.receipt, %fee, hold = %self.amount,
-                "usage above the hold; the hold is charged");
-        }
+        let fee = self.fee(&ending.usage);
         let text = broker_core::signed_text(&self.request_hash, &ending.response_hash);
         let receipt = Receipt {
             id: self.receipt,
@@ -136,7 +173,7 @@ impl OpenHold {
             outcome: ending.outcome,
             status: ending.status,
             usage: ending.usage,
-            fee: fee.min(self.amount),
+            fee,
             request_hash: self.request_hash,
             response_hash: ending.response_hash,
             bytes: ending.bytes,
@@ -148,6 +185,18 @@ impl OpenHold {
             served_at: shared.clock.now(),
             proof: None,
         };
+        let place = LedgerPlace { log: shared.log, account_seq: self.account_seq };
+        let claims = Claims {
+            endpoint: told.endpoint.to_owned(),
+            model: told.model,
+            forwarded_hash: told.forwarded_hash,
+            finish_reason: ending.finish_reason,
+            chain_head: ending.chain_head,
+            hold: self.amount,
+            ledger: Some(place),
+        };
+        let identity = shared.identities.at(receipt.served_at);
+        let receipt = receipt.proved(claims, &self.tariff, identity.author());
         let command = Command::Capture { key: self.key, receipt: Box::new(receipt.clone()) };
         // From here on the ledger decides; a release behind its back would be a second end.
         self.open = false;

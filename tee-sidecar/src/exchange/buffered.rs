@@ -6,11 +6,11 @@ use futures_util::StreamExt;
 use tokio::time::sleep;
 
 use super::billing::Ending;
-use super::event::Peek;
+use super::event::{Peek, finish_reason};
 use super::meter::{EngineUsage, Meter, text_bytes};
 use super::pump::{Head, Held, LEFT, unbilled};
 use super::stop::stopping;
-use super::{ANSWER_TIME_MAX, Answer, AnswerBody};
+use super::{ANSWER_TIME_MAX, Answer, AnswerBody, Failed};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
 use crate::upstream::{Reply, UpstreamBody, UpstreamError};
@@ -42,7 +42,10 @@ pub(super) async fn collect(held: Held, reply: Reply, mut head: Head) {
         Collected::Whole(bytes) => {
             let ending = read(&held, &bytes, status);
             let answer = Answer { status, content_type, body: AnswerBody::Whole(bytes) };
-            let told = held.close(ending).await.map_or(Err(unbilled()), |()| Ok(answer));
+            let told = match held.close(ending).await {
+                Ok(()) => Ok(answer),
+                Err(_) => Err(Failed { fault: unbilled(), has_ended: true }),
+            };
             // Charged and signed: a client that left in this moment can ask for the signature.
             let _ = head.send(told);
         }
@@ -117,5 +120,7 @@ fn read(held: &Held, body: &[u8], status: u16) -> Ending {
         _ => held.usage(&meter, None),
     };
     ending.upstream_id = peek.usable_id();
+    let reason = peek.choices.and_then(|choices| finish_reason(choices.get()));
+    ending.finish_reason = reason.map(str::to_owned);
     ending
 }

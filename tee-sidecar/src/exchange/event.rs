@@ -42,6 +42,8 @@ pub struct Event {
     pub choice: Option<u64>,
     /// The event ends an answer and lacks the fingerprint that the engine moved to the total.
     pub lacks_fingerprint: bool,
+    /// Why an answer ended, if this event ends one.
+    pub finish_reason: Option<String>,
     /// `system_fingerprint` of a total, as JSON text.
     pub fingerprint: Option<String>,
     /// What the client gets; `None` where it asked for nothing of this event.
@@ -126,6 +128,7 @@ impl Event {
             _ => Some(bytes.clone()),
         };
         let fingerprint = peek.system_fingerprint.text().filter(|_| kind == Kind::Total);
+        let finish_reason = finish_reason(choices);
         Self {
             kind,
             id: if id_known { None } else { peek.usable_id() },
@@ -137,7 +140,8 @@ impl Event {
             choice: if purpose.several { choice(choices) } else { None },
             lacks_fingerprint: !purpose.wanted.at_end
                 && peek.system_fingerprint.text().is_none()
-                && finishes(choices),
+                && finish_reason.is_some(),
+            finish_reason: finish_reason.map(str::to_owned),
             fingerprint: fingerprint.map(str::to_owned),
             bytes: shown,
         }
@@ -151,6 +155,7 @@ impl Event {
             text_bytes: 0,
             choice: None,
             lacks_fingerprint: false,
+            finish_reason: None,
             fingerprint: None,
             bytes: Some(bytes),
         }
@@ -161,15 +166,21 @@ fn choice(choices: &str) -> Option<u64> {
     serde_json::from_str::<Vec<Choice>>(choices).ok()?.first()?.index
 }
 
-/// Whether one of the choices has a `finish_reason` that is a string. Inside generated text the
-/// quotation marks would be escaped, so the name is not found there.
-fn finishes(choices: &str) -> bool {
+/// The last `finish_reason` of the choices that is a string. Inside generated text the quotation
+/// marks would be escaped, so the name is not found there.
+pub(super) fn finish_reason(choices: &str) -> Option<&str> {
     const NAME: &str = "\"finish_reason\"";
-    choices.match_indices(NAME).any(|(at, _)| {
-        let value = choices.get(at + NAME.len()..).unwrap_or_default().trim_start();
-        value.strip_prefix(':').is_some_and(|value| value.trim_start().starts_with('"'))
+    choices.rmatch_indices(NAME).find_map(|(at, _)| {
+        let value = choices.get(at + NAME.len()..)?.trim_start().strip_prefix(':')?.trim_start();
+        let (reason, _) = value.strip_prefix('"')?.split_once('"')?;
+        let plain = reason.len() <= REASON_BYTES_MAX && !reason.contains('\\');
+        Some(if plain { reason } else { "" })
     })
 }
+
+/// The longest reason for an answer's end that a receipt quotes; a longer one, or one with escapes, is
+/// told as an empty one.
+const REASON_BYTES_MAX: usize = 64;
 
 fn is_empty_array(text: &str) -> bool {
     let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -324,13 +335,15 @@ mod tests {
     #[test]
     fn the_end_of_an_answer_is_known_by_its_finish_reason() {
         for (choices, ends) in [
-            (r#"[{"finish_reason":"stop"}]"#, true),
-            (r#"[{"finish_reason" : "length"}]"#, true),
-            (r#"[{"finish_reason":null}]"#, false),
-            (r#"[{"delta":{"content":"\"finish_reason\":\"stop\""},"finish_reason":null}]"#, false),
-            ("[]", false),
+            (r#"[{"finish_reason":"stop"}]"#, Some("stop")),
+            (r#"[{"finish_reason" : "length"}]"#, Some("length")),
+            (r#"[{"finish_reason":"stop"},{"finish_reason":null}]"#, Some("stop")),
+            (r#"[{"finish_reason":"st\"op"}]"#, Some("")),
+            (r#"[{"finish_reason":null}]"#, None),
+            (r#"[{"delta":{"content":"\"finish_reason\":\"stop\""},"finish_reason":null}]"#, None),
+            ("[]", None),
         ] {
-            assert_eq!(finishes(choices), ends, "{choices}");
+            assert_eq!(finish_reason(choices), ends, "{choices}");
         }
         let own = "data: {\"choices\":[{\"index\":3,\"finish_reason\":\"stop\"}],\
                    \"system_fingerprint\":\"f\"}\n\n";

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use broker_core::Digest32;
+use broker_core::stream::Chain;
+use broker_core::{Digest32, ReceiptId};
 use bytes::Bytes;
 use futures_util::Stream;
 use sha2::{Digest, Sha256};
@@ -29,6 +30,8 @@ const PIECES_MAX: usize = 16;
 pub struct Mark {
     sequence: u64,
     hash: Sha256,
+    /// The rolling hash up to here.
+    pub chain: Chain,
     /// Bytes up to here.
     pub bytes: u64,
     /// Events up to here.
@@ -47,6 +50,7 @@ impl Mark {
     pub fn after(&self, piece: &[u8], events: u64) -> Self {
         let mut next = self.clone();
         next.hash.update(piece);
+        next.chain.feed(piece);
         next.bytes = next.bytes.saturating_add(piece.len() as u64);
         next.events = next.events.saturating_add(events);
         next
@@ -99,12 +103,18 @@ pub struct Gone;
 #[error("the answer broke off before its end")]
 pub struct Cut;
 
-/// A body and the end that fills it.
-pub fn hand_over() -> (Sender, Receiver) {
+/// The body of the answer that ends in this receipt, and the end that fills it.
+pub fn hand_over(receipt: &ReceiptId) -> (Sender, Receiver) {
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     let shared = Arc::<Shared>::default();
-    let start =
-        Mark { sequence: 0, hash: Sha256::new(), bytes: 0, events: 0, meter: Meter::default() };
+    let start = Mark {
+        sequence: 0,
+        hash: Sha256::new(),
+        chain: Chain::new(receipt),
+        bytes: 0,
+        events: 0,
+        meter: Meter::default(),
+    };
     let marks = VecDeque::from([start.clone()]);
     (
         Sender { pieces: sender, shared: shared.clone(), marks, last: start },
@@ -205,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_leaves_was_handed_what_it_took_and_no_more() {
-        let (mut sender, mut receiver) = hand_over();
+        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
         for n in 0u8..5 {
             sender.send(Bytes::from(vec![n; 3]), 1, Meter::default()).await.unwrap();
         }
@@ -222,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_passes_after_the_count_was_taken() {
-        let (mut sender, mut receiver) = hand_over();
+        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
         for _ in 0..3 {
             sender.send(Bytes::from_static(b"x"), 1, Meter::default()).await.unwrap();
         }
@@ -233,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_not_finished_ends_as_cut() {
-        let (mut sender, mut receiver) = hand_over();
+        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
         sender.send(Bytes::from_static(b"x"), 1, Meter::default()).await.unwrap();
         drop(sender);
         assert!(receiver.next().await.unwrap().is_ok());
@@ -242,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_comes_only_after_everything_else_was_handed_on() {
-        let (mut sender, mut receiver) = hand_over();
+        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
         sender.send(Bytes::from_static(b"a"), 1, Meter::default()).await.unwrap();
         assert_eq!(sender.drained(Duration::from_millis(20)).await, Err(Gone));
         receiver.next().await.unwrap().unwrap();

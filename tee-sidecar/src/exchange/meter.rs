@@ -1,6 +1,7 @@
 //! How many tokens an exchange used: the engine's count where it gives one, a conservative estimate
 //! where it does not. An absent count and a count of zero are different things.
 
+use broker_core::jcs::INTEGER_MAX;
 use broker_core::{TokenBound, Usage, UsageSource};
 use serde::Deserialize;
 use serde_json::Value;
@@ -37,6 +38,11 @@ impl EngineUsage {
     /// Reads a usage object; `None` for `null` and for what is none.
     pub fn read(text: &str) -> Option<Self> {
         let usage: Self = serde_json::from_str::<Option<Self>>(text).ok()??;
+        let counts = [usage.prompt_tokens, usage.completion_tokens];
+        if counts.into_iter().flatten().any(|count| count > INTEGER_MAX) {
+            // No receipt could say it, and no engine has counted so far.
+            return None;
+        }
         // An object without any count says nothing.
         (usage.prompt_tokens.is_some() || usage.completion_tokens.is_some()).then_some(usage)
     }

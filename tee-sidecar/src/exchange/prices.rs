@@ -2,7 +2,9 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use broker_core::Tariff;
+use broker_core::jcs::Json;
+use broker_core::statement::Author;
+use broker_core::{Kept, KeptKind, Tariff, Timestamp};
 
 /// The prices that new requests are admitted under. A request keeps those it was admitted under.
 #[derive(Debug, Default)]
@@ -24,6 +26,34 @@ impl Prices {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = tariff;
     }
 }
+
+/// The prices as a signed statement: their terms, the digest that receipts cite, and since when they
+/// are in force, in milliseconds.
+pub(crate) fn tariff_statement(
+    tariff: &Tariff,
+    since: Option<Timestamp>,
+    at: Timestamp,
+    author: Author<'_>,
+) -> String {
+    let time = |at: Timestamp| Json::Integer(i64::try_from(at.0).unwrap_or(i64::MAX));
+    let terms = Json::parse(tariff.terms().as_bytes()).unwrap_or(Json::Null);
+    let members = vec![
+        ("terms", terms),
+        ("digest", Json::Text(format!("sha256:{}", tariff.digest()))),
+        ("since", since.map_or(Json::Null, time)),
+        ("at", time(at)),
+    ];
+    author.sign(TARIFF_STATEMENT, members)
+}
+
+/// The prices as they are kept for whoever checks a receipt years later.
+pub(crate) fn tariff_kept(tariff: &Tariff, at: Timestamp) -> Kept {
+    let body = tariff.terms().into_bytes();
+    Kept { kind: KeptKind::Tariff, name: tariff.digest(), body, at }
+}
+
+/// The type of the statement.
+const TARIFF_STATEMENT: &str = "tee-sidecar.tariff.v1";
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,15 @@
 //! The task that owns an exchange from its hold to its end.
 
-use broker_core::{Hold, Outcome, TokenBound, Usage, UsageSource};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use broker_core::{Digest32, Hold, Outcome, TokenBound, Usage, UsageSource};
 use tokio::sync::oneshot;
 
-use super::billing::{Ending, OpenHold, Unbilled};
+use super::billing::{Ending, OpenHold, Told, Unbilled};
 use super::meter::Meter;
 use super::request::ChatRequest;
 use super::stop::stopping;
-use super::{Answer, Ask, Exchange, buffered, streamed};
+use super::{Answer, Ask, Exchange, Failed, MODEL_BYTES_MAX, buffered, streamed};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
 use crate::upstream::{Reply, UpstreamError};
@@ -18,7 +20,7 @@ pub(super) struct Pump {
     pub(super) ask: Ask,
     pub(super) request: ChatRequest,
     pub(super) bound: TokenBound,
-    pub(super) answer: oneshot::Sender<Result<Answer, Fault>>,
+    pub(super) answer: oneshot::Sender<Result<Answer, Failed>>,
 }
 
 /// A request whose money is set aside and that the engine may see.
@@ -28,22 +30,25 @@ pub(super) struct Held {
     pub(super) request: ChatRequest,
     pub(super) bound: TokenBound,
     pub(super) hold: OpenHold,
+    /// The engine was asked.
+    pub(super) forwarded: AtomicBool,
 }
 
 /// The status in the receipt of a client that left before there was one: nginx's word for it.
 pub(super) const LEFT: u16 = 499;
 
 /// Where the head of the answer is waited for.
-pub(super) type Head = oneshot::Sender<Result<Answer, Fault>>;
+pub(super) type Head = oneshot::Sender<Result<Answer, Failed>>;
 
 impl Pump {
     pub(super) async fn run(self, hold: Hold) {
         let Self { exchange, ask, request, bound, mut answer } = self;
         let hold = match OpenHold::reserve(&exchange.shared, hold).await {
             Ok(hold) => hold,
-            Err(fault) => return drop(answer.send(Err(fault))),
+            Err(fault) => return drop(answer.send(Err(fault.into()))),
         };
-        let held = Held { exchange, ask, request, bound, hold };
+        let forwarded = AtomicBool::new(false);
+        let held = Held { exchange, ask, request, bound, hold, forwarded };
         match held.forward(&mut answer).await {
             Forwarded::Answered(reply) => {
                 if held.request.stream && reply.status == 200 && is_event_stream(&reply) {
@@ -71,7 +76,10 @@ impl Held {
         let shared = &self.exchange.shared;
         let id = self.ask.id.to_string();
         let body = self.request.forwarded.clone();
-        let call = self.exchange.engine.chat(body, &id, self.request.stream);
+        let call = async {
+            self.forwarded.store(true, Ordering::Relaxed);
+            self.exchange.engine.chat(body, &id, self.request.stream).await
+        };
         let abort = shared.on_disconnect == OnDisconnect::Abort;
         tokio::select! {
             biased;
@@ -107,8 +115,8 @@ impl Held {
         let envelope = self.ask.envelope;
         let body = fault.body(envelope);
         let ending = Ending::with_body(&body, outcome, fault.status_in(envelope));
-        let told = self.close(ending).await.map_or(Err(unbilled()), |()| Err(fault));
-        let _ = answer.send(told);
+        let fault = self.close(ending).await.map_or_else(|_| unbilled(), |()| fault);
+        let _ = answer.send(Err(Failed { fault, has_ended: true }));
     }
 
     /// The client left before it was handed anything: it pays its prompt.
@@ -118,6 +126,18 @@ impl Held {
         let _ = self.close(ending).await;
     }
 
+    /// What the receipt says of the request.
+    fn told(&self) -> Told {
+        let Self { ask, request, hold, .. } = self;
+        let forwarded = self.forwarded.load(Ordering::Relaxed);
+        let forwarded_hash = forwarded.then(|| match request.forwarded == request.received {
+            true => hold.request_hash(),
+            false => Digest32::sha256(&request.forwarded),
+        });
+        let model = request.model.clone().filter(|model| model.len() <= MODEL_BYTES_MAX);
+        Told { endpoint: ask.endpoint, model, forwarded_hash }
+    }
+
     /// What is charged for where the count stands at `meter`.
     pub(super) fn usage(&self, meter: &Meter, prompt: Option<u64>) -> Usage {
         meter.usage(prompt, self.request.received.len(), self.bound)
@@ -125,6 +145,7 @@ impl Held {
 
     /// Signs and charges, durably. On an error the end of the answer must not leave.
     pub(super) async fn close(self, ending: Ending) -> Result<(), Unbilled> {
+        let told = self.told();
         let Self { exchange, ask, hold, bound, .. } = self;
         let (outcome, usage) = (ending.outcome, ending.usage);
         if usage.output > bound.output {
@@ -135,7 +156,7 @@ impl Held {
             tracing::warn!(receipt = %ask.id, events = ending.events,
                 "the engine sends text and counts no tokens");
         }
-        match hold.close(ending, &exchange.shared).await {
+        match hold.close(ending, told, &exchange.shared).await {
             Ok(receipt) => {
                 ask.permit.used(usage.input.saturating_add(usage.output));
                 tracing::info!(

@@ -41,6 +41,8 @@ pub struct Reader {
     pub answered: bool,
     /// The engine's fingerprint, from a total.
     pub fingerprint: Option<String>,
+    /// Why the answer that ended last did.
+    pub finish_reason: Option<String>,
     /// The event that ends a whole answer; held back until fee and signature are durable.
     pub done: Option<Bytes>,
 }
@@ -59,6 +61,7 @@ impl Reader {
             failed: false,
             answered: false,
             fingerprint: None,
+            finish_reason: None,
             done: None,
         }
     }
@@ -121,6 +124,9 @@ impl Reader {
         }
         if event.id.is_some() {
             self.upstream_id = event.id;
+        }
+        if event.finish_reason.is_some() {
+            self.finish_reason = event.finish_reason;
         }
         let usage = event.usage.map(|usage| self.count(usage, event.choice));
         self.meter.take(usage, event.text_bytes);

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 
 use super::billing::Ending;
+use super::checkpoints::Checkpoints;
 use super::event::Purpose;
 use super::handover::{Mark, Sender, hand_over};
 use super::pump::{Head, Held};
@@ -36,7 +37,7 @@ enum End {
 
 pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
     let Reply { status, content_type, mut body, .. } = reply;
-    let (mut sender, receiver) = hand_over();
+    let (mut sender, receiver) = hand_over(&held.ask.id);
     let answer = Answer { status, content_type, body: AnswerBody::Stream(receiver) };
     // A client that is gone by now dropped the receiver: the loop below sees it.
     let _ = head.send(Ok(answer));
@@ -122,6 +123,7 @@ async fn forward(
     let closing = shared.stop.closing();
     let late = sleep(ANSWER_TIME_MAX);
     tokio::pin!(closing, late);
+    let mut checkpoints = Checkpoints::every(held.ask.checkpoint_events);
     loop {
         let read = tokio::select! {
             biased;
@@ -145,8 +147,10 @@ async fn forward(
             }
             None => reader.finish(),
         };
-        if batch.events > 0 {
-            let sent = sender.send(batch.piece, batch.events, batch.meter);
+        let meter = batch.meter;
+        let mut next = (batch.events > 0).then_some((batch.piece, batch.events));
+        while let Some((piece, events)) = next.take() {
+            let sent = sender.send(piece, events, meter);
             tokio::select! {
                 biased;
                 sent = timeout(shared.client_idle, sent) => match sent {
@@ -155,6 +159,7 @@ async fn forward(
                 },
                 () = &mut closing => return End::Closing,
             }
+            next = checkpoints.due(held, sender.sent(), reader.prompt).map(|comment| (comment, 1));
         }
         match reader.done.take() {
             Some(done) => return End::Whole(done),
@@ -206,5 +211,9 @@ async fn close(held: Held, reader: &Reader, mark: &Mark, outcome: Outcome, drain
     ending.usage = if pays { held.usage(&mark.meter, reader.prompt) } else { Usage::default() };
     ending.upstream_id.clone_from(&reader.upstream_id);
     ending.drained = drained;
+    // Of what a client that left was not handed the receipt says nothing.
+    if outcome != Outcome::ClientGone {
+        ending.finish_reason.clone_from(&reader.finish_reason);
+    }
     held.close(ending).await.is_ok()
 }

@@ -1,17 +1,30 @@
 //! `POST /v1/chat/completions`
 
+use std::num::NonZeroU64;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
+use broker_core::{Digest32, UserId};
 
 use super::AppState;
 use super::body;
 use super::error::{ApiError, Ids};
-use crate::exchange::{Answer, AnswerBody, Ask};
+use crate::exchange::refusals::Refused;
+use crate::exchange::{Answer, AnswerBody, Ask, Failed, MODEL_BYTES_MAX};
 use crate::fault::Fault;
 
 /// The longest `Idempotency-Key`.
 const CLIENT_KEY_BYTES_MAX: usize = 255;
+
+/// The route.
+const ENDPOINT: &str = "/v1/chat/completions";
+
+/// How a client asks for checkpoints.
+const CHECKPOINTS: &str = "x-receipt-checkpoints";
+
+/// Every checkpoint is a signature: no more of them than this.
+const CHECKPOINT_EVENTS_MIN: u64 = 8;
 
 pub(super) async fn completions(
     request: HttpRequest,
@@ -19,8 +32,50 @@ pub(super) async fn completions(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let ids = Ids::of_exchange(&request);
-    let answer = answer(&request, payload, &state, &ids).await;
-    answer.map(|answer| respond(answer, &ids)).map_err(|fault| ApiError::new(ids, fault))
+    let mut seen = Seen::default();
+    match answer(&request, payload, &state, &ids, &mut seen).await {
+        Ok(answer) => Ok(respond(answer, &ids)),
+        Err(Failed { fault, has_ended: true }) => Err(ApiError::new(ids, fault)),
+        Err(Failed { fault, .. }) => Err(seen.refuse(&state, ids, fault)),
+    }
+}
+
+/// Another method than POST.
+pub(super) async fn method_not_allowed(
+    request: HttpRequest,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let fault = Fault::MethodNotAllowed { allowed: "POST" };
+    Err(Seen::default().refuse(&state, Ids::of_exchange(&request), fault))
+}
+
+/// What was seen of a request by the time it was refused.
+#[derive(Default)]
+pub(super) struct Seen {
+    user: Option<UserId>,
+    request_hash: Option<Digest32>,
+}
+
+impl Seen {
+    /// Refuses, and sees to it that there is a receipt of that.
+    pub(super) fn refuse(self, state: &AppState, ids: Ids, fault: Fault) -> ApiError {
+        if let Some(id) = ids.receipt {
+            let model = match &fault {
+                Fault::UnknownModel { asked, .. } => Some(asked.clone()),
+                _ => None,
+            };
+            state.exchange.refuse(Refused {
+                id,
+                user: self.user,
+                endpoint: ENDPOINT,
+                model: model.filter(|model| model.len() <= MODEL_BYTES_MAX),
+                request_hash: self.request_hash.unwrap_or_else(|| Digest32::sha256(b"")),
+                status: fault.status_in(ids.envelope),
+                body: fault.body(ids.envelope),
+            });
+        }
+        ApiError::new(ids, fault)
+    }
 }
 
 async fn answer(
@@ -28,16 +83,32 @@ async fn answer(
     payload: web::Payload,
     state: &AppState,
     ids: &Ids,
-) -> Result<Answer, Fault> {
+    seen: &mut Seen,
+) -> Result<Answer, Failed> {
     let user = state.auth.account(request).await?;
+    seen.user = Some(user);
     let client_key = client_key(request)?;
     state.exchange.greet(user).await?;
     // Before the body is read: what is in memory is bounded by the places.
     let permit = state.exchange.enter(user)?;
     let body = body::read(request, payload, state.request_bytes_max).await?;
+    let request_hash = Digest32::sha256(&body);
+    seen.request_hash = Some(request_hash);
     let id = ids.receipt.ok_or(Fault::Internal)?;
     let (request_id, envelope) = (ids.request.clone(), ids.envelope);
-    let ask = Ask { id, user, body, permit, client_key, request_id, envelope };
+    let checkpoint_events = checkpoint_events(request)?;
+    let ask = Ask {
+        id,
+        user,
+        endpoint: ENDPOINT,
+        body,
+        request_hash,
+        permit,
+        client_key,
+        request_id,
+        envelope,
+        checkpoint_events,
+    };
     state.exchange.chat(ask).await
 }
 
@@ -48,6 +119,20 @@ fn client_key(request: &HttpRequest) -> Result<Option<Vec<u8>>, Fault> {
     }
     let rule = format!("'Idempotency-Key' must have 1 to {CLIENT_KEY_BYTES_MAX} bytes");
     Err(Fault::BadParameter { param: "Idempotency-Key", message: rule })
+}
+
+/// After how many events of a stream the client wants a checkpoint.
+fn checkpoint_events(request: &HttpRequest) -> Result<Option<NonZeroU64>, Fault> {
+    let Some(value) = request.headers().get(CHECKPOINTS) else { return Ok(None) };
+    let events = value.to_str().ok().and_then(|text| text.parse::<NonZeroU64>().ok());
+    let events = events.filter(|events| events.get() >= CHECKPOINT_EVENTS_MIN);
+    events.map(Some).ok_or_else(|| Fault::BadParameter {
+        param: CHECKPOINTS,
+        message: format!(
+            "'X-Receipt-Checkpoints' is a number of events, {CHECKPOINT_EVENTS_MIN} at least: a \
+             signed checkpoint follows so many of a stream"
+        ),
+    })
 }
 
 fn respond(answer: Answer, ids: &Ids) -> HttpResponse {

@@ -3,6 +3,7 @@
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 
+use super::chat::Seen;
 use super::error::{ApiError, Ids};
 use super::path::{Endpoint, proxied};
 use super::{AppState, attestation, chat, signature};
@@ -27,7 +28,7 @@ pub(super) async fn serve(
     };
     if *request.method() != allowed {
         let allowed = if allowed == Method::POST { "POST" } else { "GET" };
-        return refuse(&request, &endpoint, Fault::MethodNotAllowed { allowed });
+        return refuse(&request, &state, &endpoint, Fault::MethodNotAllowed { allowed });
     }
     let answer = match endpoint {
         Err(fault) => return ApiError::of(&request, fault).error_response(),
@@ -38,10 +39,15 @@ pub(super) async fn serve(
     answer.unwrap_or_else(|error| error.error_response())
 }
 
-fn refuse(request: &HttpRequest, endpoint: &Result<Endpoint, Fault>, fault: Fault) -> HttpResponse {
-    let ids = match endpoint {
-        Ok(Endpoint::Chat) => Ids::of_exchange(request),
-        _ => Ids::of(request),
+fn refuse(
+    request: &HttpRequest,
+    state: &AppState,
+    endpoint: &Result<Endpoint, Fault>,
+    fault: Fault,
+) -> HttpResponse {
+    let error = match endpoint {
+        Ok(Endpoint::Chat) => Seen::default().refuse(state, Ids::of_exchange(request), fault),
+        _ => ApiError::of(request, fault),
     };
-    ApiError::new(ids, fault).error_response()
+    error.error_response()
 }

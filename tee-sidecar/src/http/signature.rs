@@ -1,13 +1,13 @@
 //! `GET /signature/{id}`
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use broker_core::{
-    HoldState, LedgerError, LedgerReader, Outcome, Receipt, ReceiptId, ReleaseReason, UserId,
-};
+use broker_core::{Outcome, ReceiptId};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::AppState;
 use super::error::{ApiError, Ids};
+use super::finding::{self, Found};
 use crate::fault::Fault;
 
 /// What a verifier needs; more fields may join, these stay.
@@ -22,6 +22,9 @@ struct SignatureBody {
     usage: UsageBody,
     /// Neuron, as a decimal string.
     fee: broker_core::Neuron,
+    /// The receipt of `aci/1`; records from before there were such have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "is_false")]
     simulated: bool,
 }
@@ -54,8 +57,11 @@ pub(super) async fn answer(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let ids = Ids::of(&request);
-    let found = find(&request, id, &state).await;
-    let receipt = found.map_err(|fault| ApiError::new(ids.clone(), fault))?;
+    let found = match algorithm(&request) {
+        Ok(()) => finding::find(&request, id, &state).await,
+        Err(fault) => Err(fault),
+    };
+    let Found { receipt, document } = found.map_err(|fault| ApiError::new(ids.clone(), fault))?;
     let body = SignatureBody {
         text: receipt.text(),
         signature: receipt.signature.to_string(),
@@ -70,27 +76,12 @@ pub(super) async fn answer(
             source: receipt.usage.source,
         },
         fee: receipt.fee,
+        receipt: document,
         simulated: state.reports.is_simulated(),
     };
     let mut response = HttpResponse::Ok();
     ids.write(&mut response);
     Ok(response.json(body))
-}
-
-async fn find(request: &HttpRequest, id: String, state: &AppState) -> Result<Receipt, Fault> {
-    algorithm(request)?;
-    // Whoever knows our id may have the hashes; only an engine's id needs to be told apart.
-    let owner = state.auth.optional_account(request).await;
-    let reader = state.reader.clone();
-    let found = web::block(move || look_up(&*reader, &id, owner)).await;
-    match found {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => {
-            tracing::error!(%error, "signature");
-            Err(Fault::Internal)
-        }
-        Err(_cancelled) => Err(Fault::Internal),
-    }
 }
 
 /// Every signature of ours is ECDSA; asking for another kind is answered, not ignored.
@@ -107,40 +98,4 @@ fn algorithm(request: &HttpRequest) -> Result<(), Fault> {
 #[derive(serde::Deserialize)]
 struct Algorithm {
     signing_algo: Option<String>,
-}
-
-/// By our id in its two spellings, then by the engine's.
-fn look_up(
-    reader: &dyn LedgerReader,
-    id: &str,
-    owner: Result<Option<UserId>, Fault>,
-) -> Result<Result<Receipt, Fault>, LedgerError> {
-    let ours = ReceiptId::parse(id).or_else(|| ReceiptId::parse(id.strip_prefix("chatcmpl-")?));
-    if let Some(ours) = ours {
-        if let Some(receipt) = reader.receipt(&ours)? {
-            return Ok(Ok(receipt));
-        }
-        match reader.hold_state(&ours)? {
-            Some(HoldState::Open) => {
-                let text = "the answer is not finished; ask for its signature afterwards";
-                return Ok(Err(Fault::NoSignature(text.into())));
-            }
-            Some(HoldState::Released(why)) => {
-                let how = match why {
-                    ReleaseReason::Crashed => "its outcome is 'crashed'",
-                    ReleaseReason::Expired => "it was given up",
-                    ReleaseReason::NotForwarded => "it was not forwarded",
-                };
-                let text = format!("the exchange has no signature: {how}, and nothing was charged");
-                return Ok(Err(Fault::NoSignature(text.into())));
-            }
-            _ => {}
-        }
-    }
-    let owner = match owner {
-        Ok(owner) => owner,
-        Err(fault) => return Ok(Err(fault)),
-    };
-    let by_engine = reader.receipt_by_upstream_id(id, owner.as_ref())?;
-    Ok(by_engine.ok_or_else(|| Fault::NoSignature("no signature has this id".into())))
 }

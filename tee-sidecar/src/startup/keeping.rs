@@ -7,12 +7,14 @@ use broker_core::{Clock, LedgerHandle, LedgerReader};
 use tokio::task::JoinHandle;
 
 use crate::config::Settings;
-use crate::ledger::{Archivist, Lead, Live, Sweeper};
+use crate::exchange::prices::Prices;
+use crate::ledger::{Archivist, Lead, Live, Sealer, Sweeper};
 
 /// What works on the ledger beside requests.
 pub(super) struct Keeping {
     sweeper: Sweeper,
     archivist: Option<Archivist>,
+    sealer: Sealer,
     pub(super) lead: Lead,
     /// What a host is told when the ledger fails.
     pub(super) mending: String,
@@ -25,6 +27,7 @@ impl Keeping {
         reader: &Arc<dyn LedgerReader>,
         clock: &Arc<dyn Clock>,
         lead: Lead,
+        prices: Arc<Prices>,
     ) -> Self {
         let sweeper = Sweeper {
             ledger: ledger.clone(),
@@ -33,12 +36,19 @@ impl Keeping {
             clock: clock.clone(),
         };
         let archivist = Archivist::of(settings, &sweeper, &lead);
+        let sealer = Sealer {
+            ledger: ledger.clone(),
+            reader: reader.clone(),
+            lead: lead.clone(),
+            prices,
+            clock: clock.clone(),
+        };
         let mending = format!(
             "the ledger {} has failed, and the log says why; mend its disk or database and start \
              again: nothing that was acknowledged is lost",
             settings.ledger
         );
-        Self { sweeper, archivist, lead, mending }
+        Self { sweeper, archivist, sealer, lead, mending }
     }
 
     /// The holds that the sweeper leaves alone.
@@ -48,7 +58,7 @@ impl Keeping {
 
     /// Begins the work, and says what is to be ended with the sidecar.
     pub(super) fn start(self) -> Kept {
-        let mut tasks = vec![rt::spawn(self.sweeper.run())];
+        let mut tasks = vec![rt::spawn(self.sweeper.run()), rt::spawn(self.sealer.run())];
         tasks.extend(self.archivist.map(|archivist| rt::spawn(archivist.run())));
         Kept { tasks, lead: self.lead, mending: self.mending }
     }

@@ -21,6 +21,7 @@ mod failures;
 mod flood;
 mod pinned;
 mod process;
+mod receipts;
 mod retries;
 mod shutdown;
 mod signatures;

@@ -49,8 +49,7 @@ macro_rules! receipt_columns {
     };
 }
 
-/// Of an entry `e` and its movements, which are joined on as `t`, `u` and `w`; see
-/// [`entry_source`].
+/// Of an entry `e` and its movements, which are joined on as `t`, `u` and `w`.
 macro_rules! entry_columns {
     () => {
         "e.number, e.kind, e.user_id, e.key, e.memo, e.at, t.debit, t.credit, t.amount, \
@@ -58,18 +57,8 @@ macro_rules! entry_columns {
     };
 }
 
-/// The joins that [`entry_columns`] stands on.
-macro_rules! entry_source {
-    () => {
-        "LEFT JOIN transfer t ON t.entry = e.number AND t.n = 1 \
-         LEFT JOIN transfer u ON u.entry = e.number AND u.n = 2 \
-         LEFT JOIN transfer w ON w.entry = e.number AND w.n = 3"
-    };
-}
-
 pub(super) use {
-    account_columns, entry_columns, entry_source, hold_columns, receipt_columns, tariff_columns,
-    voucher_columns,
+    account_columns, entry_columns, hold_columns, receipt_columns, tariff_columns, voucher_columns,
 };
 
 /// Takes a row's columns from left to right.

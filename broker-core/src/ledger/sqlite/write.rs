@@ -76,7 +76,7 @@ pub(super) fn apply(
     command: &Command,
     now: Timestamp,
 ) -> Result<Decision, LedgerError> {
-    let view = view(batch, command)?;
+    let (view, number) = view(batch, command)?;
     let (db, head) = (batch.db, &mut batch.head);
     let decided = decide(&view, command).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
     match decided {
@@ -88,7 +88,7 @@ pub(super) fn apply(
             }
             let entry = entry(&effects, head.seq, now);
             write_entry(db, head, &entry)?;
-            write_record(db, &effects.record, &entry)?;
+            write_record(db, &effects.record, number, &entry)?;
             collect::write(db, &effects.record, effects.books_at(entry.number), &entry)?;
             Ok(Ok(effects.applied))
         }
@@ -103,13 +103,18 @@ pub(super) fn account(db: &Connection, user: &UserId) -> rusqlite::Result<Accoun
     Ok(found.unwrap_or_default())
 }
 
-fn view(batch: &mut Batch<'_>, command: &Command) -> Result<View, LedgerError> {
+/// What a command is decided from, and the number of the hold that it is about.
+fn view(
+    batch: &mut Batch<'_>,
+    command: &Command,
+) -> Result<(View, Option<HoldNumber>), LedgerError> {
     let db = batch.db;
     let (key, user) = command.subject();
-    let hold = match key {
+    let known = match key {
         Some(key) => known_hold(db, &key)?,
         None => None,
     };
+    let (number, hold) = known.unzip();
     let user = user.or(hold.as_ref().map(|known| known.hold.user));
     let account = match user {
         Some(user) => batch.account(user)?,
@@ -121,20 +126,26 @@ fn view(batch: &mut Batch<'_>, command: &Command) -> Result<View, LedgerError> {
     };
     let mut view = View { account, hold, receipt_id_taken, ..View::default() };
     collect::see(db, &mut view, command, user)?;
-    Ok(view)
+    Ok((view, number))
 }
 
-fn known_hold(db: &Connection, key: &RequestKey) -> Result<Option<KnownHold>, LedgerError> {
+/// The entry that recorded a hold.
+type HoldNumber = Count;
+
+fn known_hold(
+    db: &Connection,
+    key: &RequestKey,
+) -> Result<Option<(HoldNumber, KnownHold)>, LedgerError> {
     let sql = format!(
-        "SELECT {HOLD}, o.hold IS NOT NULL, x.why FROM hold h \
+        "SELECT h.entry, {HOLD}, o.hold IS NOT NULL, x.why FROM hold h \
          LEFT JOIN open_hold o ON o.hold = h.entry LEFT JOIN released x ON x.key = h.key \
          WHERE h.key = ?1"
     );
     let mut statement = db.prepare_cached(&sql)?;
     let known = statement.query_row([key], |row| {
         let mut columns = Columns::of(row);
-        let hold = columns.hold()?;
-        Ok(KnownHold { hold, state: columns.hold_state()? })
+        let (number, hold) = (columns.take()?, columns.hold()?);
+        Ok((number, KnownHold { hold, state: columns.hold_state()? }))
     });
     Ok(known.optional()?)
 }
@@ -172,15 +183,21 @@ fn write_entry(db: &Connection, head: &mut Head, entry: &Entry) -> rusqlite::Res
     Ok(())
 }
 
-fn write_record(db: &Connection, record: &Record<'_>, entry: &Entry) -> Result<(), LedgerError> {
+/// `ended` is the hold that a receipt or a release ends.
+fn write_record(
+    db: &Connection,
+    record: &Record<'_>,
+    ended: Option<HoldNumber>,
+    entry: &Entry,
+) -> Result<(), LedgerError> {
     match record {
         Record::Hold(hold) => Ok(write_hold(db, hold, entry)?),
         Record::Receipt(key, receipt) => {
-            close(db, key)?;
-            Ok(write_receipt(db, key, receipt, entry)?)
+            let hold = close(db, ended, key)?;
+            Ok(write_receipt(db, hold, receipt, entry)?)
         }
         Record::Release(key, why) => {
-            close(db, key)?;
+            close(db, ended, key)?;
             let mut statement =
                 db.prepare_cached("INSERT INTO released VALUES (?1, ?2, ?3, ?4)")?;
             statement.execute(params![Count(entry.seq), key, why, entry.at])?;
@@ -212,29 +229,34 @@ fn write_hold(db: &Connection, hold: &Hold, entry: &Entry) -> rusqlite::Result<(
 }
 
 /// The last line of defence against ending a hold twice: its place among the open ones is gone.
-fn close(db: &Connection, key: &RequestKey) -> Result<(), LedgerError> {
-    let sql = "DELETE FROM open_hold WHERE hold = (SELECT entry FROM hold WHERE key = ?1)";
-    match db.prepare_cached(sql)?.execute([key])? {
-        1 => Ok(()),
-        _ => Err(LedgerError::Corrupt(format!("hold {} is not open", key.0))),
+fn close(
+    db: &Connection,
+    hold: Option<HoldNumber>,
+    key: &RequestKey,
+) -> Result<HoldNumber, LedgerError> {
+    let not_open = || LedgerError::Corrupt(format!("hold {} is not open", key.0));
+    let hold = hold.ok_or_else(not_open)?;
+    match db.prepare_cached("DELETE FROM open_hold WHERE hold = ?1")?.execute([hold])? {
+        1 => Ok(hold),
+        _ => Err(not_open()),
     }
 }
 
 fn write_receipt(
     db: &Connection,
-    key: &RequestKey,
+    hold: HoldNumber,
     receipt: &Receipt,
     entry: &Entry,
 ) -> rusqlite::Result<()> {
     let usage = &receipt.usage;
     let mut statement = db.prepare_cached(
-        "INSERT INTO receipt VALUES (?1, (SELECT entry FROM hold WHERE key = ?3), ?2, ?4, ?5, ?6, \
-         ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
+        "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+         ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
     )?;
     statement.execute(params![
         Count(entry.seq),
+        hold,
         receipt.id,
-        key,
         receipt.user,
         receipt.outcome,
         receipt.status,

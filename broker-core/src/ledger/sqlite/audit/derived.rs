@@ -8,10 +8,10 @@ use crate::ledger::Fault;
 use crate::ledger::journal::Stop;
 use crate::ledger::proofs::mark;
 use crate::ledger::replay::{Replay, Standing, logged};
-use crate::ledger::sqlite::{collect, proofs};
 use crate::ledger::sqlite::rows::ACCOUNT;
 use crate::ledger::sqlite::scan::{each, none};
 use crate::ledger::sqlite::values::Count;
+use crate::ledger::sqlite::{collect, proofs};
 
 /// Names the first row that differs.
 pub(super) fn compare(db: &Connection, replay: &Replay) -> Result<(), Stop> {

@@ -24,6 +24,21 @@ CREATE TABLE moved (
   at       INTEGER NOT NULL
 ) STRICT;
 
+-- A list of three would be looked up in a table that SQLite makes for every row.
+CREATE TABLE movement (
+  entry  INTEGER NOT NULL REFERENCES entry (seq),
+  n      INTEGER NOT NULL CHECK (n BETWEEN 1 AND 3),
+  debit  INTEGER NOT NULL,
+  credit INTEGER NOT NULL CHECK (credit <> debit),
+  amount BLOB NOT NULL CHECK (
+    length(amount) = 16 AND amount > x'00000000000000000000000000000000'
+  ),
+  PRIMARY KEY (entry, n)
+) STRICT, WITHOUT ROWID;
+INSERT INTO movement SELECT entry, n, debit, credit, amount FROM transfer;
+DROP TABLE transfer;
+ALTER TABLE movement RENAME TO transfer;
+
 CREATE TABLE alias (
   alias TEXT NOT NULL,
   user  BLOB NOT NULL CHECK (length(user) = 20),
@@ -85,6 +100,10 @@ INSERT INTO begun SELECT h.entry FROM open_hold o JOIN hold h ON h.key = o.key;
 DROP TABLE open_hold;
 ALTER TABLE begun RENAME TO open_hold;
 
+CREATE TRIGGER transfer_is_final_u BEFORE UPDATE ON transfer
+BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER transfer_is_final_d BEFORE DELETE ON transfer
+BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER retire_is_final_u BEFORE UPDATE ON retire
 BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER retire_is_final_d BEFORE DELETE ON retire

@@ -1,0 +1,242 @@
+//! Receipts of what was refused before any money was set aside.
+//!
+//! A refusal of a known account becomes an entry of the ledger like any other exchange, with a hold
+//! of nothing: it stands in the receipt log, and nobody waits for it. What would let a stranger fill
+//! the disk is not written down: a refusal of somebody unknown, or one too many in a second. Such a
+//! receipt is made when it is asked for, promises no place in the log, and is forgotten after some
+//! thousands of others and with the process.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use broker_core::receipt::Claims;
+use broker_core::{
+    Digest32, Fingerprint, Hold, Neuron, Outcome, Receipt, ReceiptId, RequestKey, Tariff,
+    Timestamp, Usage, UserId,
+};
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+
+use super::billing::{Ending, OpenHold, Told};
+use super::{HOLD_EXPIRY_MILLIS, Shared};
+use crate::rate::{Rate, Rule};
+
+/// A request that was refused.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The id that the client was told.
+    pub id: ReceiptId,
+    /// Who asked, where that is known.
+    pub user: Option<UserId>,
+    /// The path that was asked.
+    pub endpoint: &'static str,
+    /// The model that was asked for, where the body was read.
+    pub model: Option<String>,
+    /// SHA-256 of the request's body; of nothing where it was not read.
+    pub request_hash: Digest32,
+    /// The HTTP status of the answer.
+    pub status: u16,
+    /// The answer.
+    pub body: Bytes,
+}
+
+/// The refusals of late.
+pub struct Refusals {
+    shelf: Mutex<Shelf>,
+    /// How many may be on their way to the ledger.
+    writers: Arc<Semaphore>,
+    rate: Rate,
+}
+
+#[derive(Default)]
+struct Shelf {
+    kept: HashMap<ReceiptId, Kept>,
+    /// The oldest first.
+    order: VecDeque<ReceiptId>,
+}
+
+struct Kept {
+    refused: Refused,
+    at: Timestamp,
+    tariff: Tariff,
+    /// On its way to the ledger: what it will say is not known yet.
+    pending: bool,
+    /// Made once, so that nobody gets two.
+    receipt: Option<Receipt>,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        let rule = Rule { burst: WRITES_BURST, per_sec: WRITES_PER_SEC };
+        Self {
+            shelf: Mutex::default(),
+            writers: Arc::new(Semaphore::new(WRITERS_MAX)),
+            rate: Rate::new(rule, rule),
+        }
+    }
+}
+
+impl Refusals {
+    /// The receipt of a refusal that no ledger has, and the prices of its time. Waits for what is
+    /// on its way to the ledger; `None` for what is there by now, or never was here.
+    ///
+    /// # Errors
+    /// The signature cannot be made.
+    pub(super) async fn find(
+        &self,
+        id: &ReceiptId,
+        shared: &Shared,
+    ) -> Result<Option<(Receipt, Tariff)>, broker_core::SignError> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            match self.shelf().kept.get_mut(id) {
+                None => return Ok(None),
+                Some(kept) if kept.pending => {}
+                Some(kept) => return kept.receipt(shared).map(Some),
+            }
+            if Instant::now() >= patience {
+                return Ok(None);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until nothing is on its way to the ledger.
+    pub async fn written(&self) {
+        let all = u32::try_from(WRITERS_MAX).unwrap_or(u32::MAX);
+        let _ = self.writers.acquire_many(all).await;
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, kept: Kept) {
+        let mut shelf = self.shelf();
+        let id = kept.refused.id;
+        if shelf.kept.insert(id, kept).is_none() {
+            shelf.order.push_back(id);
+        }
+        if shelf.order.len() > SHELF_MAX
+            && let Some(oldest) = shelf.order.pop_front()
+        {
+            shelf.kept.remove(&oldest);
+        }
+    }
+
+    fn ended(&self, id: &ReceiptId, is_written: bool) {
+        let mut shelf = self.shelf();
+        if is_written {
+            shelf.kept.remove(id);
+        } else if let Some(kept) = shelf.kept.get_mut(id) {
+            kept.pending = false;
+        }
+    }
+}
+
+impl Kept {
+    fn receipt(&mut self, shared: &Shared) -> Result<(Receipt, Tariff), broker_core::SignError> {
+        if let Some(receipt) = &self.receipt {
+            return Ok((receipt.clone(), self.tariff.clone()));
+        }
+        let Refused { id, user, request_hash, status, body, .. } = &self.refused;
+        let response_hash = Digest32::sha256(body);
+        let text = broker_core::signed_text(request_hash, &response_hash);
+        let receipt = Receipt {
+            id: *id,
+            user: user.unwrap_or(UserId::NOBODY),
+            outcome: Outcome::Refused,
+            status: *status,
+            usage: Usage::default(),
+            fee: Neuron::ZERO,
+            request_hash: *request_hash,
+            response_hash,
+            bytes: body.len() as u64,
+            events: 0,
+            signature: shared.signer.sign_text(&text)?,
+            signing_address: shared.signer.address(),
+            upstream_id: None,
+            drained: false,
+            served_at: self.at,
+            proof: None,
+        };
+        let claims = Claims {
+            endpoint: self.refused.endpoint.to_owned(),
+            model: self.refused.model.clone(),
+            ..Claims::default()
+        };
+        let identity = shared.identities.at(self.at);
+        let receipt = receipt.proved(claims, &self.tariff, identity.author());
+        self.receipt = Some(receipt.clone());
+        Ok((receipt, self.tariff.clone()))
+    }
+}
+
+/// Remembers a refusal, and writes it down where that is due.
+pub(super) fn refuse(shared: &Arc<Shared>, refused: Refused) {
+    let refusals = &shared.refusals;
+    let writer = match refused.user {
+        Some(user) if shared.stop.accepting().is_ok() && shared.ledger.is_healthy() => {
+            let place = refusals.writers.clone().try_acquire_owned().ok();
+            place.filter(|_| refusals.rate.take(None).is_ok()).map(|place| (user, place))
+        }
+        _ => None,
+    };
+    let (at, tariff) = (shared.clock.now(), shared.prices.now());
+    let kept = Kept {
+        refused: refused.clone(),
+        at,
+        tariff: tariff.clone(),
+        pending: writer.is_some(),
+        receipt: None,
+    };
+    refusals.put(kept);
+    let Some((user, place)) = writer else { return };
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let id = refused.id;
+        let written = write(&shared, refused, user, (at, tariff)).await;
+        if !written {
+            tracing::debug!(receipt = %id, "a refusal is in no log");
+        }
+        shared.refusals.ended(&id, written);
+        drop(place);
+    });
+}
+
+/// An exchange without money: it begins and ends at once.
+async fn write(
+    shared: &Shared,
+    refused: Refused,
+    user: UserId,
+    (at, tariff): (Timestamp, Tariff),
+) -> bool {
+    let Refused { id, endpoint, model, request_hash, status, body, .. } = refused;
+    let name = [b"refused:", id.0.as_bytes().as_slice()].concat();
+    let hold = Hold {
+        key: RequestKey::derive(&user, &name),
+        fingerprint: Fingerprint(request_hash),
+        receipt: id,
+        user,
+        amount: Neuron::ZERO,
+        tariff,
+        expires: at.plus_millis(HOLD_EXPIRY_MILLIS),
+    };
+    let Ok(Ok(open)) = OpenHold::try_reserve(shared, hold).await else { return false };
+    let ending = Ending::with_body(&body, Outcome::Refused, status);
+    let told = Told { endpoint, model, forwarded_hash: None };
+    open.close(ending, told, shared).await.is_ok()
+}
+
+/// Refusals remembered.
+const SHELF_MAX: usize = 4096;
+/// Refusals on their way to the ledger at once.
+const WRITERS_MAX: usize = 64;
+/// Refusals written at once, and each second after that.
+const WRITES_BURST: u32 = 200;
+const WRITES_PER_SEC: u32 = 20;
+/// How long somebody who asks waits for what is being written.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(5);
