@@ -1,11 +1,15 @@
 //! `verify-receipt`: what a customer can check of a receipt, with nothing but the bytes sent and
 //! received, the provider's key and its prices. No ledger is asked and none is trusted.
 //!
-//! The signature covers the two bodies. Usage and fee stand beside it: that the fee follows from
+//! Two kinds are checked. The old one is a signature that covers the two bodies; usage and fee
+//! stand beside it. The other is a document that the signature covers as a whole: bodies, usage, fee,
+//! the prices' digest and the promise of a place in the provider's log. That the fee follows from
 //! the usage can be checked, and that the usage is the model's own count cannot.
 
+use broker_core::keyset::{Keyset, ReceiptKey, keyset_document};
+use broker_core::receipt::ReadReceipt;
 use broker_core::{
-    Address, Broker, Cover, Digest32, Error, LocalSigner, MemoryLedger, Neuron, Signature, Signer,
+    Address, Broker, Cover, Digest32, Error, LedgerError, LocalSigner, MemoryLedger, Neuron, Signature, Signer,
     Tariff, Usage, UserId, recover_text_signer,
 };
 
@@ -16,6 +20,17 @@ struct Claim {
     signature: Signature,
     usage: Usage,
     fee: Neuron,
+}
+
+/// What a document is worth to who has the bodies, the keyset that a report attests, and the prices.
+fn check_document(document: &str, keyset: &Keyset, known: &Known<'_>) -> Result<(), String> {
+    let receipt = ReadReceipt::parse(document.as_bytes()).map_err(|error| error.to_string())?;
+    receipt.verify(keyset).map_err(|error| error.to_string())?;
+    let hashes = [known.sent, known.received].map(Digest32::sha256);
+    if [receipt.request_hash, receipt.response_hash] != hashes {
+        return Err("the document is about other bytes than were sent and received".to_owned());
+    }
+    receipt.check_fee(&known.tariff).map_err(|error| error.to_string())
 }
 
 /// What the customer knows.
@@ -54,7 +69,8 @@ async fn main() -> Result<(), Error> {
     let tariff = Tariff::per_token(Neuron::new(400), Neuron::new(1_600));
     let key = LocalSigner::from_secret(&[7; 32])?.address();
 
-    let claim = provider(sent, received, &tariff).await?;
+    let (claim, document, keyset) = provider(sent, received, &tariff).await?;
+    let keyset = Keyset::parse(keyset.as_bytes()).map_err(|e| broken(&e))?;
     println!(
         "text      {}\nsignature {}\nfee       {} neuron",
         claim.text, claim.signature, claim.fee
@@ -89,23 +105,45 @@ async fn main() -> Result<(), Error> {
         println!("{what}: {}", word(&verdict));
         assert!(verdict.is_err(), "{what} went through");
     }
+
+    println!("document  {document}");
+    let verdict = check_document(&document, &keyset, &known);
+    println!("the document: {}", word(&verdict));
+    assert_eq!(verdict, Ok(()));
+    let dearer = document.replacen("\"fee\":\"", "\"fee\":\"1", 1);
+    let verdict = check_document(&dearer, &keyset, &known);
+    println!("the document with another fee: {}", word(&verdict));
+    assert!(verdict.is_err());
     Ok(())
 }
 
+fn broken(what: &dyn std::fmt::Display) -> Error {
+    Error::Ledger(LedgerError::Corrupt(what.to_string()))
+}
+
 /// The other side: serves and charges, and hands out what it says of it.
-async fn provider(sent: &[u8], received: &[u8], tariff: &Tariff) -> Result<Claim, Error> {
+async fn provider(
+    sent: &[u8],
+    received: &[u8],
+    tariff: &Tariff,
+) -> Result<(Claim, String, String), Error> {
+    let key = ReceiptKey::from_secret(&[9; 32]); // as little a secret
+    let keyset = keyset_document(Some("example"), 1_900_000_000, &[&key], &[]);
     let broker = Broker::builder()
         .ledger(MemoryLedger::new())
         .tariff(tariff.clone())
         .signer(LocalSigner::from_secret(&[7; 32])?) // a key that everybody knows: yours here
+        .receipts(key, Digest32::sha256(keyset.as_bytes()))
         .start()?;
     let user = UserId::named("alice");
     broker.mirror(user, Cover::Unlimited).await?;
     let hold = broker.reserve(user, "nonce-1", sent).await?;
-    let receipt = hold.capture(Usage::new(9, 5), received).await?.receipt;
+    let charge = hold.capture(Usage::new(9, 5), received).await?;
+    let (receipt, document) = (charge.receipt, charge.document.unwrap_or_default());
     let (text, signature, usage, fee) =
         (receipt.text(), receipt.signature, receipt.usage, receipt.fee);
-    Ok(Claim { text, signature, usage, fee })
+    broker.extend_log().await?;
+    Ok((Claim { text, signature, usage, fee }, document, keyset))
 }
 
 fn copy<'a>(known: &Known<'a>) -> Known<'a> {

@@ -3,7 +3,8 @@
 //! ```text
 //! builder ── start ──> Broker ── reserve ──> Reserved ── capture ──> Charge { fee, receipt }
 //!                        │                      └── release, or dropped: nothing is charged
-//!                        └── mirror, account, receipt, statement, totals, audit, sweep, settle_due
+//!                        └── mirror, account, receipt, document, statement, totals, audit, sweep,
+//!                             extend_log, settle_due
 //! ```
 //!
 //! **Two phases.** [`Broker::reserve`] sets the worst case aside, durably, before any work is done;
@@ -40,10 +41,12 @@ mod blocking;
 mod builder;
 mod ceiling;
 mod live;
+mod receipts;
 mod reserved;
 mod settling;
 
 pub use builder::BrokerBuilder;
+pub use receipts::Said;
 pub use reserved::{Charge, Delivered, Reserved};
 
 use blocking::blocking;
@@ -64,6 +67,7 @@ struct Shared {
     handle: LedgerHandle,
     reader: Arc<dyn LedgerReader>,
     signer: Arc<dyn Signer>,
+    prover: Option<receipts::Prover>,
     clock: Arc<dyn Clock>,
     ceiling: Ceiling,
     hold_millis: u64,

@@ -54,10 +54,13 @@ pub trait Ledger: Send {
     fn audit(&self) -> Result<AuditReport, LedgerError>;
 
     /// Adds leaves to the receipt log behind its first `size`, durably. False, and nothing was
-    /// written, where the log is of another size: somebody else was first.
+    /// written, where the log is of another size: somebody else was first. Ask for the size before
+    /// [`ProofReader::unlogged`]: then the leaves are those behind it, or it has changed.
+    ///
+    /// The hashes are not looked at: an audit names one that is wrong.
     ///
     /// # Errors
-    /// As [`Ledger::apply`]; and [`LedgerError::Storage`] from a ledger that keeps no log, which is
+    /// As [`Ledger::apply`], of which an entry that has a leaf already is one; and [`LedgerError::Storage`] from a ledger that keeps no log, which is
     /// what one that does not implement this is.
     fn extend_log(&mut self, size: u64, leaves: &[LogLeaf]) -> Result<bool, LedgerError> {
         let _ = (size, leaves);

@@ -72,7 +72,7 @@ pub mod voucher;
 pub mod writer;
 
 pub use account::{Account, Bucket, Cover, Movement, UserId};
-pub use broker::{Broker, BrokerBuilder, Charge, Delivered, Reserved};
+pub use broker::{Broker, BrokerBuilder, Charge, Delivered, Reserved, Said};
 pub use chain::{Chain, ChainError};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use command::{

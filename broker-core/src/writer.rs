@@ -119,7 +119,7 @@ impl LedgerHandle {
     ///
     /// # Errors
     /// What `errand` answers; any error but [`LedgerError::Busy`] stops the writer, as a failed
-    /// commit does. [`LedgerError::Stopped`] after that.
+    /// commit does. [`LedgerError::Stopped`] after that, or where `errand` panicked.
     pub fn with_ledger<T: Send + 'static>(
         &self,
         errand: impl FnOnce(&mut dyn Ledger) -> Result<T, LedgerError> + Send + 'static,
@@ -128,8 +128,9 @@ impl LedgerHandle {
         let errand: Errand = Box::new(move |ledger| {
             let done = ledger.and_then(errand);
             let goes_on = matches!(done, Ok(_) | Err(LedgerError::Busy));
-            let _ = answer.send(done);
-            goes_on
+            // Who left does not mind.
+            let tell = Box::new(move || drop(answer.send(done)));
+            Done { goes_on, tell }
         });
         let queued = self.queue.send(Message::Errand(errand)).map_err(|_| LedgerError::Stopped);
         async move {
@@ -281,9 +282,16 @@ enum Message {
     Stop,
 }
 
-/// Something that is done with the ledger between two batches. False ends the writer: the ledger
-/// failed.
-type Errand = Box<dyn FnOnce(Result<&mut dyn Ledger, LedgerError>) -> bool + Send>;
+/// Something that is done with the ledger between two batches.
+type Errand = Box<dyn FnOnce(Result<&mut dyn Ledger, LedgerError>) -> Done + Send>;
+
+/// What became of an errand.
+struct Done {
+    /// False ends the writer: the ledger failed.
+    goes_on: bool,
+    /// Tells who waits for it.
+    tell: Box<dyn FnOnce() + Send>,
+}
 
 struct Job {
     command: Command,

@@ -14,10 +14,13 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use books::{NOW, capture, hold, receipt_id, user};
+use books::{NOW, capture, hold, log_all, receipt_id, user};
 use broker_core::ledger::archive::{self, ArchiveError, Retention};
+use broker_core::ledger::journal::{Line, Stop, Visitor, Written};
+use broker_core::log::leaf_hash;
 use broker_core::{
-    Command, Cover, Ledger, LedgerReader, MemoryLedger, SqliteLedger, SqliteReader, Timestamp,
+    Command, Cover, Digest32, Ledger, LedgerReader, MemoryLedger, ReceiptId, SqliteLedger,
+    SqliteReader, Tariff, Timestamp,
 };
 use full::fill;
 
@@ -117,6 +120,7 @@ fn retention(folder: &Path, before: u64) -> Retention {
 }
 
 fn keep(ledger: &mut SqliteLedger, retention: &Retention) -> archive::Kept {
+    log_all(ledger);
     let reader = ledger.reader().unwrap();
     let mut apply = |command: Command| Ok(ledger.apply(&[command], NOW)?.remove(0));
     archive::retire(&*reader, retention, &mut apply).unwrap()
@@ -128,6 +132,29 @@ fn left(reader: &dyn LedgerReader) -> Vec<u8> {
 
 fn files(paths: &[PathBuf]) -> Vec<File> {
     paths.iter().map(|path| File::open(path).unwrap()).collect()
+}
+
+/// The documents of an archive's receipts, hashed as leaves.
+#[derive(Default)]
+struct Documents {
+    tariffs: std::collections::HashMap<ReceiptId, Tariff>,
+    leaves: Vec<Digest32>,
+}
+
+impl Visitor for Documents {
+    fn line(&mut self, line: Line) -> Result<(), Stop> {
+        match line.written {
+            Written::Hold(hold) => {
+                self.tariffs.insert(hold.receipt, hold.tariff);
+            }
+            Written::Receipt(receipt) => {
+                let document = receipt.document(&self.tariffs[&receipt.id]);
+                self.leaves.extend(document.map(|text| leaf_hash(text.as_bytes())));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 #[test]
@@ -156,6 +183,13 @@ fn receipts_leave_once_they_are_archived_and_everything_still_proves() {
     let upto = archive::audit(files(&paths)).unwrap();
     assert_eq!(upto.fault, None);
     assert_eq!((upto.entries, upto.receipts), (before.entries + 1, 4));
+    // What has left can still be written as the document that its user has.
+    let mut documents = Documents::default();
+    for file in files(&paths) {
+        archive::read(file, &mut documents).unwrap();
+    }
+    assert_eq!(documents.leaves, reader.log_hashes(0, 0, 9).unwrap());
+    assert_eq!(documents.leaves.len(), 2);
     let tail = exported(&*reader, upto.entries);
     let all = files(&paths).into_iter().map(|file| Box::new(file) as Box<dyn Read>);
     let all = all.chain([Box::new(tail.as_slice()) as Box<dyn Read>]);
@@ -285,6 +319,7 @@ fn receipts_leave_postgresql_once_their_places_are_known_and_archived() {
     while reader.unlinked().unwrap() > 0 {
         std::thread::yield_now();
     }
+    log_all(&mut ledger);
     let kept = keep(&mut ledger);
     assert_eq!((kept.archive.unwrap().1.upto, kept.retired), (20, 1));
     assert_eq!(left(&*reader), [0_u8; 0]);

@@ -109,6 +109,8 @@ const TAMPERINGS: &[Tampering] = &[
     ("UPDATE account SET vouchered = earned WHERE unlimited", "account", "0x0202"),
     ("UPDATE account SET unlimited = 1 WHERE NOT unlimited", "account", "0x0101"),
     ("UPDATE account SET unlimited = 0 WHERE unlimited", "account", "0x0202"),
+    ("UPDATE account SET exchanges = exchanges - 1 WHERE unlimited", "account", "0x0202"),
+    ("UPDATE account SET exchanges = 9 WHERE NOT unlimited", "account", "0x0101"),
     ("DELETE FROM account WHERE unlimited", "account", "0x0202"),
     (
         "INSERT INTO account SELECT zeroblob(20), cover, held, earned, vouchered, 0, 0, 0 FROM \

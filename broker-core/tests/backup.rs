@@ -13,10 +13,10 @@ mod pg;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use books::{NOW, capture, hold, neuron, receipt_id, release, user};
+use books::{NOW, capture, hold, log_all, neuron, prove, receipt_id, release, user};
 use broker_core::{
-    Command, Cover, HoldState, Ledger, LedgerReader, ReleaseReason, SqliteLedger, SqliteReader,
-    recover,
+    Command, Cover, Digest32, HoldState, Kept, KeptKind, Ledger, LedgerReader, ProofReader,
+    ReleaseReason, SqliteLedger, SqliteReader, recover,
 };
 
 #[test]
@@ -57,6 +57,27 @@ fn a_copy_taken_while_commands_go_on_is_a_moment_of_the_ledger_and_goes_on_from_
     for decision in restored.apply(&[unlimited, Command::Reserve(held)], NOW).unwrap() {
         decision.unwrap();
     }
+    assert_eq!(restored.audit().unwrap().fault, None);
+}
+
+#[test]
+fn a_copy_has_the_log_and_the_documents_and_goes_on_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("ledger.db"), folder.path().join("backup.db"));
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    prove(&mut ledger, user(1), 0..300);
+    log_all(&mut ledger);
+    let (kind, name) = (KeptKind::Keyset, Digest32([9; 32]));
+    ledger.keep(&Kept { kind, name, body: b"keys".to_vec(), at: NOW }).unwrap();
+    let reader = SqliteReader::open(&path).unwrap();
+    reader.backup(&copy).unwrap();
+    let mut restored = SqliteLedger::open(&copy).unwrap();
+    let kept = restored.reader().unwrap();
+    assert_eq!(kept.log().unwrap(), reader.log().unwrap());
+    assert_eq!(kept.kept_last(kind, 9).unwrap(), reader.kept_last(kind, 9).unwrap());
+    prove(&mut restored, user(1), 300..302);
+    log_all(&mut restored);
+    assert_eq!(kept.log().unwrap().size, 302);
     assert_eq!(restored.audit().unwrap().fault, None);
 }
 

@@ -1,6 +1,11 @@
 //! A ledger in a file becomes one in PostgreSQL, to the neuron and to the link.
 #![cfg(all(feature = "postgres", feature = "sqlite"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "shared/books.rs"]
 mod books;
@@ -13,16 +18,18 @@ mod tamper;
 
 use std::path::Path;
 
-use books::{NOW, capture, hold, neuron, receipt_id, user};
+use books::{NOW, capture, hold, log_all, neuron, nth_hold, prove, receipt_id, user};
 use broker_core::ledger::migrate::migrate;
 use broker_core::{
-    Command, Digest32, Ledger, LedgerError, PostgresLedger, RequestQuery, Retire, SqliteLedger,
+    Command, Digest32, Kept, KeptKind, Ledger, LedgerError, LogState, LogTiles, PostgresLedger,
+    RequestQuery, Retire, SqliteLedger, log,
 };
 use full::fill;
 
 fn source(folder: &Path) -> SqliteLedger {
     let mut ledger = SqliteLedger::open(&folder.join("ledger.db")).unwrap();
     fill(&mut ledger);
+    log_all(&mut ledger);
     let retire = Retire { upto: 12, archive: Digest32([7; 32]) };
     ledger.apply(&[Command::Retire(retire)], NOW).unwrap().remove(0).unwrap();
     ledger
@@ -63,6 +70,46 @@ fn everything_is_there_after_a_move_and_the_ledger_goes_on() {
     let again = SqliteLedger::open(&path).err().unwrap();
     assert!(again.to_string().contains(to.place()), "{again}");
     assert_eq!(tamper::audit(&path), None);
+}
+
+#[test]
+fn the_log_goes_on_where_it_moves_to_and_old_proofs_fit_its_new_heads() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let folder = tempfile::tempdir().unwrap();
+    let mut from = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
+    prove(&mut from, user(1), 0..700);
+    log_all(&mut from);
+    // The last of them stand in no log yet.
+    prove(&mut from, user(2), 700..710);
+    let kept = |kind, n: u8| Kept { kind, name: Digest32([n; 32]), body: vec![n; 9], at: NOW };
+    let documents =
+        [kept(KeptKind::Keyset, 9), kept(KeptKind::Keyset, 3), kept(KeptKind::Report, 9)];
+    documents.iter().for_each(|kept| from.keep(kept).unwrap());
+    let old = from.reader().unwrap();
+    let id = nth_hold(77, user(1), 5).receipt;
+    let index = old.log_index(&id).unwrap().unwrap();
+    let before = (old.log().unwrap(), log::root(&LogTiles(&*old), 700).unwrap());
+    let inclusion = log::inclusion(&LogTiles(&*old), index, 700).unwrap();
+    let mut to = PostgresLedger::open(&database.url()).unwrap();
+    assert_ne!(to.reader().unwrap().log().unwrap().id, before.0.id);
+    let moved = migrate(&mut from, &mut to, NOW).unwrap();
+    let new = to.reader().unwrap();
+    assert_eq!((moved.log, new.log().unwrap()), (before.0, before.0));
+    log_all(&mut to);
+    assert_eq!(new.log().unwrap(), LogState { size: 710, ..before.0 });
+    assert_eq!(to.audit().unwrap().fault, None);
+    let leaf = new.log_hashes(0, index, 1).unwrap()[0];
+    log::verify_inclusion(&leaf, index, 700, &inclusion, &before.1).unwrap();
+    let root = log::root(&LogTiles(&*new), 710).unwrap();
+    let path = log::consistency(&LogTiles(&*new), 700, 710).unwrap();
+    log::verify_consistency(700, &before.1, 710, &root, &path).unwrap();
+    assert_eq!(new.log_index(&id).unwrap(), Some(index));
+    let last = new.kept_last(KeptKind::Keyset, 9).unwrap();
+    assert_eq!(last, [documents[1].clone(), documents[0].clone()]);
+    assert_eq!(last, old.kept_last(KeptKind::Keyset, 9).unwrap());
+    assert_eq!(new.kept(KeptKind::Report, &Digest32([9; 32])).unwrap(), Some(documents[2].clone()));
+    assert_eq!(new.account(&user(2)).unwrap().exchanges, 10);
 }
 
 #[test]

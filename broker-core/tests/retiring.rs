@@ -11,9 +11,10 @@ mod vouchers;
 
 use std::path::PathBuf;
 
-use books::{NOW, hold, neuron, receipt, receipt_id, user};
+use books::{NOW, hold, log_all, neuron, receipt, receipt_id, user};
 use broker_core::{
-    Applied, Command, Cover, Digest32, HoldState, Ledger, LedgerReader, MemoryLedger, Receipt,
+    Applied, Command, Cover, Digest32, HoldState, Ledger, LedgerReader, MemoryLedger, ProofReader,
+    Receipt,
     RequestQuery, Retire, SqliteLedger, SqliteReader, UserId,
 };
 use tamper::{audit, change};
@@ -65,6 +66,12 @@ impl Rig {
     }
 
     fn retire(&mut self, upto: u64) {
+        log_all(&mut self.model);
+        log_all(&mut self.sqlite);
+        self.retire_logged(upto);
+    }
+
+    fn retire_logged(&mut self, upto: u64) {
         let archive = Digest32([0xa7; 32]);
         assert_eq!(self.one(Command::Retire(Retire { upto, archive })), Applied::Retired);
         self.assert_alike();
@@ -124,6 +131,34 @@ fn only_what_is_settled_goes_and_the_voucher_after_it_still_recomputes() {
     assert_eq!(rig.reader.hold_state(&receipt_id(1)).unwrap(), Some(HoldState::Finished));
     rig.seal(user(1));
     rig.assert_alike();
+}
+
+#[test]
+fn a_receipt_with_a_proof_stays_until_it_stands_in_the_log() {
+    let mut rig = Rig::new();
+    rig.one(Command::Mirror { user: user(2), cover: Cover::UpTo(neuron(100)) });
+    for n in 1..5 {
+        rig.charge(n, user(2), 3, "a");
+    }
+    assert_eq!(rig.model.retirable(100, 9).unwrap(), Some(8));
+    assert_eq!(rig.reader.retirable(100, 9).unwrap(), Some(8));
+    rig.retire_logged(100);
+    assert_eq!(rig.left(), [2, 4], "those without a proof go");
+    assert_eq!(rig.model.retirable(100, 9).unwrap(), None);
+    assert_eq!(rig.reader.retirable(100, 9).unwrap(), None);
+    rig.charge(6, user(2), 3, "b");
+    rig.retire(100);
+    assert_eq!(rig.left(), [0_u8; 0]);
+    // The log goes on behind what is gone.
+    rig.charge(8, user(2), 3, "b");
+    rig.retire(8);
+    assert_eq!((rig.left(), rig.reader.log().unwrap().size), (vec![8], 4));
+    rig.assert_alike();
+    drop((rig.sqlite, rig.reader));
+    let sql = "UPDATE log_leaf SET hash = zeroblob(32) WHERE leaf = 1";
+    change(&rig.path, sql);
+    let fault = audit(&rig.path).unwrap();
+    assert_eq!((fault.table, fault.row.as_str()), ("log_leaf", "1"), "{fault}");
 }
 
 #[test]

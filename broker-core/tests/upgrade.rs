@@ -7,15 +7,17 @@ mod books;
 
 use std::path::{Path, PathBuf};
 
-use books::{NOW, capture, hold, neuron, receipt_id, user};
+use books::{NOW, capture, hold, log_all, neuron, receipt_id, user};
 use broker_core::{
-    Command, Digest32, Ledger, LedgerError, LedgerReader, Retire, SqliteLedger, SqliteReader,
+    Applied, Command, Digest32, Ledger, LedgerError, LedgerReader, LogState, ProofReader, Retire,
+    SqliteLedger, SqliteReader,
 };
 use rusqlite::Connection;
 
 /// What the releases that wrote them said of them.
 const HEAD: &str = "039114c51f6bc54caac28a2beb11960efe50d89563ee34b4a388446a151e9cb4";
 const HEAD_OF_2: &str = "819f6d184b14e31423604663e36ab59d202fd68c8d36f85d9283062917ebbaea";
+const HEAD_OF_3: &str = "bbba509689e0030524b4925cabdcffe114561422456deaf83c7cb17cec9894fe";
 
 fn of_version(version: u8, folder: &Path) -> PathBuf {
     let sql = format!("../fixtures/ledger/version-{version}.sql");
@@ -80,6 +82,40 @@ fn a_ledger_of_version_2_keeps_its_vouchers_and_the_ids_of_its_engines() {
     ledger.apply(&[capture(&hold(6, user(3), 7), 3), gone(99)], NOW).unwrap();
     assert_eq!([by_engine(3), by_engine(4)], [None, None]);
     assert_eq!(ledger.audit().unwrap().fault, None);
+}
+
+#[test]
+fn a_ledger_of_version_3_counts_its_exchanges_and_begins_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = of_version(3, folder.path());
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    let report = ledger.audit().unwrap();
+    let counts = (report.entries, report.receipts, report.accounts, report.open_holds);
+    assert_eq!(counts, (11, 2, 3, 2));
+    assert_eq!((report.head.to_string().as_str(), report.fault), (HEAD_OF_3, None));
+    let exchanges = [1, 2, 3, 4].map(|n| ledger.account(&user(n)).unwrap().exchanges);
+    assert_eq!(exchanges, [3, 1, 1, 0]);
+    let reader = SqliteReader::open(&path).unwrap();
+    let log = reader.log().unwrap();
+    assert_eq!((log.size, reader.unlogged(9).unwrap()), (0, vec![]));
+    assert_eq!(reader.charged_to(&user(2), 0, 9).unwrap().len(), 1);
+    // The next exchanges of everybody go on from there, and those with a proof stand in the log.
+    for (n, who, account_seq) in [(6, 1, 4), (8, 3, 2), (10, 4, 1)] {
+        let held = hold(n, user(who), 0);
+        let decided = ledger.apply(&[Command::Reserve(held.clone())], NOW).unwrap().remove(0);
+        assert_eq!(decided, Ok(Applied::Held { account_seq }));
+        ledger.apply(&[capture(&held, 0)], NOW).unwrap().remove(0).unwrap();
+    }
+    // Receipts of before need not stand there to go.
+    let archive = Digest32([7; 32]);
+    ledger.apply(&[Command::Retire(Retire { upto: 99, archive })], NOW).unwrap();
+    assert_eq!(reader.totals().unwrap().receipts, 3);
+    log_all(&mut ledger);
+    assert_eq!(reader.log().unwrap(), LogState { size: 3, ..log });
+    assert_eq!(ledger.audit().unwrap().fault, None);
+    drop((ledger, reader));
+    let ledger = SqliteLedger::open(&path).unwrap();
+    assert_eq!(ledger.reader().unwrap().log().unwrap(), LogState { size: 3, ..log });
 }
 
 #[test]

@@ -110,6 +110,56 @@ fn assert_stopped(outcome: &Result<Decision, LedgerError>) {
 }
 
 #[tokio::test]
+async fn an_errand_runs_between_two_batches_and_busy_stops_nothing() {
+    let bench = Bench::new(WriterLimits::default());
+    let first = bench.handle.apply(mirror(100));
+    assert_eq!(bench.batch(), 1);
+    let before = bench.handle.apply(mirror(90));
+    let looked = bench.handle.with_ledger(|ledger| Ok(ledger.account(&user(1))?.cover));
+    let after = bench.handle.apply(mirror(80));
+    let busy = bench.handle.with_ledger(|_| Err::<(), _>(LedgerError::Busy));
+    bench.rule(Verdict::Commit);
+    assert_eq!(bench.batch(), 1, "what is before the errand");
+    bench.rule(Verdict::Commit);
+    assert_eq!(looked.await.unwrap(), neuron(90));
+    assert_eq!(bench.batch(), 1, "what is behind it");
+    bench.rule(Verdict::Commit);
+    for answer in [first.await, before.await, after.await] {
+        assert_eq!(answer.unwrap(), Ok(Applied::Mirrored));
+    }
+    assert!(matches!(busy.await, Err(LedgerError::Busy)));
+    assert!(bench.handle.is_healthy());
+    assert_eq!(bench.handle.with_ledger(|_| Ok(7)).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn an_errand_that_fails_stops_the_writer_and_those_behind_it_hear_that() {
+    for panics in [false, true] {
+        let bench = Bench::new(WriterLimits::default());
+        let first = bench.handle.apply(mirror(100));
+        assert_eq!(bench.batch(), 1);
+        let failed = bench.handle.with_ledger(move |_| match panics {
+            true => panic!("a bug in an errand"),
+            false => Err::<(), _>(LedgerError::Storage("the disk".to_owned())),
+        });
+        let (behind, errand) = (bench.handle.apply(mirror(1)), bench.handle.with_ledger(|_| Ok(())));
+        bench.rule(Verdict::Commit);
+        assert_eq!(first.await.unwrap(), Ok(Applied::Mirrored));
+        match failed.await {
+            Err(LedgerError::Stopped) if panics => {}
+            Err(LedgerError::Storage(what)) if !panics => assert_eq!(what, "the disk"),
+            other => panic!("{other:?}"),
+        }
+        assert_stopped(&behind.await);
+        assert!(matches!(errand.await, Err(LedgerError::Stopped)));
+        bench.handle.failed().await;
+        assert!(bench.handle.has_failed());
+        let late = bench.handle.with_ledger(|_| Ok(())).await;
+        assert!(matches!(late, Err(LedgerError::Stopped)));
+    }
+}
+
+#[tokio::test]
 async fn commands_that_wait_together_share_one_commit() {
     let bench = Bench::new(WriterLimits { batch_commands_max: 4, ..WriterLimits::default() });
     let first = bench.handle.apply(mirror(100));

@@ -84,8 +84,8 @@ impl Application {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let Tee { attester, keys } = attest::choose(settings.tee).await?;
         let platform = attester.platform();
-        let signer = keys::signer(&keys, &settings.state_dir().join(SECRET_FILE)).await?;
         let secret_file = settings.state_dir().join(SECRET_FILE);
+        let signer = keys::signer(&keys, &secret_file).await?;
         let receipt_key = keys::receipt_key(&keys, &secret_file)?;
         let identities = Arc::new(Identities::new(receipt_key, None, clock.now()));
         let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));

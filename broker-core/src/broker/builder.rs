@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
+use crate::digest::Digest32;
 use crate::error::Error;
+use crate::keyset::ReceiptKey;
 use crate::ledger::{Ledger, LedgerError, LedgerReader};
 use crate::signer::Signer;
 use crate::tariff::Tariff;
@@ -11,6 +13,7 @@ use crate::writer::{WriterLimits, recover, spawn_writer_with};
 
 use super::blocking::apart;
 use super::ceiling::Ceiling;
+use super::receipts::Prover;
 use super::{Broker, Shared};
 
 type Opener = Box<dyn FnOnce() -> Result<Box<dyn Ledger>, LedgerError> + Send>;
@@ -24,6 +27,7 @@ pub struct BrokerBuilder {
     limits: WriterLimits,
     ceiling: Ceiling,
     hold_secs: u64,
+    receipts: Option<(ReceiptKey, Digest32)>,
 }
 
 impl Default for BrokerBuilder {
@@ -36,6 +40,7 @@ impl Default for BrokerBuilder {
             limits: WriterLimits::default(),
             ceiling: Ceiling::default(),
             hold_secs: HOLD_SECS,
+            receipts: None,
         }
     }
 }
@@ -78,6 +83,20 @@ impl BrokerBuilder {
     #[must_use]
     pub fn shared_signer(mut self, signer: Arc<dyn Signer>) -> Self {
         self.signer = Some(signer);
+        self
+    }
+
+    /// The key that makes receipts documents that prove themselves ([`Receipt::document`]), and the
+    /// digest of the [keyset](crate::keyset) that lists it: whoever has that keyset can check them
+    /// offline. Without it receipts are records with the signer's signature alone.
+    ///
+    /// Such receipts promise to stand in the ledger's receipt log: call [`Broker::extend_log`] now
+    /// and then. Until they stand there they are not let go.
+    ///
+    /// [`Receipt::document`]: crate::Receipt::document
+    #[must_use]
+    pub fn receipts(mut self, key: ReceiptKey, keyset: Digest32) -> Self {
+        self.receipts = Some((key, keyset));
         self
     }
 
@@ -142,13 +161,16 @@ impl BrokerBuilder {
         let tariff = self.tariff.ok_or(Error::Incomplete("tariff"))?;
         let signer = self.signer.ok_or(Error::Incomplete("signer"))?;
         let clock = self.clock;
-        let ready = apart(|| ready(open, &*clock)).map_err(no_thread)?;
-        let Ready { ledger, reader, recovered } = ready?;
+        let proves = self.receipts.is_some();
+        let ready = apart(|| ready(open, &*clock, proves)).map_err(no_thread)?;
+        let Ready { ledger, reader, recovered, log } = ready?;
+        let prover = self.receipts.zip(log).map(|((key, keyset), log)| Prover { key, keyset, log });
         let handle = spawn_writer_with(ledger, Arc::clone(&clock), self.limits);
         let shared = Shared {
             handle,
             reader,
             signer,
+            prover,
             clock,
             ceiling: self.ceiling,
             hold_millis: self.hold_secs.saturating_mul(1_000),
@@ -166,16 +188,20 @@ struct Ready {
     ledger: Box<dyn Ledger>,
     reader: Arc<dyn LedgerReader>,
     recovered: u64,
+    /// The name of the log, where receipts promise it.
+    log: Option<Digest32>,
 }
 
-fn ready(open: Opener, clock: &dyn Clock) -> Result<Ready, LedgerError> {
+fn ready(open: Opener, clock: &dyn Clock, proves: bool) -> Result<Ready, LedgerError> {
     let mut ledger = open()?;
     let recovered = match ledger.has_one_writer() {
         true => recover(&mut *ledger, clock.now())?,
         // The open holds may be those of another process that runs.
         false => 0,
     };
-    Ok(Ready { reader: ledger.reader()?, ledger, recovered })
+    let reader = ledger.reader()?;
+    let log = if proves { Some(reader.log()?.id) } else { None };
+    Ok(Ready { reader, ledger, recovered, log })
 }
 
 fn no_thread(why: impl ToString) -> Error {

@@ -14,6 +14,7 @@ use crate::tariff::Usage;
 use super::Broker;
 use super::blocking::to_the_end;
 use super::live::Alive;
+use super::receipts::Said;
 
 /// Money that is set aside for one request, durably. Ends once: by a capture or by a release.
 /// Dropped without either it is released soon, and nothing is charged.
@@ -21,6 +22,8 @@ use super::live::Alive;
 pub struct Reserved {
     broker: Broker,
     hold: Hold,
+    /// The how manieth hold of its account it is.
+    account_seq: u64,
     open: bool,
     _alive: Alive,
 }
@@ -35,6 +38,9 @@ pub struct Charge {
     pub receipt: Receipt,
     /// The usage comes to more than was reserved, and what was reserved is charged: worth a metric.
     pub capped: bool,
+    /// The receipt as the document that proves it; see [`crate::BrokerBuilder::receipts`]. It is
+    /// the client's to keep.
+    pub document: Option<String>,
 }
 
 /// What was handed over to the client. No part of an answer is kept, only hashes and counts.
@@ -54,6 +60,8 @@ pub struct Delivered {
     pub upstream_id: Option<String>,
     /// The client left and the engine was read on to its final count.
     pub drained: bool,
+    /// What a receipt that proves itself says besides; see [`crate::BrokerBuilder::receipts`].
+    pub said: Said,
 }
 
 impl Delivered {
@@ -72,6 +80,7 @@ impl Delivered {
             status: 200,
             upstream_id: None,
             drained: false,
+            said: Said::nothing(),
         }
     }
 }
@@ -84,8 +93,11 @@ impl Reserved {
         let answer = broker.shared.handle.apply(Command::Reserve(hold.clone()));
         to_the_end(async move {
             // Until the ledger has said so, the hold under this key may be another exchange's.
-            answer.await.map_err(|error| broker.shared.failure(error))??;
-            Ok(Self { broker, hold, open: true, _alive: alive })
+            let applied = answer.await.map_err(|error| broker.shared.failure(error))??;
+            let Applied::Held { account_seq } = applied else {
+                return Err(LedgerError::Corrupt("not the answer to a hold".to_owned()).into());
+            };
+            Ok(Self { broker, hold, account_seq, open: true, _alive: alive })
         })
         .await?
     }
@@ -142,7 +154,10 @@ impl Reserved {
         // From here on the ledger decides; a release behind its back would be a second end.
         self.open = false;
         match self.broker.write(command).await? {
-            Applied::Captured { fee } => Ok(Charge { fee, receipt, capped }),
+            Applied::Captured { fee } => {
+                let document = receipt.document(&self.hold.tariff);
+                Ok(Charge { fee, receipt, capped, document })
+            }
             _ => Err(LedgerError::Corrupt("not the answer to a charge".to_owned()).into()),
         }
     }
@@ -161,7 +176,7 @@ impl Reserved {
         let shared = &self.broker.shared;
         let request_hash = self.hold.fingerprint.0;
         let text = signed_text(&request_hash, &delivered.response_hash);
-        Ok(Receipt {
+        let receipt = Receipt {
             id: self.hold.receipt,
             user: self.hold.user,
             outcome: delivered.outcome,
@@ -178,6 +193,10 @@ impl Reserved {
             drained: delivered.drained,
             served_at: shared.clock.now(),
             proof: None,
+        };
+        Ok(match &shared.prover {
+            Some(prover) => prover.prove(receipt, &self.hold, self.account_seq, delivered.said),
+            None => receipt,
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::command::{Command, Decision};
 use crate::ledger::{Ledger, LedgerError};
 
-use super::{Errand, Health, Job, Message, WriterLimits, begins};
+use super::{Done, Errand, Health, Job, Message, WriterLimits, begins};
 
 /// What is done next: a batch, and behind it an errand.
 struct Next {
@@ -45,7 +45,7 @@ impl Writer {
             if let Err(error) = self.carry_out(batch) {
                 tracing::error!(%error, "the ledger failed: nothing more is written");
                 if let Some(errand) = errand {
-                    errand(Err(LedgerError::Stopped));
+                    (errand(Err(LedgerError::Stopped)).tell)();
                 }
                 break;
             }
@@ -80,11 +80,19 @@ impl Writer {
     /// False where the ledger failed.
     fn run_errand(&mut self, errand: Errand) -> bool {
         let ledger = self.ledger.as_mut();
-        let goes_on = catch_unwind(AssertUnwindSafe(|| errand(Ok(ledger)))).unwrap_or(false);
-        if !goes_on {
-            self.voice.says_failed();
+        match catch_unwind(AssertUnwindSafe(|| errand(Ok(ledger)))) {
+            Ok(Done { goes_on: true, tell }) => {
+                tell();
+                return true;
+            }
+            Ok(Done { goes_on: false, tell }) => {
+                // Waiters look at the health when they hear of the failure.
+                self.voice.says_failed();
+                tell();
+            }
+            Err(_) => self.voice.says_failed(),
         }
-        goes_on
+        false
     }
 
     /// What else shares the commit. Those who were just answered may be about to ask for more, and
@@ -165,7 +173,7 @@ impl Writer {
             match message {
                 Message::Do(job) => give(job.answer, Err(LedgerError::Stopped)),
                 Message::Errand(errand) => {
-                    errand(Err(LedgerError::Stopped));
+                    (errand(Err(LedgerError::Stopped)).tell)();
                 }
                 Message::Stop => {}
             }

@@ -14,6 +14,7 @@ mod holds;
 mod pg;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod proofs;
 mod retries;
 mod settling;
 mod sweeping;

@@ -8,7 +8,7 @@ use broker_core::{
     PostgresReader, Retire,
 };
 
-use crate::books::{NOW, capture, hold, neuron, receipt_id, user};
+use crate::books::{NOW, capture, hold, log_all, neuron, receipt_id, user};
 use crate::pg;
 
 /// The second user's entries, 4 to 6, have places before the first one's. The third has an escrow,
@@ -31,6 +31,7 @@ fn crossed(database: &pg::Database<'_>) -> PostgresLedger {
          FROM broker_ledger.entry; DELETE FROM broker_ledger.unlinked",
     );
     assert_eq!(database.sql("SELECT entry FROM broker_ledger.link WHERE seq IN (3, 6)"), "3\n6");
+    log_all(&mut ledger);
     ledger
 }
 

@@ -4,10 +4,13 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker_core::{Command, Ledger, LedgerError, LedgerReader, MemoryLedger, RequestQuery, UserId};
+use broker_core::{
+    Charged, Command, Ledger, LedgerError, LedgerReader, MemoryLedger, ProofReader, RequestQuery,
+    UserId,
+};
 
 use crate::asker::Asker;
-use crate::books::NOW;
+use crate::books::{NOW, log_all};
 use crate::watch::Watch;
 
 /// Commands of a sequence, at most, and of a batch.
@@ -56,6 +59,10 @@ impl Beside {
             if part.iter().any(retires) {
                 // An entry that has no place yet is not let go.
                 self.chained()?;
+                if self.rounds.is_multiple_of(2) {
+                    log_all(&mut self.model);
+                    log_all(self.ledger.as_mut());
+                }
             }
             self.rounds += 1;
             let now = NOW.plus_millis(self.rounds);
@@ -114,6 +121,19 @@ impl Beside {
         for id in ours.map(|held| &held.hold.receipt) {
             same_of("a hold", reader.hold_state(id), model.hold_state(id))?;
             same_of("a receipt", reader.receipt(id), model.receipt(id))?;
+        }
+        let size = [reader.log(), model.log()].map(|log| log.map(|log| log.size));
+        let [found, expected] = size;
+        same_of("the log", found, expected)?;
+        same_of("leaves", reader.log_hashes(0, 0, 999), model.log_hashes(0, 0, 999))?;
+        // Where writers are several, entries have other numbers than places.
+        let ids = |told: Vec<Charged>| told.into_iter().map(|one| one.receipt).collect::<Vec<_>>();
+        let [found, expected] = [reader.unlogged(9).map(ids), model.unlogged(9).map(ids)];
+        same_of("what is not in the log", found, expected)?;
+        for user in users {
+            let told = [reader.charged_to(user, 0, 9), model.charged_to(user, 0, 9)];
+            let [found, expected] = told.map(|told| told.map(ids));
+            same_of("a user's receipts", found, expected)?;
         }
         for processed in [None, Some(true), Some(false)] {
             for user in [None, users.first().copied()] {

@@ -5,8 +5,9 @@ use broker_core::keyset::ReceiptKey;
 use broker_core::receipt::{Claims, LedgerPlace};
 use broker_core::statement::Author;
 use broker_core::{
-    Address, Command, Digest32, Fingerprint, Hold, Neuron, Outcome, Receipt, ReceiptId,
-    ReleaseReason, RequestKey, Signature, Tariff, Timestamp, Usage, UsageSource, UserId,
+    Address, Charged, Command, Cover, Digest32, Fingerprint, Hold, Ledger, LogLeaf, Neuron, Outcome,
+    Receipt, ReceiptId, ReleaseReason, RequestKey, Signature, Tariff, Timestamp, Usage, UsageSource,
+    UserId,
 };
 
 pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -97,6 +98,45 @@ impl ByHalf for Receipt {
 
 pub(crate) fn capture(hold: &Hold, fee: u128) -> Command {
     Command::Capture { key: hold.key, receipt: Box::new(receipt(hold, fee)) }
+}
+
+/// Brings the receipt log up to date, as a sealer does.
+pub(crate) fn log_all(ledger: &mut dyn Ledger) {
+    let reader = ledger.reader().unwrap();
+    loop {
+        let size = reader.log().unwrap().size;
+        let leaves: Vec<_> = reader.unlogged(1_000).unwrap().iter().map(leaf).collect();
+        if leaves.is_empty() {
+            return;
+        }
+        assert!(ledger.extend_log(size, &leaves).unwrap());
+    }
+}
+
+pub(crate) fn leaf(charged: &Charged) -> LogLeaf {
+    let hash = charged.receipt.log_leaf(&charged.tariff).unwrap();
+    LogLeaf { entry: charged.entry, hash }
+}
+
+/// As [`hold`], of 65,536; the receipt of each proves itself.
+pub(crate) fn nth_hold(n: u16, user: UserId, amount: u128) -> Hold {
+    let [high, low] = n.to_be_bytes();
+    let (mut key, mut id) = ([0x20; 32], [0x20; 16]);
+    (key[0], key[1], id[0], id[1]) = (high, low, high, low);
+    let key = RequestKey(Digest32(key));
+    Hold { key, receipt: id_of(id), ..hold(0, user, amount) }
+}
+
+/// So many receipts with a proof, at three neuron each, of a user without a limit.
+pub(crate) fn prove(ledger: &mut dyn Ledger, user: UserId, numbers: std::ops::Range<u16>) {
+    let cover = Command::Mirror { user, cover: Cover::Unlimited };
+    ledger.apply(&[cover], NOW).unwrap().remove(0).unwrap();
+    for n in numbers.clone().step_by(100) {
+        let holds = (n..numbers.end.min(n.saturating_add(100))).map(|n| nth_hold(n, user, 5));
+        let both = holds.flat_map(|hold| [Command::Reserve(hold.clone()), capture(&hold, 3)]);
+        let batch: Vec<_> = both.collect();
+        assert!(ledger.apply(&batch, NOW).unwrap().iter().all(Result::is_ok));
+    }
 }
 
 pub(crate) fn release(n: u8, why: ReleaseReason) -> Command {

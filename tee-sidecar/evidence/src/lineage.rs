@@ -152,14 +152,16 @@ mod tests {
         let by = |secret| LocalSigner::from_secret(&[secret; 32]).unwrap().address();
         let before = signed(&FIRST, 7);
         assert_eq!(before.read(), Some((FIRST, by(7))));
-        let state = |secret, before| LineageState::of(&NEXT, by(secret), before);
+        let state =
+            |secret, before: Option<&SignedLineage>| LineageState::of(&NEXT, by(secret), before);
         assert_eq!(LineageState::of(&FIRST, by(7), None), LineageState::First);
         assert_eq!(state(7, Some(&before)), LineageState::Holds);
         assert_eq!(state(8, Some(&before)), LineageState::Broken);
         assert_eq!(state(7, None), LineageState::Broken);
         let other = Lineage { keyset: Digest32([1; 32]), ..FIRST };
-        assert_eq!(state(7, Some(&signed(&other, 7))), LineageState::Broken);
-        let short = SignedLineage { signature: vec![0; 3], ..before };
+        let other = signed(&other, 7);
+        assert_eq!(state(7, Some(&other)), LineageState::Broken);
+        let short = SignedLineage { signature: vec![0; 3], statement: FIRST.text() };
         assert_eq!(state(7, Some(&short)), LineageState::Broken);
     }
 }

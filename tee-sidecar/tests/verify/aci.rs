@@ -12,12 +12,16 @@ use broker_core::{
 use serde_json::{Value, json};
 use tee_sidecar::attest::{KeysetKeeper, ReportQuery, ReportService};
 use tee_sidecar::cli::Exit;
-use tee_sidecar::evidence::audit::CheckResult;
+use tee_sidecar::evidence::audit::{Asked, CheckResult, Materials, audit_report};
+use tee_sidecar::evidence::policy::Policy;
+use tee_sidecar::evidence::saved::parse_reports;
 use tee_sidecar::evidence::simulator::Knobs;
 use tee_sidecar::evidence::{Nonce32, ReportData};
+use tee_sidecar::identity::Identities;
 
 use crate::support::{
     Desk, NONCE, NOW_SECS, Then, address, identities, nonce, quote_of, report, runtime, service,
+    signer,
 };
 
 type Edit = fn(&mut Value);
@@ -229,6 +233,43 @@ fn another_layouts_quote_does_not_carry_the_statement() {
     let mut stale = aci(&[], Some(NONCE));
     requote(&mut stale, &ReportData::aci(&digest, None));
     Desk::new().judge(&stale).refuted_by(&["nonce"]);
+}
+
+#[test]
+fn the_connection_has_to_end_at_a_tls_key_of_the_keyset() {
+    let [own, other] = [1, 2].map(|byte| Digest32([byte; 32]));
+    let of = |spki| {
+        let key = ReceiptKey::from_secret(&[2; 32]);
+        let identities = Arc::new(Identities::new(key, spki, Then.now()));
+        let reports = service(Arc::new(signer()), identities, None);
+        let bytes = runtime().block_on(reports.aci_report_for(Some(NONCE), None)).unwrap();
+        parse_reports(&bytes).unwrap().remove(0)
+    };
+    let (listed, unlisted) = (of(Some(own)), of(None));
+    use CheckResult::{Missing, NotChecked, Proved, Refuted};
+    for (report, tls_peer, tls, wanted) in [
+        (&listed, Some(own), true, Proved),
+        (&listed, Some(other), false, Refuted),
+        (&listed, None, true, Missing),
+        (&listed, None, false, NotChecked),
+        (&unlisted, Some(own), false, NotChecked),
+        (&unlisted, Some(own), true, Missing),
+    ] {
+        let materials = Materials {
+            now_secs: NOW_SECS,
+            nonce: Some(nonce()),
+            collateral: None,
+            rims: &[],
+            ocsp: &[],
+            nras: None,
+            tls_peer,
+            asked: Asked { binding_v2: false, tls },
+        };
+        let audit = audit_report(report, &materials, &Policy::default());
+        let found: Vec<_> = audit.findings.iter().filter(|one| one.check == "tls").collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].result, wanted, "{tls_peer:?} {tls}");
+    }
 }
 
 #[test]

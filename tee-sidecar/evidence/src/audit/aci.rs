@@ -40,6 +40,10 @@ pub(super) fn check(
             audit.refuted("report.report_data", why);
         }
     }
+    if materials.asked.binding_v2 {
+        let why = "asked for v2, and this form does not tie its GPUs to its quote";
+        audit.missing("binding", why);
+    }
     keyset::bound(audit, &keyset, materials, &policy.keyset);
     let subject = match keyset.document().get("subject").and_then(Json::text) {
         Some(subject) => format!("; its subject {subject:?} is a name that nothing proves"),

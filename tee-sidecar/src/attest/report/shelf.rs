@@ -116,7 +116,9 @@ impl Job {
         }
         drop(place);
         // All who waited may have left.
-        let _nobody_waits = told.map(|told| told.send(outcome));
+        if let Some(told) = told {
+            let _nobody_waits = told.send(outcome);
+        }
     }
 }
 
