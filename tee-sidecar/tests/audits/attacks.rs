@@ -104,7 +104,7 @@ fn another_price_after_the_fact() {
     host.verify_receipt(&posing, &["--tariff", "tariff.json"]).ends(10, "unit prices");
     host.verify_invoice(&[posing], &[]).ends(10, "unit prices");
     // On the bill the tariff is one that nobody showed.
-    host.verify_invoice(&[raised.clone()], &[]).ends(20, "not at hand");
+    host.verify_invoice(std::slice::from_ref(&raised), &[]).ends(20, "not at hand");
     // What the log had before is not what the host shows now.
     let log = MemoryLog::of(&host.receipts(1..=5));
     host.verify_receipt(&host.with_place(&raised, &log, 2), &[]).ends(10, "not stand in the log");

@@ -20,6 +20,7 @@ struct Took {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "how long the bill is, is asked of the environment")]
 fn a_long_bill_is_worked_out_in_flat_memory_at_the_pace_of_its_signatures() {
     let asked = std::env::var("INVOICE").ok().map(|count| count.parse().unwrap());
     let count: u64 = asked.unwrap_or(20_000);
