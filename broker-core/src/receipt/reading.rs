@@ -111,6 +111,9 @@ pub enum WrongFee {
         /// The one at hand.
         given: Digest32,
     },
+    /// The prices beside the tariff's digest are others than the tariff's.
+    #[error("the prices that the receipt states are not those of the tariff that it cites")]
+    OtherPrices,
     /// Another sum.
     #[error("the fee is {charged} neuron, and usage and tariff come to {due}")]
     Sum {
@@ -195,6 +198,9 @@ impl ReadReceipt {
         if given != charge.tariff {
             return Err(WrongFee::OtherTariff { cited: charge.tariff, given });
         }
+        if (charge.input_price, charge.output_price) != (tariff.input_price, tariff.output_price) {
+            return Err(WrongFee::OtherPrices);
+        }
         let due = tariff.fee(usage).map_or(charge.hold, |fee| fee.min(charge.hold));
         if due == charge.fee {
             return Ok(());
@@ -214,10 +220,11 @@ impl ReadReceipt {
 
     fn consistent(self) -> Result<Self, BadReceipt> {
         let says = BadReceipt::Contradiction;
-        if let (Some(usage), true) = (&self.usage, self.forwarded_hash.is_none())
-            && usage.output > 0
-        {
-            return Err(says("tokens were generated although nothing was forwarded"));
+        if self.forwarded_hash.is_none() {
+            let counted = self.usage.is_some_and(|usage| (usage.input, usage.output) != (0, 0));
+            if counted || self.charge.as_ref().is_some_and(|charge| !charge.fee.is_zero()) {
+                return Err(says("something was counted or charged, and nothing was forwarded"));
+            }
         }
         if let Some(charge) = &self.charge
             && charge.fee > charge.hold
