@@ -14,8 +14,7 @@ use std::path::PathBuf;
 use books::{NOW, hold, log_all, neuron, receipt, receipt_id, user};
 use broker_core::{
     Applied, Command, Cover, Digest32, HoldState, Ledger, LedgerReader, MemoryLedger, ProofReader,
-    Receipt,
-    RequestQuery, Retire, SqliteLedger, SqliteReader, UserId,
+    Receipt, RequestQuery, Retire, SqliteLedger, SqliteReader, UserId,
 };
 use tamper::{audit, change};
 use vouchers::BINDING;

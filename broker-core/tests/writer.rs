@@ -142,7 +142,8 @@ async fn an_errand_that_fails_stops_the_writer_and_those_behind_it_hear_that() {
             true => panic!("a bug in an errand"),
             false => Err::<(), _>(LedgerError::Storage("the disk".to_owned())),
         });
-        let (behind, errand) = (bench.handle.apply(mirror(1)), bench.handle.with_ledger(|_| Ok(())));
+        let (behind, errand) =
+            (bench.handle.apply(mirror(1)), bench.handle.with_ledger(|_| Ok(())));
         bench.rule(Verdict::Commit);
         assert_eq!(first.await.unwrap(), Ok(Applied::Mirrored));
         match failed.await {

@@ -103,7 +103,8 @@ impl Broker {
                 return Ok(added);
             }
             let count = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
-            let extend = self.shared.handle.with_ledger(move |ledger| ledger.extend_log(size, &leaves));
+            let extend =
+                self.shared.handle.with_ledger(move |ledger| ledger.extend_log(size, &leaves));
             if extend.await.map_err(|error| self.shared.failure(error))? {
                 added = added.saturating_add(count);
             }
