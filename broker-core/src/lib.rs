@@ -85,7 +85,9 @@ pub use ledger::entry::{Entry, EntryKind};
 pub use ledger::memory::MemoryLedger;
 #[cfg(feature = "postgres")]
 pub use ledger::postgres::{Caretaker, PostgresLedger, PostgresReader};
-pub use ledger::proofs::{Charged, Kept, KeptKind, LogLeaf, LogState, LogTiles, ProofReader};
+pub use ledger::proofs::{
+    Charged, Kept, KeptKind, LogLeaf, LogState, LogTiles, ProofReader, next_leaves,
+};
 #[cfg(feature = "sqlite")]
 pub use ledger::sqlite::{SqliteLedger, SqliteReader};
 pub use ledger::statement::{

@@ -206,7 +206,9 @@ impl Exchange {
         let (answer, head) = oneshot::channel();
         let pump = pump::Pump { exchange: self.clone(), ask, request, bound, answer };
         tokio::spawn(pump.run(hold));
-        head.await.unwrap_or_else(|_| Err(Fault::Internal.into()))
+        // The pump died: its hold ends as `crashed`.
+        let died = Failed { fault: Fault::Internal, has_ended: true };
+        head.await.unwrap_or(Err(died))
     }
 
     /// Remembers that a request was refused, so that there is a receipt of it too.

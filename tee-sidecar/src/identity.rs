@@ -60,7 +60,8 @@ impl Identity {
 pub struct Identities {
     key: Arc<ReceiptKey>,
     tls_spki: Option<Digest32>,
-    current: RwLock<Arc<Identity>>,
+    due: RwLock<Arc<Identity>>,
+    signing: RwLock<Arc<Identity>>,
 }
 
 impl Identities {
@@ -68,17 +69,29 @@ impl Identities {
     pub fn new(key: ReceiptKey, tls_spki: Option<Digest32>, now: Timestamp) -> Self {
         let key = Arc::new(key);
         let first = Arc::new(Identity::at(key.clone(), tls_spki, now));
-        Self { key, tls_spki, current: RwLock::new(first) }
+        let signing = RwLock::new(first.clone());
+        Self { key, tls_spki, due: RwLock::new(first), signing }
     }
 
-    /// The identity that signs now.
+    /// The identity that signs receipts: the last one whose keyset is kept with its report.
+    pub fn signing(&self) -> Arc<Identity> {
+        self.signing.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Receipts are signed under this one from now on: its keyset and report are kept, so nothing
+    /// is ever signed that nobody could attest later.
+    pub fn sign_as(&self, identity: Arc<Identity>) {
+        *self.signing.write().unwrap_or_else(PoisonError::into_inner) = identity;
+    }
+
+    /// The identity that is due now, which reports attest.
     pub fn at(&self, now: Timestamp) -> Arc<Identity> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let current = self.due.read().unwrap_or_else(PoisonError::into_inner).clone();
         if current.not_after == not_after(now) {
             return current;
         }
         let next = Arc::new(Identity::at(self.key.clone(), self.tls_spki, now));
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
+        *self.due.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
         next
     }
 }

@@ -1,16 +1,17 @@
 //! How often something may be begun over time: by all together, and by one peer.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::{Duration, Instant};
 
 /// Permissions that refill at a steady rate.
-pub(crate) struct Rate {
+pub(crate) struct Rate<K = IpAddr> {
     all: Rule,
     each: Rule,
-    state: Mutex<State>,
+    state: Mutex<State<K>>,
 }
 
 /// How many may come at once, and how many for each second after that.
@@ -24,10 +25,10 @@ pub(crate) struct Rule {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Empty;
 
-struct State {
+struct State<K> {
     all: Bucket,
     /// Those who took something lately.
-    peers: HashMap<IpAddr, Bucket>,
+    peers: HashMap<K, Bucket>,
 }
 
 #[derive(Clone, Copy)]
@@ -38,19 +39,26 @@ struct Bucket {
 }
 
 impl Rate {
+    /// Takes one permission. Loopback peers, and those that nobody knows, are held to the common
+    /// limit only. A refusal takes nothing, neither from the peer nor from the others.
+    pub(crate) fn take(&self, peer: Option<IpAddr>) -> Result<(), Empty> {
+        self.take_of(peer.and_then(counted))
+    }
+}
+
+impl<K: Eq + Hash> Rate<K> {
     /// `all` for everybody together, `each` for one peer.
     pub(crate) fn new(all: Rule, each: Rule) -> Self {
         let state = State { all: Bucket::full(all, Instant::now()), peers: HashMap::new() };
         Self { all, each, state: Mutex::new(state) }
     }
 
-    /// Takes one permission. Loopback peers, and those that nobody knows, are held to the common
-    /// limit only. A refusal takes nothing, neither from the peer nor from the others.
-    pub(crate) fn take(&self, peer: Option<IpAddr>) -> Result<(), Empty> {
+    /// Takes one permission of somebody's; those that nobody counts are held to the common limit.
+    pub(crate) fn take_of(&self, who: Option<K>) -> Result<(), Empty> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.all.fill(self.all, now);
-        let Some(peer) = peer.and_then(counted) else { return state.all.take() };
+        let Some(peer) = who else { return state.all.take() };
         let known = state.peers.get(&peer).copied();
         let mut own = known.unwrap_or_else(|| Bucket::full(self.each, now));
         own.fill(self.each, now);

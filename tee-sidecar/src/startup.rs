@@ -137,11 +137,11 @@ impl Application {
     ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
-        let catalog = parts.catalog;
-        let lead = parts.lead;
+        let (catalog, lead) = (parts.catalog, parts.lead);
         let prices = Arc::new(Prices::new(settings.service.tariff.clone()));
         let (ledger, clock) = (&parts.ledger, &parts.clock);
         let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
+        let keeping = keeping.beside(keysets);
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
         let refusals = Arc::<Refusals>::default();
         let shared = Arc::new(Shared {
@@ -187,18 +187,16 @@ impl Application {
         let servers = Servers { silence: client_idle + CLIENT_SILENCE, state };
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
-        let (ledger, network) = (parts.ledger, parts.network);
-        let keeping = keeping.beside(keysets);
         Ok(Self {
             public,
             admin,
             switch,
             admission,
-            ledger,
+            ledger: parts.ledger,
             keeping,
             catalog,
             engine,
-            network,
+            network: parts.network,
             refusals,
         })
     }

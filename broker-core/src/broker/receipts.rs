@@ -1,13 +1,10 @@
 //! Receipts that prove themselves, and the log that they stand in.
 
-use std::sync::Arc;
-
 use crate::command::Hold;
 use crate::digest::Digest32;
 use crate::error::Error;
 use crate::keyset::ReceiptKey;
-use crate::ledger::LedgerError;
-use crate::ledger::proofs::{Charged, LogLeaf};
+use crate::ledger::proofs::next_leaves;
 use crate::receipt::{Claims, LedgerPlace, Receipt, ReceiptId};
 use crate::statement::Author;
 
@@ -65,6 +62,7 @@ impl Prover {
             chain_head: said.chain_head,
             hold: hold.amount,
             ledger: Some(LedgerPlace { log: self.log, account_seq }),
+            ..Claims::default()
         };
         let author = Author { key: &self.key, keyset: self.keyset };
         receipt.proved(claims, &hold.tariff, author)
@@ -92,12 +90,7 @@ impl Broker {
     pub async fn extend_log(&self) -> Result<u64, Error> {
         let mut added: u64 = 0;
         loop {
-            // The size first: whoever extends the log meanwhile changes it.
-            let page = self.read(|reader| {
-                let size = reader.log()?.size;
-                let leaves = reader.unlogged(PAGE_LEAVES)?.iter().map(leaf).collect();
-                Ok((size, Arc::<[LogLeaf]>::from(leaves_or_fault(leaves)?)))
-            });
+            let page = self.read(|reader| next_leaves(reader, PAGE_LEAVES));
             let (size, leaves) = page.await?;
             if leaves.is_empty() {
                 return Ok(added);
@@ -110,15 +103,6 @@ impl Broker {
             }
         }
     }
-}
-
-fn leaf(charged: &Charged) -> Option<LogLeaf> {
-    let hash = charged.receipt.log_leaf(&charged.tariff)?;
-    Some(LogLeaf { entry: charged.entry, hash })
-}
-
-fn leaves_or_fault(leaves: Option<Vec<LogLeaf>>) -> Result<Vec<LogLeaf>, LedgerError> {
-    leaves.ok_or_else(|| LedgerError::Corrupt("a receipt with a proof promises no log".to_owned()))
 }
 
 /// Some milliseconds of hashing.

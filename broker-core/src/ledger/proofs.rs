@@ -125,6 +125,29 @@ pub trait ProofReader: Send + Sync {
     fn kept_last(&self, kind: KeptKind, limit: u64) -> Result<Vec<Kept>, LedgerError>;
 }
 
+/// The log's size, and the leaves that come next, so many at most: what [`Ledger::extend_log`] takes.
+///
+/// # Errors
+/// The ledger cannot be read, or a receipt has a proof that promises no log.
+///
+/// [`Ledger::extend_log`]: crate::ledger::Ledger::extend_log
+pub fn next_leaves(
+    reader: &(impl ProofReader + ?Sized),
+    limit: u64,
+) -> Result<(u64, Vec<LogLeaf>), LedgerError> {
+    // The size first: whoever extends the log meanwhile changes it.
+    let size = reader.log()?.size;
+    let leaf = |charged: Charged| {
+        let hash = charged.receipt.log_leaf(&charged.tariff);
+        let hash = hash.ok_or_else(|| LedgerError::Corrupt(PROMISES_NOTHING.to_owned()))?;
+        Ok(LogLeaf { entry: charged.entry, hash })
+    };
+    let leaves = reader.unlogged(limit)?.into_iter().map(leaf).collect::<Result<_, _>>()?;
+    Ok((size, leaves))
+}
+
+const PROMISES_NOTHING: &str = "a receipt with a proof promises no log";
+
 /// A ledger's log as [`crate::log`] reads it.
 pub struct LogTiles<'a, R: ?Sized>(pub &'a R);
 

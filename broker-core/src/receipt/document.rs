@@ -55,7 +55,7 @@ fn write(receipt: &Receipt, proof: &Proof, tariff: &Tariff, signed: bool) -> Str
         o.text("endpoint", &claims.endpoint);
         o.list("event_log", |events| write_events(events, receipt, claims, tariff));
         o.text("key_id", &proof.key_id);
-        o.text("method", "POST");
+        o.text("method", &claims.method);
         o.text_or_null("model", claims.model.as_deref());
         o.quoted("receipt_id", receipt.id);
         o.number("served_at", receipt.served_at.0 / 1000);
@@ -76,6 +76,9 @@ fn write_events(
     let usage = &receipt.usage;
     events.object(|o| {
         o.sha256("body_hash", receipt.request_hash).text("type", REQUEST_RECEIVED);
+        if claims.unread {
+            o.plain("unread", true);
+        }
     });
     if let Some(forwarded) = claims.forwarded_hash {
         events.object(|o| {

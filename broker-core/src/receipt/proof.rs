@@ -6,10 +6,14 @@ use crate::keyset::ReceiptSignature;
 use crate::money::Neuron;
 
 /// What a receipt says beyond what the ledger counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// The path that was asked, `/v1/chat/completions`.
+    /// The HTTP method.
+    pub method: String,
+    /// The route, `/v1/chat/completions`, under whatever spelling it was asked.
     pub endpoint: String,
+    /// The request was refused before its body was read: its hash is that of nothing.
+    pub unread: bool,
     /// The model that was asked for.
     pub model: Option<String>,
     /// SHA-256 of the bytes that the engine was sent; `None` where it was sent nothing.
@@ -22,6 +26,23 @@ pub struct Claims {
     pub hold: Neuron,
     /// Where it is written down; `None` for a receipt that no log promises.
     pub ledger: Option<LedgerPlace>,
+}
+
+impl Default for Claims {
+    /// A `POST` of which nothing is said.
+    fn default() -> Self {
+        Self {
+            method: "POST".to_owned(),
+            endpoint: String::new(),
+            unread: false,
+            model: None,
+            forwarded_hash: None,
+            finish_reason: None,
+            chain_head: None,
+            hold: Neuron::ZERO,
+            ledger: None,
+        }
+    }
 }
 
 /// The promise that a receipt stands in a log.
@@ -57,7 +78,9 @@ impl Proof {
     pub fn to_bytes(&self) -> Vec<u8> {
         let Self { claims, keyset, key_id, signature } = self;
         let mut bytes = vec![VERSION];
+        put_text(&mut bytes, &claims.method);
         put_text(&mut bytes, &claims.endpoint);
+        bytes.push(u8::from(claims.unread));
         put(&mut bytes, claims.model.as_deref(), put_text);
         put(&mut bytes, claims.forwarded_hash.as_ref(), put_digest);
         put(&mut bytes, claims.finish_reason.as_deref(), put_text);
@@ -80,7 +103,9 @@ impl Proof {
             return None;
         }
         let claims = Claims {
+            method: left.text()?,
             endpoint: left.text()?,
+            unread: left.flag()?,
             model: left.maybe(Left::text)?,
             forwarded_hash: left.maybe(Left::digest)?,
             finish_reason: left.maybe(Left::text)?,
@@ -132,15 +157,19 @@ impl Left<'_> {
         String::from_utf8(text.to_vec()).ok()
     }
 
+    fn flag(&mut self) -> Option<bool> {
+        match self.take()? {
+            [0] => Some(false),
+            [1] => Some(true),
+            _ => None,
+        }
+    }
+
     fn digest(&mut self) -> Option<Digest32> {
         self.take().map(Digest32)
     }
 
     fn maybe<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        match self.take()? {
-            [0] => Some(None),
-            [1] => read(self).map(Some),
-            _ => None,
-        }
+        if self.flag()? { read(self).map(Some) } else { Some(None) }
     }
 }

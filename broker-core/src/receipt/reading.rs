@@ -111,9 +111,9 @@ pub enum WrongFee {
         /// The one at hand.
         given: Digest32,
     },
-    /// Unit prices that are not those of the tariff that is cited.
-    #[error("the unit prices that the receipt states are not those of the tariff that it cites")]
-    Prices,
+    /// The prices beside the tariff's digest are others than the tariff's.
+    #[error("the prices that the receipt states are not those of the tariff that it cites")]
+    OtherPrices,
     /// Another sum.
     #[error("the fee is {charged} neuron, and usage and tariff come to {due}")]
     Sum {
@@ -222,8 +222,10 @@ pub(crate) fn contradiction(
     charge: Option<&ReadCharge>,
     forwarded: bool,
 ) -> Option<&'static str> {
-    if !forwarded && usage.is_some_and(|usage| usage.output > 0) {
-        return Some("tokens were generated although nothing was forwarded");
+    let counted = usage.is_some_and(|usage| (usage.input, usage.output) != (0, 0));
+    let charged = charge.is_some_and(|charge| !charge.fee.is_zero());
+    if !forwarded && (counted || charged) {
+        return Some("something was counted or charged, and nothing was forwarded");
     }
     if charge.is_some_and(|charge| charge.fee > charge.hold) {
         return Some("the fee is above the hold");
@@ -247,7 +249,7 @@ pub(crate) fn due(
         return Err(WrongFee::OtherTariff { cited: charge.tariff, given });
     }
     if (charge.input_price, charge.output_price) != (tariff.input_price, tariff.output_price) {
-        return Err(WrongFee::Prices);
+        return Err(WrongFee::OtherPrices);
     }
     let due = tariff.fee(usage).map_or(charge.hold, |fee| fee.min(charge.hold));
     if due == charge.fee {

@@ -46,6 +46,7 @@ fn a_signed_receipt_that_contradicts_itself_is_refused() {
         ("\"type\":\"request.forwarded\"", "\"type\":\"response.returned\"", "there twice"),
         ("\"type\":\"usage.metered\"", "\"type\":\"fee.charged\"", "there twice"),
         ("\"type\":\"request.forwarded\"", "\"type\":\"request.kept\"", "nothing was forwarded"),
+        ("\"method\":\"POST\"", "\"method\":5", "'method'"),
     ] {
         let refused = signed_with(from, to).unwrap_err().to_string();
         assert!(refused.contains(error), "{to}: {refused}");

@@ -14,7 +14,7 @@ fn answer(events: &[(String, bool)]) -> (Vec<u8>, Vec<usize>) {
     for (n, (event, marked)) in events.iter().enumerate() {
         chain.feed(event.as_bytes());
         bytes.extend(event.as_bytes());
-        if *marked {
+        if *marked && chain.is_between_events() {
             let usage = Usage::new(3, n as u64);
             let point = Checkpoint::at(&chain, id(1), request, &usage, Neuron::new(n as u128));
             let comment = point.comment(author(&key));
@@ -27,7 +27,8 @@ fn answer(events: &[(String, bool)]) -> (Vec<u8>, Vec<usize>) {
 }
 
 fn events() -> impl Strategy<Value = Vec<(String, bool)>> {
-    let event = "(: [a-z]{0,5}\n){0,1}data: [a-z\u{e9}\":{}]{0,40}\n\n";
+    let event =
+        "(: [a-z]{0,5}\n){0,1}data: [a-z\u{e9}\":{}]{0,40}\n\n|: checkpoint [{}a]{0,3}\n\n|\n";
     prop::collection::vec((event, prop::bool::weighted(0.4)), 1..12)
 }
 

@@ -98,6 +98,7 @@ pub(crate) fn streamed(vectors: &Vectors) -> (Receipt, Claims) {
         chain_head: heads.last().and_then(Json::text).map(digest),
         hold: Neuron::new(1_000_000_000_000),
         ledger: Some(LedgerPlace { log: Digest32([0x5e; 32]), account_seq: 17 }),
+        ..Claims::default()
     };
     (receipt, claims)
 }
@@ -128,8 +129,19 @@ pub(crate) fn left(vectors: &Vectors) -> (Receipt, Claims) {
 /// The third's: a refusal that no log promises.
 pub(crate) fn refused(vectors: &Vectors) -> (Receipt, Claims) {
     let body = br#"{"error":{"message":"no","type":"unauthorized","param":null,"code":null}}"#;
-    let receipt = Receipt { outcome: Outcome::Refused, status: 401, ..record(3, vectors, body) };
-    (receipt, Claims { endpoint: "/v1/chat/completions".to_owned(), ..Claims::default() })
+    let receipt = Receipt {
+        outcome: Outcome::Refused,
+        status: 401,
+        request_hash: Digest32::sha256(b""),
+        ..record(3, vectors, body)
+    };
+    let claims = Claims {
+        method: "GET".to_owned(),
+        endpoint: "/v1/chat/completions".to_owned(),
+        unread: true,
+        ..Claims::default()
+    };
+    (receipt, claims)
 }
 
 fn record(n: u64, vectors: &Vectors, body: &[u8]) -> Receipt {

@@ -96,7 +96,10 @@ ACCOUNT = "0x" + "ab" * 20
 
 def receipt(number, *, tariff, usage, fee, hold, closed, **other):
     prompt, cached, write, write_1h, output, source = usage
-    events = [{"type": "request.received", "body_hash": digest(REQUEST)}]
+    asked = b"" if other.get("unread") else REQUEST
+    events = [{"type": "request.received", "body_hash": digest(asked)}]
+    if other.get("unread"):
+        events[0]["unread"] = True
     if other.get("forwarded"):
         events.append({"type": "request.forwarded", "body_hash": digest(other["forwarded"])})
     events += [
@@ -133,7 +136,7 @@ def receipt(number, *, tariff, usage, fee, hold, closed, **other):
         "model": other.get("model"),
         "workload_keyset_digest": KEYSET_DIGEST,
         "endpoint": "/v1/chat/completions",
-        "method": "POST",
+        "method": other.get("method", "POST"),
         "served_at": 1_750_000_000 + number,
         "event_log": events,
         "key_id": KEY_ID,
@@ -194,6 +197,8 @@ def receipts():
         hold=0,
         closed=closed("refused", 401, refusal, 0),
         response=refusal,
+        unread=True,
+        method="GET",
     )
 
 

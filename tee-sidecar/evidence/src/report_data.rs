@@ -47,8 +47,8 @@ impl ReportData {
         Self(binding.digest())
     }
 
-    /// The layout of Attested Confidential Inference: SHA-256 of the statement that names the keyset
-    /// and the nonce, or that there was none; then zeros.
+    /// The layout of Attested Confidential Inference: SHA-256 of the statement that names the
+    /// keyset and the nonce, or that there was none; then zeros.
     pub fn aci(keyset: &Digest32, nonce: Option<&Nonce32>) -> Self {
         let Digest32(statement) = aci_report_data(keyset, nonce.map(Nonce32::as_bytes));
         let mut bytes = [0; 64];

@@ -57,6 +57,7 @@ impl KeysetKeeper {
         let body = lineage.get().as_bytes().to_vec();
         self.reports.show_lineage(digest, lineage);
         if is_kept {
+            self.identities.sign_as(identity);
             return Ok(());
         }
         let report = self.reports.aci_report_for(None, None).await?.to_vec();
@@ -66,6 +67,7 @@ impl KeysetKeeper {
             [(KeptKind::Lineage, body), (KeptKind::Report, report), (KeptKind::Keyset, keyset)];
         let kept = documents.map(|(kind, body)| Kept { kind, name: digest, body, at: now });
         self.ledger.with_ledger(move |l| kept.iter().try_for_each(|one| l.keep(one))).await?;
+        self.identities.sign_as(identity);
         Ok(())
     }
 
@@ -214,5 +216,6 @@ fn wrong(cause: impl std::fmt::Display) -> AttestError {
     AttestError::SelfCheck(cause.to_string())
 }
 
-/// Receipts are signed under a new keyset at once; its report is kept this much later at most.
+/// How often it is looked whether a further keyset is due. Until it is kept, receipts are signed
+/// under the one before, which is good for another quarter.
 const LOOK_EVERY: Duration = Duration::from_secs(10);

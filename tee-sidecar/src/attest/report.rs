@@ -147,8 +147,8 @@ impl ReportService {
         Ok(if asked.names_model { document.with_model } else { document.plain })
     }
 
-    /// The report of Attested Confidential Inference. `nonce` as the query has it: 64 lower-case hex
-    /// digits, or none for the report that everybody gets.
+    /// The report of Attested Confidential Inference. `nonce` as the query has it: 64 lower-case
+    /// hex digits, or none for the report that everybody gets.
     pub async fn aci_report_for(
         &self,
         nonce: Option<&str>,

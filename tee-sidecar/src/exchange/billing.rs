@@ -46,6 +46,9 @@ pub(super) struct Ending {
 
 /// What a receipt says of the request.
 pub(super) struct Told {
+    pub(super) method: String,
+    /// The body was not read.
+    pub(super) unread: bool,
     pub(super) endpoint: &'static str,
     pub(super) model: Option<String>,
     /// SHA-256 of what the engine was sent.
@@ -71,11 +74,16 @@ impl Ending {
 
     /// An ending after a buffered body.
     pub(super) fn with_body(body: &[u8], outcome: Outcome, status: u16) -> Self {
+        Self::with_hash(Digest32::sha256(body), body.len() as u64, outcome, status)
+    }
+
+    /// As [`Self::with_body`], for a body with this SHA-256 and so many bytes.
+    pub(super) fn with_hash(hash: Digest32, bytes: u64, outcome: Outcome, status: u16) -> Self {
         Self {
             outcome,
             status,
-            response_hash: Digest32::sha256(body),
-            bytes: body.len() as u64,
+            response_hash: hash,
+            bytes,
             events: 0,
             usage: Usage::default(),
             upstream_id: None,
@@ -187,6 +195,8 @@ impl OpenHold {
         };
         let place = LedgerPlace { log: shared.log, account_seq: self.account_seq };
         let claims = Claims {
+            method: told.method,
+            unread: told.unread,
             endpoint: told.endpoint.to_owned(),
             model: told.model,
             forwarded_hash: told.forwarded_hash,
@@ -195,7 +205,7 @@ impl OpenHold {
             hold: self.amount,
             ledger: Some(place),
         };
-        let identity = shared.identities.at(receipt.served_at);
+        let identity = shared.identities.signing();
         let receipt = receipt.proved(claims, &self.tariff, identity.author());
         let command = Command::Capture { key: self.key, receipt: Box::new(receipt.clone()) };
         // From here on the ledger decides; a release behind its back would be a second end.

@@ -26,6 +26,9 @@ impl Checkpoints {
     pub(super) fn due(&mut self, held: &Held, mark: &Mark, prompt: Option<u64>) -> Option<Bytes> {
         let every = self.every?;
         let events = mark.chain.events();
+        if !mark.chain.is_between_events() {
+            return None;
+        }
         if events.saturating_sub(self.last) < every.get() {
             return None;
         }
@@ -36,7 +39,7 @@ impl Checkpoints {
         let fee = hold.fee(&usage);
         let checkpoint = Checkpoint::at(&mark.chain, held.ask.id, request, &usage, fee);
         let shared = &held.exchange.shared;
-        let identity = shared.identities.at(shared.clock.now());
+        let identity = shared.identities.signing();
         Some(Bytes::from(checkpoint.comment(identity.author())))
     }
 }

@@ -124,7 +124,7 @@ impl Meter {
             cached_input,
             cache_write,
             cache_write_1h,
-            output: engine.output().saturating_add(uncounted),
+            output: engine.output().saturating_add(uncounted).min(INTEGER_MAX),
             source: if counted { UsageSource::Engine } else { UsageSource::Estimate },
         }
     }

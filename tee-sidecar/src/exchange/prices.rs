@@ -2,7 +2,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use broker_core::jcs::Json;
+use broker_core::jcs::{INTEGER_MAX, Json};
 use broker_core::statement::Author;
 use broker_core::{Kept, KeptKind, Tariff, Timestamp};
 
@@ -27,21 +27,15 @@ impl Prices {
     }
 }
 
-/// The prices as a signed statement: their terms, the digest that receipts cite, and since when they
-/// are in force, in milliseconds.
-pub(crate) fn tariff_statement(
-    tariff: &Tariff,
-    since: Option<Timestamp>,
-    at: Timestamp,
-    author: Author<'_>,
-) -> String {
-    let time = |at: Timestamp| Json::Integer(i64::try_from(at.0).unwrap_or(i64::MAX));
+/// The prices as a signed statement: their terms, the digest that receipts cite, which is also their
+/// version, and the moment at which they were in force, in milliseconds.
+pub(crate) fn tariff_statement(tariff: &Tariff, at: Timestamp, author: Author<'_>) -> String {
+    let at = Json::Integer(i64::try_from(at.0.min(INTEGER_MAX)).unwrap_or_default());
     let terms = Json::parse(tariff.terms().as_bytes()).unwrap_or(Json::Null);
     let members = vec![
         ("terms", terms),
         ("digest", Json::Text(format!("sha256:{}", tariff.digest()))),
-        ("since", since.map_or(Json::Null, time)),
-        ("at", time(at)),
+        ("at", at),
     ];
     author.sign(TARIFF_STATEMENT, members)
 }

@@ -9,7 +9,7 @@ use super::billing::{Ending, OpenHold, Told, Unbilled};
 use super::meter::Meter;
 use super::request::ChatRequest;
 use super::stop::stopping;
-use super::{Answer, Ask, Exchange, Failed, MODEL_BYTES_MAX, buffered, streamed};
+use super::{Answer, Ask, Exchange, Failed, buffered, streamed};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
 use crate::upstream::{Reply, UpstreamError};
@@ -93,7 +93,12 @@ impl Held {
                     ))
                 }
                 Ok(reply) => Forwarded::Answered(reply),
-                Err(error) => Forwarded::Failed(self.explain(&error)),
+                Err(error) => {
+                    if matches!(error, UpstreamError::Connect(_)) {
+                        self.forwarded.store(false, Ordering::Relaxed);
+                    }
+                    Forwarded::Failed(self.explain(&error))
+                }
             },
         }
     }
@@ -119,10 +124,12 @@ impl Held {
         let _ = answer.send(Err(Failed { fault, has_ended: true }));
     }
 
-    /// The client left before it was handed anything: it pays its prompt.
+    /// The client left before it was handed anything: it pays its prompt, if the engine got that.
     pub(super) async fn left_early(self) {
         let mut ending = Ending::with_body(&[], Outcome::ClientGone, LEFT);
-        ending.usage = self.usage(&Meter::default(), None);
+        if self.forwarded.load(Ordering::Relaxed) {
+            ending.usage = self.usage(&Meter::default(), None);
+        }
         let _ = self.close(ending).await;
     }
 
@@ -134,8 +141,9 @@ impl Held {
             true => hold.request_hash(),
             false => Digest32::sha256(&request.forwarded),
         });
-        let model = request.model.clone().filter(|model| model.len() <= MODEL_BYTES_MAX);
-        Told { endpoint: ask.endpoint, model, forwarded_hash }
+        let model = request.model.clone();
+        let (method, endpoint) = ("POST".to_owned(), ask.endpoint);
+        Told { method, unread: false, endpoint, model, forwarded_hash }
     }
 
     /// What is charged for where the count stands at `meter`.

@@ -1,10 +1,11 @@
 //! Receipts of what was refused before any money was set aside.
 //!
-//! A refusal of a known account becomes an entry of the ledger like any other exchange, with a hold
-//! of nothing: it stands in the receipt log, and nobody waits for it. What would let a stranger fill
-//! the disk is not written down: a refusal of somebody unknown, or one too many in a second. Such a
-//! receipt is made when it is asked for, promises no place in the log, and is forgotten after some
-//! thousands of others and with the process.
+//! A refusal of an account that is served here becomes an entry of the ledger like any other
+//! exchange, with a hold of nothing: it stands in the receipt log, and nobody waits for it. What
+//! would fill the disk is not written down: refusals of strangers, more than one a second of an
+//! account, more than five a second of all (some half a gigabyte a day). Such a receipt is made when
+//! it is asked for, promises no place in the log, and is forgotten after some thousands of others of
+//! its sort and with the process: of several sidecars only the one that refused has it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,6 @@ use broker_core::{
     Digest32, Fingerprint, Hold, Neuron, Outcome, Receipt, ReceiptId, RequestKey, Tariff,
     Timestamp, Usage, UserId,
 };
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
@@ -38,16 +38,23 @@ pub struct Refused {
     pub request_hash: Digest32,
     /// The HTTP status of the answer.
     pub status: u16,
-    /// The answer.
-    pub body: Bytes,
+    /// SHA-256 of the answer.
+    pub response_hash: Digest32,
+    /// How many bytes that has.
+    pub bytes: u64,
+    /// The HTTP method.
+    pub method: String,
+    /// The request's body was not read.
+    pub unread: bool,
 }
 
 /// The refusals of late.
 pub struct Refusals {
-    shelf: Mutex<Shelf>,
+    known: Mutex<Shelf>,
+    strangers: Mutex<Shelf>,
     /// How many may be on their way to the ledger.
     writers: Arc<Semaphore>,
-    rate: Rate,
+    rate: Rate<UserId>,
 }
 
 #[derive(Default)]
@@ -69,11 +76,11 @@ struct Kept {
 
 impl Default for Refusals {
     fn default() -> Self {
-        let rule = Rule { burst: WRITES_BURST, per_sec: WRITES_PER_SEC };
         Self {
-            shelf: Mutex::default(),
+            known: Mutex::default(),
+            strangers: Mutex::default(),
             writers: Arc::new(Semaphore::new(WRITERS_MAX)),
-            rate: Rate::new(rule, rule),
+            rate: Rate::new(WRITES_OF_ALL, WRITES_OF_EACH),
         }
     }
 }
@@ -91,11 +98,17 @@ impl Refusals {
     ) -> Result<Option<(Receipt, Tariff)>, broker_core::SignError> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            match self.shelf().kept.get_mut(id) {
-                None => return Ok(None),
+            let mut shelf = locked(&self.known);
+            match shelf.kept.get_mut(id) {
                 Some(kept) if kept.pending => {}
                 Some(kept) => return kept.receipt(shared).map(Some),
+                None => {
+                    let mut strangers = locked(&self.strangers);
+                    let kept = strangers.kept.get_mut(id);
+                    return kept.map(|kept| kept.receipt(shared)).transpose();
+                }
             }
+            drop(shelf);
             if Instant::now() >= patience {
                 return Ok(None);
             }
@@ -109,12 +122,9 @@ impl Refusals {
         let _ = self.writers.acquire_many(all).await;
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn put(&self, kept: Kept) {
-        let mut shelf = self.shelf();
+        let shelf = if kept.refused.user.is_some() { &self.known } else { &self.strangers };
+        let mut shelf = locked(shelf);
         let id = kept.refused.id;
         if shelf.kept.insert(id, kept).is_none() {
             shelf.order.push_back(id);
@@ -126,8 +136,9 @@ impl Refusals {
         }
     }
 
+    /// The way of a known account's refusal to the ledger has ended.
     fn ended(&self, id: &ReceiptId, is_written: bool) {
-        let mut shelf = self.shelf();
+        let mut shelf = locked(&self.known);
         if is_written {
             shelf.kept.remove(id);
         } else if let Some(kept) = shelf.kept.get_mut(id) {
@@ -136,14 +147,17 @@ impl Refusals {
     }
 }
 
+fn locked(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Kept {
     fn receipt(&mut self, shared: &Shared) -> Result<(Receipt, Tariff), broker_core::SignError> {
         if let Some(receipt) = &self.receipt {
             return Ok((receipt.clone(), self.tariff.clone()));
         }
-        let Refused { id, user, request_hash, status, body, .. } = &self.refused;
-        let response_hash = Digest32::sha256(body);
-        let text = broker_core::signed_text(request_hash, &response_hash);
+        let Refused { id, user, request_hash, response_hash, status, bytes, .. } = &self.refused;
+        let text = broker_core::signed_text(request_hash, response_hash);
         let receipt = Receipt {
             id: *id,
             user: user.unwrap_or(UserId::NOBODY),
@@ -152,8 +166,8 @@ impl Kept {
             usage: Usage::default(),
             fee: Neuron::ZERO,
             request_hash: *request_hash,
-            response_hash,
-            bytes: body.len() as u64,
+            response_hash: *response_hash,
+            bytes: *bytes,
             events: 0,
             signature: shared.signer.sign_text(&text)?,
             signing_address: shared.signer.address(),
@@ -163,11 +177,13 @@ impl Kept {
             proof: None,
         };
         let claims = Claims {
+            method: self.refused.method.clone(),
             endpoint: self.refused.endpoint.to_owned(),
+            unread: self.refused.unread,
             model: self.refused.model.clone(),
             ..Claims::default()
         };
-        let identity = shared.identities.at(self.at);
+        let identity = shared.identities.signing();
         let receipt = receipt.proved(claims, &self.tariff, identity.author());
         self.receipt = Some(receipt.clone());
         Ok((receipt, self.tariff.clone()))
@@ -180,7 +196,7 @@ pub(super) fn refuse(shared: &Arc<Shared>, refused: Refused) {
     let writer = match refused.user {
         Some(user) if shared.stop.accepting().is_ok() && shared.ledger.is_healthy() => {
             let place = refusals.writers.clone().try_acquire_owned().ok();
-            place.filter(|_| refusals.rate.take(None).is_ok()).map(|place| (user, place))
+            place.filter(|_| refusals.rate.take_of(Some(user)).is_ok()).map(|place| (user, place))
         }
         _ => None,
     };
@@ -213,7 +229,8 @@ async fn write(
     user: UserId,
     (at, tariff): (Timestamp, Tariff),
 ) -> bool {
-    let Refused { id, endpoint, model, request_hash, status, body, .. } = refused;
+    let Refused { id, endpoint, model, request_hash, response_hash, status, .. } = refused;
+    let Refused { bytes, method, unread, .. } = refused;
     let name = [b"refused:", id.0.as_bytes().as_slice()].concat();
     let hold = Hold {
         key: RequestKey::derive(&user, &name),
@@ -225,18 +242,18 @@ async fn write(
         expires: at.plus_millis(HOLD_EXPIRY_MILLIS),
     };
     let Ok(Ok(open)) = OpenHold::try_reserve(shared, hold).await else { return false };
-    let ending = Ending::with_body(&body, Outcome::Refused, status);
-    let told = Told { endpoint, model, forwarded_hash: None };
+    let ending = Ending::with_hash(response_hash, bytes, Outcome::Refused, status);
+    let told = Told { method, endpoint, unread, model, forwarded_hash: None };
     open.close(ending, told, shared).await.is_ok()
 }
 
-/// Refusals remembered.
+/// Refusals remembered, of known accounts and of strangers each.
 const SHELF_MAX: usize = 4096;
 /// Refusals on their way to the ledger at once.
 const WRITERS_MAX: usize = 64;
-/// Refusals written at once, and each second after that.
-const WRITES_BURST: u32 = 200;
-const WRITES_PER_SEC: u32 = 20;
+/// Refusals written at once, and each second after that: of all accounts, and of one.
+const WRITES_OF_ALL: Rule = Rule { burst: 200, per_sec: 5 };
+const WRITES_OF_EACH: Rule = Rule { burst: 50, per_sec: 1 };
 /// How long somebody who asks waits for what is being written.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);

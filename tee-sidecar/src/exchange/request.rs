@@ -11,6 +11,7 @@ use serde_json::Map;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::MODEL_BYTES_MAX;
 use crate::fault::Fault;
 
 /// A chat request that has the shape of one.
@@ -91,6 +92,12 @@ impl ChatRequest {
     pub fn parse(received: Bytes) -> Result<Self, Fault> {
         let fields = fields(&received)?;
         let model = string("model", fields.model)?;
+        if model.as_ref().is_some_and(|model| model.len() > MODEL_BYTES_MAX) {
+            return Err(Fault::BadParameter {
+                param: "model",
+                message: format!("'model' is a name of at most {MODEL_BYTES_MAX} bytes"),
+            });
+        }
         match fields.messages.text() {
             Some(text) if text.starts_with('[') => {}
             Some(_) => return Err(wrong("messages", "an array of messages")),

@@ -159,7 +159,9 @@ async fn forward(
                 },
                 () = &mut closing => return End::Closing,
             }
-            next = checkpoints.due(held, sender.sent(), reader.prompt).map(|comment| (comment, 1));
+            // Behind the last bytes of a stream that broke off nothing is added.
+            let due = checkpoints.due(held, sender.sent(), reader.prompt).filter(|_| !ended);
+            next = due.map(|comment| (comment, 1));
         }
         match reader.done.take() {
             Some(done) => return End::Whole(done),
@@ -211,8 +213,8 @@ async fn close(held: Held, reader: &Reader, mark: &Mark, outcome: Outcome, drain
     ending.usage = if pays { held.usage(&mark.meter, reader.prompt) } else { Usage::default() };
     ending.upstream_id.clone_from(&reader.upstream_id);
     ending.drained = drained;
-    // Of what a client that left was not handed the receipt says nothing.
-    if outcome != Outcome::ClientGone {
+    // Of what was read and not handed over the receipt says nothing.
+    if matches!(outcome, Outcome::Complete | Outcome::UpstreamError) {
         ending.finish_reason.clone_from(&reader.finish_reason);
     }
     held.close(ending).await.is_ok()

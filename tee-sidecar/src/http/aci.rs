@@ -1,5 +1,5 @@
-//! `GET /v1/aci/attestation`, `GET /v1/aci/keysets/{digest}`, and what every answer says of Attested
-//! Confidential Inference.
+//! `GET /v1/aci/attestation`, `GET /v1/aci/keysets/{digest}`, and what every answer says of
+//! Attested Confidential Inference.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};

@@ -11,11 +11,13 @@ use super::AppState;
 use super::body;
 use super::error::{ApiError, Ids};
 use crate::exchange::refusals::Refused;
-use crate::exchange::{Answer, AnswerBody, Ask, Failed, MODEL_BYTES_MAX};
+use crate::exchange::{Answer, AnswerBody, Ask, Failed};
 use crate::fault::Fault;
 
 /// The longest `Idempotency-Key`.
 const CLIENT_KEY_BYTES_MAX: usize = 255;
+
+const METHOD_CHARS_MAX: usize = 16;
 
 /// The route.
 const ENDPOINT: &str = "/v1/chat/completions";
@@ -32,7 +34,7 @@ pub(super) async fn completions(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let ids = Ids::of_exchange(&request);
-    let mut seen = Seen::default();
+    let mut seen = Seen::of(&request);
     match answer(&request, payload, &state, &ids, &mut seen).await {
         Ok(answer) => Ok(respond(answer, &ids)),
         Err(Failed { fault, has_ended: true }) => Err(ApiError::new(ids, fault)),
@@ -46,17 +48,23 @@ pub(super) async fn method_not_allowed(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let fault = Fault::MethodNotAllowed { allowed: "POST" };
-    Err(Seen::default().refuse(&state, Ids::of_exchange(&request), fault))
+    Err(Seen::of(&request).refuse(&state, Ids::of_exchange(&request), fault))
 }
 
 /// What was seen of a request by the time it was refused.
-#[derive(Default)]
 pub(super) struct Seen {
     user: Option<UserId>,
     request_hash: Option<Digest32>,
+    method: String,
 }
 
 impl Seen {
+    pub(super) fn of(request: &HttpRequest) -> Self {
+        // A method may be a word of the client's: no more of it than a receipt should quote.
+        let method = request.method().as_str().chars().take(METHOD_CHARS_MAX).collect();
+        Self { user: None, request_hash: None, method }
+    }
+
     /// Refuses, and sees to it that there is a receipt of that.
     pub(super) fn refuse(self, state: &AppState, ids: Ids, fault: Fault) -> ApiError {
         if let Some(id) = ids.receipt {
@@ -64,14 +72,18 @@ impl Seen {
                 Fault::UnknownModel { asked, .. } => Some(asked.clone()),
                 _ => None,
             };
+            let body = fault.body(ids.envelope);
             state.exchange.refuse(Refused {
                 id,
                 user: self.user,
                 endpoint: ENDPOINT,
-                model: model.filter(|model| model.len() <= MODEL_BYTES_MAX),
+                model,
+                unread: self.request_hash.is_none(),
                 request_hash: self.request_hash.unwrap_or_else(|| Digest32::sha256(b"")),
                 status: fault.status_in(ids.envelope),
-                body: fault.body(ids.envelope),
+                response_hash: Digest32::sha256(&body),
+                bytes: body.len() as u64,
+                method: self.method,
             });
         }
         ApiError::new(ids, fault)
@@ -86,9 +98,9 @@ async fn answer(
     seen: &mut Seen,
 ) -> Result<Answer, Failed> {
     let user = state.auth.account(request).await?;
+    state.exchange.greet(user).await?;
     seen.user = Some(user);
     let client_key = client_key(request)?;
-    state.exchange.greet(user).await?;
     // Before the body is read: what is in memory is bounded by the places.
     let permit = state.exchange.enter(user)?;
     let body = body::read(request, payload, state.request_bytes_max).await?;

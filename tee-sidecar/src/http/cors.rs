@@ -14,7 +14,12 @@ pub fn cors(origins: Vec<String>) -> Cors {
         })
         .allowed_methods([Method::GET, Method::POST])
         .allowed_headers([ACCEPT, AUTHORIZATION, CONTENT_TYPE, ORIGIN])
-        .allowed_headers(["x-requested-with", "x-request-id", "idempotency-key"])
+        .allowed_headers([
+            "x-requested-with",
+            "x-request-id",
+            "idempotency-key",
+            "x-receipt-checkpoints",
+        ])
         .expose_headers([CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER])
         .expose_headers(OURS.map(HeaderName::from_static))
         .supports_credentials()

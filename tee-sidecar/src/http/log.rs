@@ -21,11 +21,18 @@ pub(super) struct Inclusion {
     tree_size: u64,
     /// From the leaf up; `sha256:` and hex.
     path: Vec<String>,
-    head: Box<RawValue>,
+    /// Left out where another size was asked for than the log has now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<Box<RawValue>>,
 }
 
 impl Inclusion {
-    pub(super) fn new(index: u64, size: u64, path: &[Digest32], head: Box<RawValue>) -> Self {
+    pub(super) fn new(
+        index: u64,
+        size: u64,
+        path: &[Digest32],
+        head: Option<Box<RawValue>>,
+    ) -> Self {
         Self { leaf_index: index, tree_size: size, path: hashes(path), head }
     }
 }
@@ -53,7 +60,7 @@ pub(super) async fn head(state: &AppState) -> Result<(u64, Box<RawValue>), Fault
     let shared = &state.exchange.shared;
     let at = shared.clock.now();
     let head = LogHead { log: log.id, size: log.size, root, at };
-    let signed = head.sign(shared.identities.at(at).author());
+    let signed = head.sign(shared.identities.signing().author());
     Ok((log.size, RawValue::from_string(signed).map_err(|_| Fault::Internal)?))
 }
 
@@ -103,7 +110,7 @@ async fn include(request: &HttpRequest, state: &AppState) -> Result<Inclusion, F
     })?;
     let reader = state.reader.clone();
     let path = read(move || Ok(log::inclusion(&LogTiles(&*reader), index, size)?)).await?;
-    Ok(Inclusion::new(index, size, &path, head))
+    Ok(Inclusion::new(index, size, &path, (size == now).then_some(head)))
 }
 
 #[derive(Deserialize)]

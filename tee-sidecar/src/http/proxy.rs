@@ -46,7 +46,7 @@ fn refuse(
     fault: Fault,
 ) -> HttpResponse {
     let error = match endpoint {
-        Ok(Endpoint::Chat) => Seen::default().refuse(state, Ids::of_exchange(request), fault),
+        Ok(Endpoint::Chat) => Seen::of(request).refuse(state, Ids::of_exchange(request), fault),
         _ => ApiError::of(request, fault),
     };
     error.error_response()

@@ -63,7 +63,7 @@ fn include(
 ) -> Result<Option<Inclusion>, LedgerError> {
     let Some(index) = reader.log_index(id)?.filter(|index| *index < size) else { return Ok(None) };
     let path = log::inclusion(&LogTiles(reader), index, size)?;
-    Ok(Some(Inclusion::new(index, size, &path, head)))
+    Ok(Some(Inclusion::new(index, size, &path, Some(head))))
 }
 
 async fn proved(
@@ -90,7 +90,7 @@ struct Receipts {
     object: &'static str,
     data: Vec<Box<RawValue>>,
     has_more: bool,
-    /// What `from` is for the next page.
+    /// What `from` is for the next page, also for one that does not exist yet.
     next: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     simulated: bool,
@@ -124,20 +124,18 @@ async fn page(request: &HttpRequest, state: &AppState) -> Result<Receipts, Fault
         })?,
     };
     let reader = state.reader.clone();
-    let mut found = read(move || reader.charged_to(&user, behind, limit + 1)).await?;
-    let has_more = found.len() as u64 > limit;
-    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let next = found.last().filter(|_| has_more).map(|last| last.entry.to_string());
-    let documents = found
-        .into_iter()
-        .filter_map(|charged| Found::of(charged.receipt, &charged.tariff).document);
-    Ok(Receipts {
-        object: "list",
-        data: documents.collect(),
-        has_more,
-        next,
-        simulated: state.reports.is_simulated(),
-    })
+    let read = read(move || {
+        let mut found = reader.charged_to(&user, behind, limit + 1)?;
+        let has_more = found.len() as u64 > limit;
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let next = found.last().map(|last| last.entry.to_string());
+        let documents = found
+            .into_iter()
+            .filter_map(|charged| Found::of(charged.receipt, &charged.tariff).document);
+        Ok((documents.collect(), has_more, next))
+    });
+    let (data, has_more, next) = read.await?;
+    Ok(Receipts { object: "list", data, has_more, next, simulated: state.reports.is_simulated() })
 }
 
 /// Receipts of a page.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::{Clock, Digest32, LedgerError, LedgerHandle, LedgerReader, LogLeaf};
+use broker_core::{Clock, Digest32, LedgerError, LedgerHandle, LedgerReader, next_leaves};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -66,7 +66,7 @@ impl Sealer {
         loop {
             let reader = self.reader.clone();
             // The leaves are worked out here, away from the writer.
-            let read = spawn_blocking(move || page(&*reader)).await;
+            let read = spawn_blocking(move || next_leaves(&*reader, PAGE_LEAVES)).await;
             let (size, leaves) = read.unwrap_or(Err(LedgerError::Stopped))?;
             let count = leaves.len();
             if count == 0 {
@@ -75,24 +75,13 @@ impl Sealer {
             let extend =
                 move |ledger: &mut dyn broker_core::Ledger| ledger.extend_log(size, &leaves);
             let extended = self.ledger.with_ledger(extend).await?;
-            if !extended || count < PAGE_LEAVES {
+            if !extended || (count as u64) < PAGE_LEAVES {
                 return Ok(());
             }
         }
     }
 }
 
-/// The log's size, and the leaves that come next.
-fn page(reader: &dyn LedgerReader) -> Result<(u64, Vec<LogLeaf>), LedgerError> {
-    let size = reader.log()?.size;
-    let unlogged = reader.unlogged(PAGE_LEAVES as u64)?;
-    let leaves = unlogged.into_iter().filter_map(|charged| {
-        let hash = charged.receipt.log_leaf(&charged.tariff)?;
-        Some(LogLeaf { entry: charged.entry, hash })
-    });
-    Ok((size, leaves.collect()))
-}
-
 const SEAL_EVERY: Duration = Duration::from_millis(500);
 /// Leaves in one commit: few enough that exchanges do not wait for it.
-const PAGE_LEAVES: usize = 512;
+const PAGE_LEAVES: u64 = 512;

@@ -29,6 +29,9 @@ pub(super) fn check(session: &mut Session, address: &Address) -> Result<(), Trou
         Some(version) => {
             let known = format!("its version is {version}, and this program reads {VERSION}");
             let why = match version < VERSION {
+                true if version < FIRST_VERSION => {
+                    format!("{known}; no release wrote it. Take an empty database")
+                }
                 true => {
                     format!("{known}: start the sidecar on it once, which brings it up to date")
                 }
@@ -42,6 +45,9 @@ pub(super) fn check(session: &mut Session, address: &Address) -> Result<(), Trou
 fn migrate(session: &mut Session, address: &Address) -> Result<(), Trouble> {
     session.query(LOCK, &[&LOCK_OF_MIGRATIONS])?;
     let known = version(session, address)?;
+    if known.is_some_and(|known| known < FIRST_VERSION) {
+        return check(session, address);
+    }
     if known.is_none() {
         session.batch(MIGRATION)?;
     }
@@ -92,5 +98,7 @@ CREATE TABLE broker_ledger.migration (
 ";
 
 /// What leads from each version to the next.
-const STEPS: [(i32, &str); 1] = [(1, FIRST)];
-const VERSION: i32 = 1;
+const STEPS: [(i32, &str); 1] = [(2, FIRST)];
+const VERSION: i32 = 2;
+/// Version 1 was written by no release.
+const FIRST_VERSION: i32 = 2;

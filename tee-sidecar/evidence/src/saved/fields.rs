@@ -56,7 +56,7 @@ impl<'a> Fields<'a> {
         ReportFormError::Field { place: format!("{}{dot}", self.place), field, rule }
     }
 
-    pub(super) fn str(&self, field: &'static str) -> Result<Option<&'a str>, ReportFormError> {
+    fn str(&self, field: &'static str) -> Result<Option<&'a str>, ReportFormError> {
         match self.get(field) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),

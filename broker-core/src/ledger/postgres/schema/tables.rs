@@ -1,4 +1,4 @@
-//! Version 1.
+//! Version 2, the first that a release has.
 
 /// Amounts are whole numbers below 2^128. Accounts, ids and hashes are bytes. Times are
 /// milliseconds. Counts and times are 64 bits, sign ignored.
