@@ -5,7 +5,7 @@ target := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
 simulator := --features tee-sidecar/simulator
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fuzz bench crash-long model-long fleet-long clean
+.PHONY: help run demo test check fuzz bench crash-long model-long fleet-long invoice-long clean
 
 help: ## this list
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ model-long: ## 1,000,000 sequences on the model, 10,000 on SQLite and 2,000 on P
 fleet-long: ## 500 killed writers on one PostgreSQL, and 500 killed sidecars
 	FLEET=500 cargo test --locked -p broker-core --features postgres --test fleet -- --nocapture
 	KILLS=500 cargo test --locked -p tee-sidecar --features simulator --test fleet -- --nocapture
+
+invoice-long: ## a bill of 1,000,000 receipts: rate, memory, and the cost of its signatures alone
+	INVOICE=1000000 cargo test --locked --release -p tee-sidecar --test audits -- --nocapture long_bill
 
 clean: ## build products and the quick start's ledger
 	cargo clean --locked

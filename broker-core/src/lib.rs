@@ -67,6 +67,7 @@ pub mod stream;
 pub mod tariff;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod verify;
 pub mod voucher;
 pub mod writer;
 

@@ -16,8 +16,10 @@ mod document;
 mod proof;
 mod reading;
 
+pub(crate) use document::source_name;
 pub use proof::{Claims, LedgerPlace, Proof};
 pub use reading::{BadReceipt, ReadCharge, ReadClose, ReadReceipt, WrongFee};
+pub(crate) use reading::{contradiction, due};
 
 /// Our own id of an exchange: a random UUID, so nobody can guess or choose one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

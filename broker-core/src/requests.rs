@@ -53,7 +53,7 @@ impl Collected {
     }
 
     /// As [`Self::add`], for a receipt that is known by its fee and its leaf.
-    pub(crate) fn add_leaf(&mut self, fee: Neuron, leaf: Digest32) -> Option<()> {
+    pub fn add_leaf(&mut self, fee: Neuron, leaf: Digest32) -> Option<()> {
         self.total = self.total.checked_add(fee)?;
         self.receipts = self.receipts.saturating_add(1);
         self.push(leaf);

@@ -24,8 +24,10 @@ const LOCK_FILES: [&str; 2] = ["Cargo.lock", "tee-sidecar/fuzz/Cargo.lock"];
 const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Modules that decide and never do.
-const PURE: [&str; 9] =
-    ["money", "digest", "account", "command", "rules", "receipt", "tariff", "signer", "log"];
+const PURE: [&str; 10] = [
+    "money", "digest", "account", "command", "rules", "receipt", "tariff", "signer", "log",
+    "verify",
+];
 
 /// What the pure modules do not touch.
 const SHELLS: [&str; 7] =

@@ -18,13 +18,21 @@ mod answer;
 mod collateral;
 mod fetch;
 mod files;
+mod invoice;
+mod keysets;
+mod log;
 mod output;
 mod pinned;
+mod receipt;
 
 pub use answer::{AnswerFiles, audit_answer};
 pub use collateral::INTEL_PCS_URL;
+pub use invoice::{InvoiceFiles, audit_invoice};
+pub use keysets::KeyFiles;
+pub use log::{LogFiles, audit_log};
 pub use output::{Failure, exit_of, print};
 pub use pinned::pinned;
+pub use receipt::{ReceiptFiles, audit_part, audit_receipt};
 
 /// What the command line gives to every kind of audit.
 #[derive(Clone, Debug, Default)]

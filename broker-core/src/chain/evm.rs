@@ -23,8 +23,11 @@ mod revert;
 mod rpc;
 mod service;
 mod settle;
+mod settled;
 mod transaction;
 mod wallet;
+
+pub use settled::{SettledItem, SettledTransaction, settled_in};
 
 /// What a chain is reached by.
 #[derive(Clone)]

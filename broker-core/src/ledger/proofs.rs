@@ -140,7 +140,7 @@ pub fn next_leaves(
     let leaf = |charged: Charged| {
         let hash = charged.receipt.log_leaf(&charged.tariff);
         let hash = hash.ok_or_else(|| LedgerError::Corrupt(PROMISES_NOTHING.to_owned()))?;
-        Ok(LogLeaf { entry: charged.entry, hash })
+        Ok::<_, LedgerError>(LogLeaf { entry: charged.entry, hash })
     };
     let leaves = reader.unlogged(limit)?.into_iter().map(leaf).collect::<Result<_, _>>()?;
     Ok((size, leaves))

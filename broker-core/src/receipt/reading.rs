@@ -111,9 +111,9 @@ pub enum WrongFee {
         /// The one at hand.
         given: Digest32,
     },
-    /// The prices beside the tariff's digest are others than the tariff's.
-    #[error("the prices that the receipt states are not those of the tariff that it cites")]
-    OtherPrices,
+    /// Unit prices that are not those of the tariff that is cited.
+    #[error("the unit prices that the receipt states are not those of the tariff that it cites")]
+    Prices,
     /// Another sum.
     #[error("the fee is {charged} neuron, and usage and tariff come to {due}")]
     Sum {
@@ -194,18 +194,7 @@ impl ReadReceipt {
         let (Some(usage), Some(charge)) = (&self.usage, &self.charge) else {
             return Err(WrongFee::Untold);
         };
-        let given = tariff.digest();
-        if given != charge.tariff {
-            return Err(WrongFee::OtherTariff { cited: charge.tariff, given });
-        }
-        if (charge.input_price, charge.output_price) != (tariff.input_price, tariff.output_price) {
-            return Err(WrongFee::OtherPrices);
-        }
-        let due = tariff.fee(usage).map_or(charge.hold, |fee| fee.min(charge.hold));
-        if due == charge.fee {
-            return Ok(());
-        }
-        Err(WrongFee::Sum { charged: charge.fee, due })
+        due(usage, charge, tariff, tariff.digest())
     }
 
     /// Its leaf in the receipt log.
@@ -219,26 +208,54 @@ impl ReadReceipt {
     }
 
     fn consistent(self) -> Result<Self, BadReceipt> {
-        let says = BadReceipt::Contradiction;
-        if self.forwarded_hash.is_none() {
-            let counted = self.usage.is_some_and(|usage| (usage.input, usage.output) != (0, 0));
-            if counted || self.charge.as_ref().is_some_and(|charge| !charge.fee.is_zero()) {
-                return Err(says("something was counted or charged, and nothing was forwarded"));
-            }
+        let forwarded = self.forwarded_hash.is_some();
+        match contradiction(self.usage.as_ref(), self.charge.as_ref(), forwarded) {
+            Some(what) => Err(BadReceipt::Contradiction(what)),
+            None => Ok(self),
         }
-        if let Some(charge) = &self.charge
-            && charge.fee > charge.hold
-        {
-            return Err(says("the fee is above the hold"));
-        }
-        if let Some(usage) = &self.usage {
-            let parts = [usage.cached_input, usage.cache_write, usage.cache_write_1h];
-            if parts.into_iter().try_fold(0_u64, u64::checked_add).is_none_or(|n| n > usage.input) {
-                return Err(says("more prompt tokens were cached than there were"));
-            }
-        }
-        Ok(self)
     }
+}
+
+/// What cannot be true together in what a receipt says.
+pub(crate) fn contradiction(
+    usage: Option<&Usage>,
+    charge: Option<&ReadCharge>,
+    forwarded: bool,
+) -> Option<&'static str> {
+    let counted = usage.is_some_and(|usage| (usage.input, usage.output) != (0, 0));
+    let charged = charge.is_some_and(|charge| !charge.fee.is_zero());
+    if !forwarded && (counted || charged) {
+        return Some("something was counted or charged, and nothing was forwarded");
+    }
+    if charge.is_some_and(|charge| charge.fee > charge.hold) {
+        return Some("the fee is above the hold");
+    }
+    let usage = usage?;
+    let parts = [usage.cached_input, usage.cache_write, usage.cache_write_1h];
+    let cached = parts.into_iter().try_fold(0_u64, u64::checked_add);
+    cached
+        .is_none_or(|cached| cached > usage.input)
+        .then_some("more prompt tokens were cached than there were")
+}
+
+/// Checks a charge against a tariff with this digest.
+pub(crate) fn due(
+    usage: &Usage,
+    charge: &ReadCharge,
+    tariff: &Tariff,
+    given: Digest32,
+) -> Result<(), WrongFee> {
+    if given != charge.tariff {
+        return Err(WrongFee::OtherTariff { cited: charge.tariff, given });
+    }
+    if (charge.input_price, charge.output_price) != (tariff.input_price, tariff.output_price) {
+        return Err(WrongFee::Prices);
+    }
+    let due = tariff.fee(usage).map_or(charge.hold, |fee| fee.min(charge.hold));
+    if due == charge.fee {
+        return Ok(());
+    }
+    Err(WrongFee::Sum { charged: charge.fee, due })
 }
 
 /// The event of this type; none of ours and none of the standard's may be there twice.

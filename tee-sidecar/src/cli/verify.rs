@@ -11,6 +11,8 @@ use crate::auditor::{
 };
 use crate::evidence::Nonce32;
 
+mod receipts;
+
 /// What to verify, and what to hold it to.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct VerifyArgs {
@@ -61,6 +63,12 @@ enum What {
         #[arg(long, value_name = "ADDRESS", value_parser = address)]
         address: Option<Address>,
     },
+    /// A receipt: who signed it, the exchange's bytes, the fee, and its place in the log.
+    Receipt(receipts::ReceiptArgs),
+    /// Two heads of the receipt log: nothing was taken out, moved or forked between them.
+    Log(receipts::LogArgs),
+    /// A bill, worked out again from its receipts, and the settlements that paid it.
+    Invoice(Box<receipts::InvoiceArgs>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -121,8 +129,13 @@ pub fn run(args: &VerifyArgs) -> Exit {
             };
             audit_answer(&files, &options)
         }
+        (None, Some(What::Receipt(args))) => args.audit(&options),
+        (None, Some(What::Log(args))) => args.audit(&options),
+        (None, Some(What::Invoice(args))) => args.audit(&options),
         _ => Err(Failure::Usage(
-            "verify needs one of: a URL, `report FILE`, `response …`; see --help".to_owned(),
+            "verify needs one of: a URL, `report`, `response`, `receipt`, `log`, `invoice`; see \
+             --help"
+                .to_owned(),
         )),
     });
     print(&audited, args.shared.json)

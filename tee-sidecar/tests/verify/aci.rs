@@ -57,7 +57,7 @@ fn with_past<T>(past: &[(u8, u8)], ask: impl AsyncFnOnce(&ReportService) -> T) -
     })
 }
 
-fn aci(past: &[(u8, u8)], nonce: Option<&str>) -> Value {
+pub(crate) fn aci(past: &[(u8, u8)], nonce: Option<&str>) -> Value {
     let asked = async |one: &ReportService| one.aci_report_for(nonce, None).await.unwrap();
     serde_json::from_slice(&with_past(past, asked)).unwrap()
 }

@@ -17,6 +17,7 @@ mod gpus;
 mod nras;
 mod policies;
 mod providers;
+mod receipt_reports;
 mod reference;
 mod served;
 mod support;

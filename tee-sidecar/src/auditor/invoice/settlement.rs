@@ -1,0 +1,121 @@
+//! The settlements that are to have paid an invoice: from files, or from a chain.
+
+use std::path::Path;
+use std::time::Duration;
+
+use broker_core::Digest32;
+use broker_core::chain::evm::{SettledItem, SettledTransaction, settled_in};
+use broker_core::jcs::Json;
+use broker_core::verify::Settled;
+use reqwest::Url;
+
+use super::InvoiceFiles;
+use crate::auditor::{Failure, fetch, files};
+use crate::evidence::audit::Audit;
+
+/// Reads all settlements and notes what shows each.
+pub(super) fn load(audit: &mut Audit, paths: &InvoiceFiles) -> Result<Vec<Settled>, Failure> {
+    let mut settled = Vec::new();
+    for given in &paths.settlements {
+        match transaction(given) {
+            Some(hash) => settled.extend(on_chain(audit, hash, paths)?),
+            None => settled.extend(in_file(audit, Path::new(given))?),
+        }
+    }
+    if settled.len() < paths.settlements.len() && paths.carry.is_some() {
+        // A carry would stand before another voucher than the one it was given for.
+        audit.missing("settlement.carry", "the first settlement is not at hand");
+    }
+    Ok(settled)
+}
+
+/// The hash of a transaction, which no file is named after.
+fn transaction(given: &str) -> Option<Digest32> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(given.strip_prefix("0x")?, &mut hash).ok()?;
+    Some(Digest32(hash))
+}
+
+fn in_file(audit: &mut Audit, path: &Path) -> Result<Vec<Settled>, Failure> {
+    let named =
+        |error: &dyn std::fmt::Display| Failure::Malformed(format!("{}: {error}", path.display()));
+    let document = Json::parse(&files::read(path)?).map_err(|error| named(&error))?;
+    let documents = match document {
+        Json::List(documents) => documents,
+        one => vec![one],
+    };
+    let read = documents.iter().map(Settled::from_json).collect::<Result<Vec<_>, _>>();
+    let read = read.map_err(|error| named(&error))?;
+    let what = format_args!("{}: by its word, no chain was asked", path.display());
+    audit.not_checked("settlement.chain", what);
+    Ok(read)
+}
+
+fn on_chain(
+    audit: &mut Audit,
+    hash: Digest32,
+    paths: &InvoiceFiles,
+) -> Result<Vec<Settled>, Failure> {
+    let usage = |why: &str| Failure::Usage(why.to_owned());
+    let rpc = paths.rpc.as_deref();
+    let rpc = rpc.ok_or_else(|| usage("--settlement 0x… needs --rpc URL, a node of the chain"))?;
+    let url = Url::parse(rpc).map_err(|error| Failure::Usage(format!("--rpc: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(usage("--rpc: a node's address begins with https://"));
+    }
+    eprintln!("asking {} for the transaction", url.origin().ascii_serialization());
+    let found = fetch::run(async {
+        let client = fetch::client(&url)?;
+        let found = settled_in(client, rpc, RPC_TIME, hash).await;
+        found.map_err(|error| Failure::Unreachable(error.to_string()))
+    })?;
+    let Some(found) = found else {
+        audit.missing("settlement.chain", format_args!("the node has no block with 0x{hash}"));
+        return Ok(Vec::new());
+    };
+    contract(audit, &found, paths);
+    let item = match (found.items.as_slice(), paths.account) {
+        ([one], _) => Some(one),
+        (items, Some(account)) => items.iter().find(|item| item.settled.user == account),
+        (_, None) => {
+            return Err(usage("the transaction settles for several users: say --account 0x…"));
+        }
+    };
+    let Some(SettledItem { settled, paid }) = item else {
+        audit.refuted("settlement.chain", format_args!("0x{hash} settles nothing of the account"));
+        return Ok(Vec::new());
+    };
+    let block = found.block.number;
+    match paid {
+        Some(paid) => {
+            let (total, nonce) = (settled.total, settled.nonce);
+            let what = format_args!("nonce {nonce}: block {block} paid {paid} of {total} neuron");
+            audit.proved("settlement.chain", what);
+        }
+        None => {
+            let why = format_args!("the contract did not take the voucher of 0x{hash}");
+            audit.refuted("settlement.chain", why);
+        }
+    }
+    Ok(vec![*settled])
+}
+
+fn contract(audit: &mut Audit, found: &SettledTransaction, paths: &InvoiceFiles) {
+    let called = found.contract;
+    match paths.contract {
+        Some(contract) if contract == called => {
+            audit.proved("settlement.contract", format_args!("{called} was called"));
+        }
+        Some(contract) => {
+            let why = format_args!("{called} was called, and not {contract}");
+            audit.refuted("settlement.contract", why);
+        }
+        None => {
+            let what = format_args!("{called} was called; --contract says which one counts");
+            audit.not_checked("settlement.contract", what);
+        }
+    }
+}
+
+/// How long one answer of the node is waited for.
+const RPC_TIME: Duration = Duration::from_secs(15);

@@ -1,0 +1,239 @@
+//! One receipt: form, signature, the exchange's bytes, the fee and the place in the log.
+
+use std::path::{Path, PathBuf};
+
+use broker_core::Digest32;
+use broker_core::jcs::Json;
+use broker_core::keyset::{Keyset, NotSigned};
+use broker_core::receipt::{BadReceipt, ReadReceipt, WrongFee};
+use broker_core::verify::{
+    self, AnswerFault, BadTariff, Bundle, Inclusion, InclusionFault, PartFault, ReadTariff,
+};
+
+use super::keysets::{self, KeyFiles};
+use super::{Auditor, Failure, Options, files};
+use crate::evidence::audit::Audit;
+
+mod part;
+
+pub use part::audit_part;
+
+/// Where a receipt is and what it is compared with.
+#[derive(Clone, Debug, Default)]
+pub struct ReceiptFiles {
+    /// The receipt, alone or with its place in the log.
+    pub receipt: PathBuf,
+    /// Whose signatures count.
+    pub keys: KeyFiles,
+    /// The request's body, to the byte.
+    pub request: Option<PathBuf>,
+    /// The response's body, to the byte.
+    pub response: Option<PathBuf>,
+    /// The response is the first part only.
+    pub partial: bool,
+    /// The tariff that was in force.
+    pub tariff: Option<PathBuf>,
+    /// The receipt's place in the log.
+    pub inclusion: Option<PathBuf>,
+    /// The log's signed head.
+    pub head: Option<PathBuf>,
+}
+
+/// Judges a receipt.
+pub fn audit_receipt(paths: &ReceiptFiles, options: &Options) -> Result<Audit, Failure> {
+    let auditor = Auditor::new(options)?;
+    let mut audit = Audit::default();
+    let named = |path: &Path, error: &dyn std::fmt::Display| {
+        Failure::Malformed(format!("{}: {error}", path.display()))
+    };
+    let bundle = Bundle::parse(&files::read(&paths.receipt)?)
+        .map_err(|error| named(&paths.receipt, &error))?;
+    let receipt = match ReadReceipt::from_json(bundle.receipt.clone()) {
+        Ok(receipt) => receipt,
+        Err(error @ BadReceipt::Contradiction(_)) => {
+            audit.refuted("receipt", error);
+            return Ok(audit);
+        }
+        Err(error) => return Err(named(&paths.receipt, &error)),
+    };
+    let keysets = keysets::load(&auditor, &mut audit, &paths.keys)?;
+    signature(&mut audit, &receipt, &keysets);
+    if let Some(path) = &paths.request {
+        request(&mut audit, &receipt, &files::read(path)?);
+    }
+    match &paths.response {
+        Some(path) if paths.partial => {
+            part::check(&mut audit, &receipt, &files::read(path)?, &keysets);
+        }
+        Some(path) => response(&mut audit, &receipt, &files::read(path)?),
+        None => audit.not_checked("receipt.response", "give --response FILE to compare it"),
+    }
+    match &paths.tariff {
+        Some(path) => {
+            let tariff = ReadTariff::parse(&files::read(path)?);
+            let tariff = tariff.map_err(|error| bad_tariff(path, &error))?;
+            fee(&mut audit, &receipt, &tariff, &keysets);
+        }
+        None => audit.not_checked("receipt.fee", "give --tariff FILE to work the fee out again"),
+    }
+    place(&mut audit, &receipt, bundle.inclusion, paths, &keysets)?;
+    Ok(audit)
+}
+
+fn signature(audit: &mut Audit, receipt: &ReadReceipt, keysets: &[Keyset]) {
+    if keysets.is_empty() {
+        return audit.missing("receipt.signature", "no keyset is at hand to check it by");
+    }
+    match verify::signed(receipt.document(), keysets) {
+        Ok(keyset) if receipt.served_at >= keyset.not_after() => {
+            let (made, ended) = (receipt.served_at, keyset.not_after());
+            let why = format_args!("it was made at {made}, and its keyset ended at {ended}");
+            audit.refuted("receipt.signature", why);
+        }
+        Ok(keyset) => {
+            let (id, digest) = (&receipt.id, keyset.digest());
+            let what = format_args!("{id} is signed by a key of the keyset sha256:{digest}");
+            audit.proved("receipt.signature", what);
+        }
+        Err(error @ NotSigned::Member(_)) => audit.malformed("receipt.signature", error),
+        Err(error) => audit.refuted("receipt.signature", error),
+    }
+}
+
+fn request(audit: &mut Audit, receipt: &ReadReceipt, body: &[u8]) {
+    let (held, signed) = (Digest32::sha256(body), receipt.request_hash);
+    if held != signed {
+        let why = format_args!("its SHA-256 is {held}, and request.received is {signed}");
+        return audit.refuted("receipt.request", why);
+    }
+    let what = match receipt.forwarded_hash {
+        None => "it is the one; it was not forwarded",
+        Some(forwarded) if forwarded == signed => "it is the one, and the engine was sent the same",
+        Some(_) => "it is the one; the engine was sent another spelling of it",
+    };
+    audit.proved("receipt.request", what);
+}
+
+fn response(audit: &mut Audit, receipt: &ReadReceipt, body: &[u8]) {
+    let outcome = receipt.closed.as_ref().map(|closed| closed.outcome.as_str());
+    let outcome = outcome.map(|word| format!(", {word}")).unwrap_or_default();
+    match verify::whole(receipt, body) {
+        Ok(whole) => {
+            let rolling = if whole.rolling { " and its rolling hash" } else { "" };
+            let what =
+                format_args!("its {} bytes{rolling} are the receipt's{outcome}", whole.bytes);
+            audit.proved("receipt.response", what);
+        }
+        Err(error @ AnswerFault::Shorter { .. }) => {
+            let hint = "--partial proves the first part by its checkpoints";
+            audit.refuted("receipt.response", format_args!("{error}; {hint}"));
+        }
+        Err(error) => audit.refuted("receipt.response", error),
+    }
+}
+
+fn fee(audit: &mut Audit, receipt: &ReadReceipt, tariff: &ReadTariff, keysets: &[Keyset]) {
+    match tariff.verify(keysets) {
+        Ok(None) => audit.not_checked("tariff", "bare terms: nobody signed that they were offered"),
+        Ok(Some(keyset)) => {
+            audit.proved("tariff", format_args!("offered by the keyset sha256:{keyset}"));
+        }
+        Err(error @ NotSigned::OtherKeyset(_)) => audit.missing("tariff", error),
+        Err(error) => audit.refuted("tariff", error),
+    }
+    let fee = receipt.charge.as_ref().map(|charge| charge.fee).unwrap_or_default();
+    match receipt.check_fee(&tariff.tariff) {
+        Ok(()) => {
+            let what = format_args!("{fee} neuron are what usage and tariff come to");
+            audit.proved("receipt.fee", what);
+        }
+        Err(error @ WrongFee::Untold) => audit.missing("receipt.fee", error),
+        Err(error) => audit.refuted("receipt.fee", error),
+    }
+}
+
+/// The place comes with the receipt or in a file, and the head with the place or in another.
+fn place(
+    audit: &mut Audit,
+    receipt: &ReadReceipt,
+    bundled: Option<Inclusion>,
+    paths: &ReceiptFiles,
+    keysets: &[Keyset],
+) -> Result<(), Failure> {
+    let json = |path: &Path| {
+        let named = |error| Failure::Malformed(format!("{}: {error}", path.display()));
+        Json::parse(&files::read(path)?).map_err(named)
+    };
+    let inclusion = match &paths.inclusion {
+        Some(path) => {
+            let read = Inclusion::from_json(&json(path)?);
+            let named = |error| Failure::Malformed(format!("{}: {error}", path.display()));
+            Some(read.map_err(named)?)
+        }
+        None => bundled,
+    };
+    let Some(inclusion) = inclusion else {
+        match receipt.place {
+            Some(place) => audit.not_checked(
+                "receipt.log",
+                format_args!("it promises the log sha256:{}; give --inclusion FILE", place.log),
+            ),
+            None => audit.not_checked("receipt.log", "it promises no log"),
+        }
+        return Ok(());
+    };
+    let head = match &paths.head {
+        Some(path) => Some(json(path)?),
+        None => inclusion.head.clone(),
+    };
+    let Some(head) = head else {
+        audit.missing("log.head", "the path leads to no head: give --head FILE");
+        return Ok(());
+    };
+    let head = match verify::signed_head(&head, keysets) {
+        Ok(head) => head,
+        Err(error) => {
+            note_head(audit, "log.head", &error);
+            return Ok(());
+        }
+    };
+    let what = format_args!("the head of {} leaves is signed", head.size);
+    audit.proved("log.head", what);
+    match verify::included(receipt, &inclusion, &head) {
+        Ok(()) => {
+            let what = format_args!("it is leaf {} of {}", inclusion.leaf_index, head.size);
+            audit.proved("receipt.log", what);
+        }
+        Err(error @ InclusionFault::OtherSize { .. }) => audit.missing("receipt.log", error),
+        Err(error) => audit.refuted("receipt.log", error),
+    }
+    Ok(())
+}
+
+/// What is amiss with the signature of a head: another keyset's may be good, with its report.
+pub(super) fn note_head(audit: &mut Audit, check: &str, error: &NotSigned) {
+    match error {
+        NotSigned::OtherKeyset(_) => audit.missing(check, error),
+        NotSigned::Member(_) => audit.malformed(check, error),
+        _ => audit.refuted(check, error),
+    }
+}
+
+/// What is amiss with a tariff's document.
+pub(super) fn bad_tariff(path: &Path, error: &BadTariff) -> Failure {
+    let text = format!("{}: {error}", path.display());
+    match error {
+        BadTariff::Digest => Failure::Refuted(text),
+        _ => Failure::Malformed(text),
+    }
+}
+
+/// What is amiss with a part of an answer: one without a checkpoint only proves nothing.
+fn note_part(audit: &mut Audit, error: &PartFault) {
+    use broker_core::stream::BadPrefix;
+    match error {
+        PartFault::Prefix(BadPrefix::NoCheckpoint) => audit.missing("receipt.part", error),
+        PartFault::Id => audit.malformed("receipt.part", error),
+        _ => audit.refuted("receipt.part", error),
+    }
+}
