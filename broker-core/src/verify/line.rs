@@ -203,7 +203,9 @@ mod tests {
 
         #[test]
         fn both_readers_agree_on_whatever_the_quick_one_takes(
-            at in any::<prop::sample::Index>(), with in "[\"\\\\{},:0-9a-f ]{0,2}", cut in 0_usize..3
+            at in any::<prop::sample::Index>(),
+            with in "[\"\\\\{},:0-9a-f ]{0,2}",
+            cut in 0_usize..3
         ) {
             let text = vectors().swap_remove(0);
             let at = at.index(text.len() - 3);
