@@ -9,8 +9,8 @@
 use broker_core::keyset::{Keyset, ReceiptKey, keyset_document};
 use broker_core::receipt::ReadReceipt;
 use broker_core::{
-    Address, Broker, Cover, Digest32, Error, LedgerError, LocalSigner, MemoryLedger, Neuron, Signature, Signer,
-    Tariff, Usage, UserId, recover_text_signer,
+    Address, Broker, Cover, Digest32, Error, LedgerError, LocalSigner, MemoryLedger, Neuron,
+    Signature, Signer, Tariff, Usage, UserId, recover_text_signer,
 };
 
 /// What the provider says of an exchange.

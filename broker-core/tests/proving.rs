@@ -229,8 +229,11 @@ fn a_user_s_receipts_come_page_by_page(rig: &mut Rig) {
         let batch = [Command::Reserve(held.clone()), capture(held, fee)];
         assert!(rig.run(&batch).iter().all(Result::is_ok));
     }
-    let theirs: Vec<_> =
-        numbered.iter().filter(|(held, _)| held.user == user(2)).map(|(held, _)| held.receipt).collect();
+    let theirs: Vec<_> = numbered
+        .iter()
+        .filter(|(held, _)| held.user == user(2))
+        .map(|(held, _)| held.receipt)
+        .collect();
     let (mut found, mut behind) = (Vec::new(), 0);
     loop {
         let page = rig.reader.charged_to(&user(2), behind, 7).unwrap();

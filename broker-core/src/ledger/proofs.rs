@@ -136,8 +136,8 @@ impl<R: ProofReader + ?Sized> Tiles for LogTiles<'_, R> {
     }
 }
 
-impl From<LogError<LedgerError>> for LedgerError {
-    fn from(error: LogError<LedgerError>) -> Self {
+impl From<LogError<Self>> for LedgerError {
+    fn from(error: LogError<Self>) -> Self {
         match error {
             LogError::Tiles(error) => error,
             other => Self::Corrupt(other.to_string()),

@@ -16,7 +16,8 @@ fn keys() -> (ReceiptKey, Keyset) {
 #[tokio::test]
 async fn a_charge_has_a_document_that_is_checked_with_a_keyset_and_the_log_alone() {
     let (key, keyset) = keys();
-    let broker = builder().ledger(MemoryLedger::new()).receipts(key, keyset.digest()).start().unwrap();
+    let broker =
+        builder().ledger(MemoryLedger::new()).receipts(key, keyset.digest()).start().unwrap();
     broker.mirror(user(1), Cover::Unlimited).await.unwrap();
     let released = broker.reserve(user(1), "zero", BODY).await.unwrap();
     released.release(ReleaseReason::NotForwarded).await.unwrap();

@@ -5,9 +5,9 @@ use broker_core::keyset::ReceiptKey;
 use broker_core::receipt::{Claims, LedgerPlace};
 use broker_core::statement::Author;
 use broker_core::{
-    Address, Charged, Command, Cover, Digest32, Fingerprint, Hold, Ledger, LogLeaf, Neuron, Outcome,
-    Receipt, ReceiptId, ReleaseReason, RequestKey, Signature, Tariff, Timestamp, Usage, UsageSource,
-    UserId,
+    Address, Charged, Command, Cover, Digest32, Fingerprint, Hold, Ledger, LogLeaf, Neuron,
+    Outcome, Receipt, ReceiptId, ReleaseReason, RequestKey, Signature, Tariff, Timestamp, Usage,
+    UsageSource, UserId,
 };
 
 pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
