@@ -9,12 +9,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use broker_core::keyset::ReceiptKey;
 use broker_core::{Clock, Digest32, LocalSigner, Signer, Timestamp, signed_text};
 use tee_sidecar::attest::report::ReportParts;
 use tee_sidecar::attest::{Platform, ReportQuery, ReportService, choose_gpu};
 use tee_sidecar::config::GpuProvider;
 use tee_sidecar::evidence::nvidia::Architecture;
 use tee_sidecar::evidence::simulator::{SoftwareGpu, SoftwarePlatform};
+use tee_sidecar::identity::Identities;
 
 /// The nonce of the reports.
 const NONCE: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -59,10 +61,12 @@ async fn files() -> Vec<(PathBuf, Vec<u8>)> {
         "signing_algo": "ecdsa",
         "simulated": true,
     });
+    let key = ReceiptKey::from_secret(&[2; 32]);
     let reports = ReportService::new(ReportParts {
         attester: Arc::new(platform),
         gpus: choose_gpu(GpuProvider::Simulated, Platform::Simulated).unwrap(),
         signer,
+        identities: Arc::new(Identities::new(key, None, Then.now())),
         model: Box::new(|| Some("software".to_owned())),
         tls_spki: None,
         clock: Arc::new(Then),

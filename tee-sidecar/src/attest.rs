@@ -19,6 +19,7 @@ mod choose;
 pub mod dstack;
 mod error;
 mod gpu;
+mod lineage;
 pub mod report;
 #[cfg(feature = "simulator")]
 pub mod simulator;
@@ -29,6 +30,7 @@ pub use choose::{Tee, choose, choose_under};
 pub use dstack::DstackAttester;
 pub use error::{AttestError, GpuError};
 pub use gpu::{GpuAttester, GpuLimits, NvmlAttester, choose_gpu, choose_gpu_from};
+pub use lineage::{KeepError, KeysetKeeper};
 pub use report::{ReportError, ReportQuery, ReportService};
 pub use tsm::TsmAttester;
 

@@ -36,6 +36,14 @@ pub enum Fault {
         /// What is wrong and how to mend it.
         message: String,
     },
+    /// As [`Self::BadParameter`], on a route of the ACI specification, which has its own word.
+    #[error("{message}")]
+    InvalidRequest {
+        /// The parameter's name.
+        param: Option<&'static str>,
+        /// What is wrong and how to mend it.
+        message: String,
+    },
     /// The signing algorithm is unknown.
     #[error("{0}")]
     InvalidSigningAlgo(String),
@@ -125,7 +133,10 @@ impl Fault {
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::BadRequest(_) | Self::BadParameter { .. } | Self::InvalidSigningAlgo(_) => 400,
+            Self::BadRequest(_)
+            | Self::BadParameter { .. }
+            | Self::InvalidRequest { .. }
+            | Self::InvalidSigningAlgo(_) => 400,
             Self::Unauthorized(_) => 401,
             Self::InsufficientCredits(_) => 402,
             Self::Forbidden(_) => 403,
@@ -160,6 +171,7 @@ impl Fault {
             500.. => "server_error",
             _ => match self {
                 Self::InvalidSigningAlgo(_) => "invalid_signing_algo",
+                Self::InvalidRequest { .. } => "invalid_request_error",
                 _ => "bad_request",
             },
         }
@@ -212,6 +224,7 @@ impl Fault {
     pub fn openai_body(&self) -> Bytes {
         let param = match self {
             Self::BadParameter { param, .. } => Some(*param),
+            Self::InvalidRequest { param, .. } => *param,
             Self::UnknownModel { .. } => Some("model"),
             _ => None,
         };

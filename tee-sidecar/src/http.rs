@@ -18,6 +18,7 @@ use crate::fault::Fault;
 use crate::ledger::Lead;
 use crate::network::Network;
 
+mod aci;
 mod attestation;
 pub mod auth;
 mod body;
@@ -38,6 +39,7 @@ mod signature;
 mod tariff;
 mod user;
 
+pub use aci::name_keyset;
 pub use cors::cors;
 pub use pace::Pace;
 
@@ -88,6 +90,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
     }
     for (path, route) in [
         ("/v1/quote", web::get().to(attestation::quote)),
+        ("/v1/aci/attestation", web::get().to(aci::attestation)),
+        ("/v1/aci/keysets/{digest}", web::get().to(aci::keyset)),
         ("/v1/aci/receipts/{id}", web::get().to(receipts::document)),
         ("/v1/receipts", web::get().to(receipts::own)),
         ("/v1/receipts/{id}", web::get().to(receipts::with_proof)),

@@ -17,6 +17,7 @@ pub struct Identity {
     key: Arc<ReceiptKey>,
     keyset: String,
     digest: Digest32,
+    label: String,
     not_after: u64,
 }
 
@@ -25,7 +26,7 @@ impl Identity {
         let not_after = not_after(now);
         let keyset = keyset_document(None, not_after, &[&key], tls_spki.as_slice());
         let digest = Digest32::sha256(keyset.as_bytes());
-        Self { key, keyset, digest, not_after }
+        Self { key, keyset, digest, label: format!("sha256:{digest}"), not_after }
     }
 
     /// Signs receipts and statements.
@@ -41,6 +42,11 @@ impl Identity {
     /// `workload_keyset_digest`.
     pub const fn digest(&self) -> Digest32 {
         self.digest
+    }
+
+    /// The same as documents and headers write it: `sha256:` and hex.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// The end of its time, in seconds since 1970.

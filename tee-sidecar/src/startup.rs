@@ -14,7 +14,7 @@ use broker_core::{
 use tokio::time::timeout;
 
 use crate::attest::report::ReportParts;
-use crate::attest::{self, ReportService, Tee};
+use crate::attest::{self, KeysetKeeper, ReportService, Tee};
 use crate::config::{Auth, Limits, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
@@ -32,6 +32,7 @@ use crate::upstream::{Catalog, Target, Vllm};
 
 mod error;
 mod keeping;
+mod keysets;
 mod network;
 mod servers;
 
@@ -83,8 +84,8 @@ impl Application {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let Tee { attester, keys } = attest::choose(settings.tee).await?;
         let platform = attester.platform();
-        let signer = keys::signer(&keys, &settings.state_dir().join(SECRET_FILE)).await?;
         let secret_file = settings.state_dir().join(SECRET_FILE);
+        let signer = keys::signer(&keys, &secret_file).await?;
         let receipt_key = keys::receipt_key(&keys, &secret_file)?;
         let identities = Arc::new(Identities::new(receipt_key, None, clock.now()));
         let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
@@ -95,6 +96,7 @@ impl Application {
             attester,
             gpus: attest::choose_gpu(settings.gpu, platform)?,
             signer: signer.clone(),
+            identities: identities.clone(),
             model: Box::new(model),
             tls_spki: None,
             clock: clock.clone(),
@@ -120,7 +122,8 @@ impl Application {
         let parts = Parts { signer, receipts, catalog, reports, ledger, lead, clock, network };
         let settings = Arc::new(settings);
         let beside = settings.state_dir();
-        let application = Self::bind(&settings, parts, reader)?;
+        let keysets = keysets::keeper(&parts, &reader).await?;
+        let application = Self::bind(&settings, parts, (reader, keysets))?;
         if let Some(network) = &application.network {
             network::first_look(network, &beside).await;
         }
@@ -130,7 +133,7 @@ impl Application {
     fn bind(
         settings: &Arc<Settings>,
         parts: Parts,
-        reader: Arc<dyn LedgerReader>,
+        (reader, keysets): (Arc<dyn LedgerReader>, KeysetKeeper),
     ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
@@ -185,6 +188,7 @@ impl Application {
         let public = servers.public("server.listen", settings.server.listen)?;
         let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
         let (ledger, network) = (parts.ledger, parts.network);
+        let keeping = keeping.beside(keysets);
         Ok(Self {
             public,
             admin,

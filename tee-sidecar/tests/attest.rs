@@ -7,6 +7,8 @@
     reason = "helpers of tests fail like tests; clippy.toml covers only the test functions"
 )]
 
+#[path = "attest/aci.rs"]
+mod aci;
 #[path = "attest/choosing.rs"]
 mod choosing;
 #[path = "attest/crowd.rs"]

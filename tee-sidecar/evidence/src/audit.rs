@@ -15,12 +15,16 @@ use crate::nvidia::rim::Rim;
 use crate::policy::{Policy, Simulated};
 use crate::roots::Roots;
 use crate::saved::SavedReport;
+use crate::tdx::QuoteFields;
 
+mod aci;
 mod binding;
 mod finding;
 mod gpu;
+mod keyset;
 mod ledger;
 mod log;
+mod log_head;
 mod reference;
 mod service;
 mod td;
@@ -63,14 +67,47 @@ pub fn audit_report(report: &SavedReport, materials: &Materials<'_>, policy: &Po
     let roots = roots(&mut audit, report, policy);
     let quote = td::check(&mut audit, report, materials, policy, roots);
     if let Some(quote) = &quote {
-        binding::check(&mut audit, report, materials, quote);
+        bound(&mut audit, report, materials, policy, quote);
         log::check(&mut audit, report, policy, quote);
+        if let Some(aci) = &report.aci {
+            aci::provenance(&mut audit, aci, policy);
+        }
     }
     ledger::check(&mut audit, report, materials.nonce);
     let gpus = gpu::check(&mut audit, report, materials, policy, roots);
     reference::check(&mut audit, materials, policy, &gpus);
     service::check(&mut audit, materials, policy, &gpus);
     audit
+}
+
+/// Judges only what a report says of its quote's report data, whatever the quote is worth: what a
+/// server can hold its own document to.
+pub fn audit_binding(
+    report: &SavedReport,
+    materials: &Materials<'_>,
+    policy: &Policy,
+    quote: &QuoteFields,
+) -> Audit {
+    let mut audit = Audit::of(&report.place);
+    bound(&mut audit, report, materials, policy, quote);
+    audit
+}
+
+fn bound(
+    audit: &mut Audit,
+    report: &SavedReport,
+    materials: &Materials<'_>,
+    policy: &Policy,
+    quote: &QuoteFields,
+) {
+    match &report.aci {
+        Some(aci) => aci::check(audit, report, aci, materials, policy, quote),
+        None => {
+            binding::check(audit, report, materials, quote);
+            log_head::check(audit, report, materials, policy);
+        }
+    }
+    keyset::lineage(audit, report, &policy.keyset);
 }
 
 /// Real evidence has to end at Intel and NVIDIA. Only a report that says of itself that it proves

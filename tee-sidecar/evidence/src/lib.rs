@@ -11,6 +11,7 @@ mod binding;
 pub mod certificates;
 pub mod event_log;
 pub mod ledger_head;
+pub mod lineage;
 pub mod nras;
 pub mod nvidia;
 pub mod policy;

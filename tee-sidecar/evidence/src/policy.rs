@@ -18,6 +18,8 @@ pub struct Policy {
     pub gpu: GpuRules,
     /// NVIDIA's own verdict on the GPUs.
     pub nras: Want,
+    /// The keys that sign receipts.
+    pub keyset: KeysetRules,
     /// Evidence of the software TEE, which proves nothing.
     pub simulated: Simulated,
 }
@@ -119,6 +121,28 @@ impl Default for GpuRules {
         }
     }
 }
+
+/// Rules for the keys that sign receipts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct KeysetRules {
+    /// For how many seconds from now a keyset may be valid at most.
+    pub valid_secs_max: u64,
+    /// The signer of the keyset before vouches for this one. Where it is required, a broken line is
+    /// refused.
+    pub lineage: Want,
+    /// What is measured backs where the code is said to come from.
+    pub provenance: Want,
+}
+
+impl Default for KeysetRules {
+    fn default() -> Self {
+        Self { valid_secs_max: VALID_SECS_MAX, lineage: Want::IfGiven, provenance: Want::IfGiven }
+    }
+}
+
+/// Four hundred days.
+const VALID_SECS_MAX: u64 = 400 * 24 * 60 * 60;
 
 /// Whether something has to be there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

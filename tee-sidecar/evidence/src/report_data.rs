@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use broker_core::keyset::aci_report_data;
 use broker_core::{Address, Digest32};
 use serde::{Serialize, Serializer};
 
@@ -46,6 +47,22 @@ impl ReportData {
         Self(binding.digest())
     }
 
+    /// The layout of Attested Confidential Inference: SHA-256 of the statement that names the keyset
+    /// and the nonce, or that there was none; then zeros.
+    pub fn aci(keyset: &Digest32, nonce: Option<&Nonce32>) -> Self {
+        let Digest32(statement) = aci_report_data(keyset, nonce.map(Nonce32::as_bytes));
+        let mut bytes = [0; 64];
+        bytes.split_at_mut(32).0.copy_from_slice(&statement);
+        Self(bytes)
+    }
+
+    /// The first half.
+    pub fn first_half(&self) -> [u8; 32] {
+        let mut half = [0; 32];
+        half.copy_from_slice(self.0.split_at(32).0);
+        half
+    }
+
     /// The bytes.
     pub const fn as_bytes(&self) -> &[u8; 64] {
         &self.0
@@ -81,6 +98,13 @@ impl Nonce32 {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).map_err(|_| BadNonce)?;
         Ok(Self(bytes))
+    }
+
+    /// Reads exactly 64 lower-case hex digits, the one form that Attested Confidential Inference
+    /// knows.
+    pub fn parse_lower(text: &str) -> Result<Self, BadNonce> {
+        let upper = text.bytes().any(|byte| byte.is_ascii_uppercase());
+        if upper { Err(BadNonce) } else { Self::parse(text) }
     }
 
     /// A nonce of these bytes.
@@ -136,6 +160,24 @@ mod tests {
         let d = ReportData::ascii_address(ADDRESS);
         assert_eq!(&d.as_bytes()[..42], ADDRESS.to_string().as_bytes());
         assert!(d.as_bytes()[42..].iter().all(|byte| *byte == 0));
+    }
+
+    /// The check values of the specification's test vectors.
+    #[test]
+    fn the_layout_of_the_aci_specification_has_its_values() {
+        let hex = "53a5cd44b30dcc51999754c719f2628a041f174ecbf9662a6f8e898a10cd9371";
+        let keyset = Digest32(*Nonce32::parse(hex).unwrap().as_bytes());
+        let nonce = Nonce32::from_bytes(std::array::from_fn(|n| n as u8));
+        for (nonce, wanted) in [
+            (Some(nonce), "df2174d28130852b413646a3786927b93e94c11d770268b65def8bdba45cb49e"),
+            (None, "0633919ca3f00e97bafaa3304278eb22420cc3ff0d19f87dfca2d3f7508150bc"),
+        ] {
+            let data = ReportData::aci(&keyset, nonce.as_ref());
+            assert_eq!(data.to_string(), format!("{wanted}{}", "00".repeat(32)));
+            assert_eq!(hex::encode(data.first_half()), wanted);
+        }
+        assert_eq!(Nonce32::parse_lower(&"AB".repeat(32)), Err(BadNonce));
+        assert!(Nonce32::parse_lower(&"ab".repeat(32)).is_ok());
     }
 
     #[test]

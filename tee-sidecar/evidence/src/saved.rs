@@ -1,14 +1,18 @@
 //! A saved attestation report, as any provider of the common shape writes it: ours, NEAR's, Phala's
 //! or 0G's. Reading proves nothing; [`crate::audit`] does.
 
+use broker_core::jcs::Json;
 use broker_core::{Address, Digest32};
 
 use crate::Nonce32;
 use crate::ledger_head::SignedLedgerHead;
+use crate::lineage::SignedLineage;
 
+mod aci;
 mod fields;
 mod json;
 
+pub use aci::SavedAci;
 pub use fields::{GpuItem, GpuPayload};
 
 /// Reads the reports in a JSON document: the object itself, and what it lists under
@@ -55,6 +59,14 @@ pub struct SavedReport {
     pub model: Option<String>,
     /// The end of the provider's ledger.
     pub ledger_head: Option<SignedLedgerHead>,
+    /// The signed head of the receipts' log.
+    pub log_head: Option<Json>,
+    /// The keys that sign receipts.
+    pub keyset: Option<Json>,
+    /// How the keyset stands to the one before it.
+    pub lineage: Option<SavedLineage>,
+    /// What only a report of Attested Confidential Inference has.
+    pub aci: Option<SavedAci>,
     /// The report says of itself that it proves nothing.
     pub simulated: bool,
 }
@@ -104,6 +116,21 @@ pub struct SavedBinding {
     pub log_head: Option<Digest32>,
 }
 
+/// How a keyset stands to the one before it, as a report shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedLineage {
+    /// The digest of the keyset before it, as it is stated.
+    pub previous: Option<Digest32>,
+    /// The statement and its signature.
+    pub signed: SignedLineage,
+    /// The signer as it is named.
+    pub signing_address: Address,
+    /// `first`, `holds` or `broken`, as it is stated.
+    pub state: String,
+    /// The statement of the keyset before it.
+    pub before: Option<SignedLineage>,
+}
+
 /// Why a document is no report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -112,7 +139,10 @@ pub enum ReportFormError {
     #[error("not a JSON object: {0}")]
     NotJson(String),
     /// It holds no quote anywhere.
-    #[error("no attestation report: there is no intel_quote, quote or list of attestations in it")]
+    #[error(
+        "no attestation report: there is no intel_quote, quote, attestation or list of \
+         attestations in it"
+    )]
     NoReport,
     /// It lists more reports than any gateway has.
     #[error("more than {REPORTS_MAX} different reports in one document")]

@@ -10,15 +10,19 @@ use std::sync::Arc;
 
 use broker_core::{Clock, Digest32, LedgerReader, Signer};
 use bytes::Bytes;
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use super::{AttestError, Attester, GpuAttester, random_nonce};
 use crate::evidence::{BadNonce, Nonce32};
+use crate::identity::{Identities, Identity};
 use crate::rate::{Rate, Rule};
 
+mod aci;
 mod body;
 mod evidence;
 mod form;
+mod keysets;
 mod ledger_head;
 mod public;
 mod query;
@@ -27,6 +31,7 @@ mod shelf;
 mod slots;
 
 use form::Form;
+use keysets::{Keysets, Stamp};
 use ledger_head::Heads;
 pub use query::ReportQuery;
 
@@ -48,6 +53,8 @@ pub struct ReportParts {
     pub gpus: Option<Arc<dyn GpuAttester>>,
     /// The key that the reports are about.
     pub signer: Arc<dyn Signer>,
+    /// The keys that sign receipts.
+    pub identities: Arc<Identities>,
     /// The model that it answers for.
     pub model: ModelName,
     /// SHA-256 of the SubjectPublicKeyInfo of the TLS key, where TLS ends in this TEE.
@@ -69,6 +76,8 @@ struct Parts {
     slots: Slots,
     /// Where the ledger's chain ends, once there is a ledger.
     ledger: Heads,
+    /// What is shown of the keyset and its log, once they are there.
+    keysets: Keysets,
 }
 
 impl std::ops::Deref for Parts {
@@ -93,12 +102,25 @@ impl ReportService {
             ),
             slots: Slots::default(),
             ledger: Heads::default(),
+            keysets: Keysets::default(),
         }))
     }
 
     /// From now on reports show where the ledger ends. Called once; a later one changes nothing.
     pub fn show_ledger(&self, reader: Arc<dyn LedgerReader>) {
         self.0.ledger.show(reader);
+    }
+
+    /// From now on reports with `binding=v2` show the head of the receipts' log, which `head` signs
+    /// as this identity; nothing where it cannot be told. Called on a thread that may block. Called
+    /// once; a later one changes nothing.
+    pub fn show_log(&self, head: impl Fn(&Identity) -> Option<String> + Send + Sync + 'static) {
+        self.0.keysets.show_log(Box::new(head));
+    }
+
+    /// From now on reports that bind this keyset show how it stands to the one before it.
+    pub(super) fn show_lineage(&self, keyset: Digest32, document: Box<RawValue>) {
+        self.0.keysets.show_lineage(keyset, document);
     }
 
     /// True where the evidence proves nothing, and says so.
@@ -121,15 +143,31 @@ impl ReportService {
         peer: Option<IpAddr>,
     ) -> Result<Bytes, ReportError> {
         let asked = query.read(self.0.signer.address(), self.0.tls_spki.is_some())?;
-        let document = match asked.nonce {
-            Some(nonce) => {
-                let _admitted = self.0.admitted.try_acquire().map_err(|_| ReportError::Busy)?;
-                self.0.rate.take(peer).map_err(|_| ReportError::Busy)?;
-                self.document(asked.form, nonce, Line::Nonced).await?
-            }
-            None => shelf::kept(self, asked.form).await?,
-        };
+        let document = self.answer(asked.form, asked.nonce, peer).await?;
         Ok(if asked.names_model { document.with_model } else { document.plain })
+    }
+
+    /// The report of Attested Confidential Inference. `nonce` as the query has it: 64 lower-case hex
+    /// digits, or none for the report that everybody gets.
+    pub async fn aci_report_for(
+        &self,
+        nonce: Option<&str>,
+        peer: Option<IpAddr>,
+    ) -> Result<Bytes, ReportError> {
+        let nonce = nonce.map(Nonce32::parse_lower).transpose()?;
+        Ok(self.answer(Form::Aci, nonce, peer).await?.plain)
+    }
+
+    async fn answer(
+        &self,
+        form: Form,
+        nonce: Option<Nonce32>,
+        peer: Option<IpAddr>,
+    ) -> Result<Document, ReportError> {
+        let Some(nonce) = nonce else { return shelf::kept(self, form).await };
+        let _admitted = self.0.admitted.try_acquire().map_err(|_| ReportError::Busy)?;
+        self.0.rate.take(peer).map_err(|_| ReportError::Busy)?;
+        self.document(form, nonce, Line::Nonced).await
     }
 
     /// 0G's quote of the signing key, which has no nonce, and its signature.
@@ -171,8 +209,15 @@ impl ReportService {
         blocking(move || {
             // Held to the end, also for callers who have left.
             let _slot = slot;
-            evidence::check(&service.0, &collected)?;
-            body::render(&service.0, form, &collected)
+            let inspected = evidence::check(&service.0, &collected)?;
+            let document = match form {
+                Form::Aci => aci::render(&service.0, &collected)?,
+                _ => body::render(&service.0, form, &collected)?,
+            };
+            if document.keyset.is_some() {
+                evidence::check_document(&service.0, &document.plain, &inspected.fields)?;
+            }
+            Ok(document)
         })
         .await
     }
@@ -204,6 +249,8 @@ struct Document {
     /// Over `plain`, where the form has one.
     signature: Option<String>,
     model: StatedModel,
+    /// Where it binds a keyset.
+    keyset: Option<Stamp>,
 }
 
 /// What a document says of the served model.

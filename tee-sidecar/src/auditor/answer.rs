@@ -79,14 +79,18 @@ fn attested(
     document: &[u8],
     signer: Address,
 ) -> Result<(), Failure> {
-    let mut named = false;
+    let (mut named, mut of_keysets) = (false, true);
     for report in auditor.reports(document)? {
         let findings = auditor.report(&report, Connection::default())?;
+        of_keysets &= report.aci.is_some();
         named |= findings.signer == Some(SigningKey::Ecdsa(signer));
         audit.append(findings);
     }
     if named {
         audit.proved("answer.signer", "the report is about the key that signed");
+    } else if of_keysets {
+        let why = "this report attests the keys of receipts only: give one of /attestation/report";
+        audit.missing("answer.signer", why);
     } else {
         audit.refuted("answer.signer", format_args!("no report here is about {signer}"));
     }

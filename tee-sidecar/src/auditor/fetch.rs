@@ -47,7 +47,7 @@ fn report_url(served: &Served, nonce: &Nonce32) -> Result<Url, Failure> {
     if served.tls && url.scheme() != "https" {
         return Err(wrong("--tls needs https: without TLS there is no key to compare"));
     }
-    if !url.path().ends_with("/attestation/report") {
+    if !REPORTS.iter().any(|path| url.path().ends_with(path)) {
         let base = url.path().trim_end_matches('/').trim_end_matches("/v1").to_owned();
         url.set_path(&format!("{base}/v1/attestation/report"));
     }
@@ -120,6 +120,9 @@ fn causes(error: &reqwest::Error) -> String {
     if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }
 
+/// How the addresses of reports end: the common one, and that of Attested Confidential Inference.
+const REPORTS: [&str; 2] = ["/attestation/report", "/v1/aci/attestation"];
+
 /// Fresh evidence of eight GPUs takes seconds.
 const REQUEST_TIME: Duration = Duration::from_secs(60);
 
@@ -146,6 +149,7 @@ mod tests {
             ("https://a.example/v1", "/v1/attestation/report"),
             ("https://a.example/x/v1/", "/x/v1/attestation/report"),
             ("http://127.0.0.1:8080/attestation/report", "/attestation/report"),
+            ("https://a.example/v1/aci/attestation", "/v1/aci/attestation"),
         ] {
             let url = report_url(given, &nonce, false).unwrap();
             assert_eq!(url.path(), path, "{given}");

@@ -69,20 +69,20 @@ struct QuoteQuery {
     legacy: Option<String>,
 }
 
-fn good(ids: &Ids) -> HttpResponseBuilder {
+pub(super) fn good(ids: &Ids) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     ids.write(&mut response);
     response.insert_header((CACHE_CONTROL, NO_STORE));
     response
 }
 
-fn bad(ids: Ids, fault: Fault) -> HttpResponse {
+pub(super) fn bad(ids: Ids, fault: Fault) -> HttpResponse {
     let mut response = ApiError::new(ids, fault).error_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
     response
 }
 
-fn fault(error: ReportError) -> Fault {
+pub(super) fn fault(error: ReportError) -> Fault {
     let text = error.public_text();
     match error {
         ReportError::BadNonce(_) => Fault::BadParameter { param: "nonce", message: text },
@@ -108,7 +108,7 @@ fn fault(error: ReportError) -> Fault {
 
 /// A shared document, sent piece by piece: the server copies what it is given into the connection's
 /// own buffer, so that a slow reader would cost a copy of the whole.
-struct Sliced(Bytes);
+pub(super) struct Sliced(pub(super) Bytes);
 
 impl MessageBody for Sliced {
     type Error = Infallible;

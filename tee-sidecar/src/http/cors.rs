@@ -21,6 +21,13 @@ pub fn cors(origins: Vec<String>) -> Cors {
         .max_age(AGE_SECS_MAX)
 }
 
-const OURS: [&str; 4] = ["zg-res-key", "provider", "x-receipt-id", "x-request-id"];
+const OURS: [&str; 6] = [
+    "zg-res-key",
+    "provider",
+    "x-receipt-id",
+    "x-request-id",
+    "x-aci-version",
+    "x-aci-keyset-digest",
+];
 /// Twelve hours.
 const AGE_SECS_MAX: usize = 43_200;

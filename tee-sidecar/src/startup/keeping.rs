@@ -6,6 +6,7 @@ use actix_web::rt;
 use broker_core::{Clock, LedgerHandle, LedgerReader};
 use tokio::task::JoinHandle;
 
+use crate::attest::KeysetKeeper;
 use crate::config::Settings;
 use crate::exchange::prices::Prices;
 use crate::ledger::{Archivist, Lead, Live, Sealer, Sweeper};
@@ -15,6 +16,7 @@ pub(super) struct Keeping {
     sweeper: Sweeper,
     archivist: Option<Archivist>,
     sealer: Sealer,
+    keysets: Option<KeysetKeeper>,
     pub(super) lead: Lead,
     /// What a host is told when the ledger fails.
     pub(super) mending: String,
@@ -48,7 +50,12 @@ impl Keeping {
              again: nothing that was acknowledged is lost",
             settings.ledger
         );
-        Self { sweeper, archivist, sealer, lead, mending }
+        Self { sweeper, archivist, sealer, keysets: None, lead, mending }
+    }
+
+    /// The keeper of keysets works too.
+    pub(super) fn beside(self, keysets: KeysetKeeper) -> Self {
+        Self { keysets: Some(keysets), ..self }
     }
 
     /// The holds that the sweeper leaves alone.
@@ -60,6 +67,7 @@ impl Keeping {
     pub(super) fn start(self) -> Kept {
         let mut tasks = vec![rt::spawn(self.sweeper.run()), rt::spawn(self.sealer.run())];
         tasks.extend(self.archivist.map(|archivist| rt::spawn(archivist.run())));
+        tasks.extend(self.keysets.map(|keysets| rt::spawn(keysets.run())));
         Kept { tasks, lead: self.lead, mending: self.mending }
     }
 }

@@ -207,5 +207,9 @@ fn limits_answer_before_any_money_is_held() {
     let often = post(sidecar.addr, CHAT, &[], &body);
     assert_eq!((often.status, often.error_type().as_str()), (429, "rate_limited"));
     assert!(often.header("retry-after").is_some());
-    assert_eq!(sidecar.reader().audit().unwrap().receipts, 2);
+    for refused in [full, often] {
+        let receipt = sidecar.receipt(&refused.receipt());
+        assert!(receipt.proof.unwrap().claims.hold.is_zero());
+    }
+    assert_eq!(sidecar.reader().audit().unwrap().receipts, 4);
 }

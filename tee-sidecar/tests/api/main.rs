@@ -9,6 +9,7 @@
     reason = "helpers of tests"
 )]
 
+mod aci;
 mod archive;
 mod attestation;
 mod auditing;

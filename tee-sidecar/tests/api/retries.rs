@@ -1,7 +1,7 @@
 //! One request under one key is answered and charged once.
 
 use crate::support::{Conn, Engine, MODEL, Sidecar, Step, post, whole};
-use broker_core::LedgerReader;
+use broker_core::{LedgerReader, Outcome, RequestQuery};
 
 const ANSWER: &str = "{\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}";
 const KEY: (&str, &str) = ("idempotency-key", "order-1");
@@ -57,7 +57,13 @@ fn a_storm_of_retries_is_answered_once() {
     assert_eq!(statuses.iter().filter(|s| **s == 200).count(), 1);
     assert_eq!(statuses.iter().filter(|s| **s == 409).count(), 63);
     assert_eq!(engine.seen().len(), 1);
-    assert_eq!(sidecar.reader().audit().unwrap().receipts, 1);
+    let all = RequestQuery { limit: 100, ..RequestQuery::default() };
+    let rows = sidecar.reader().requests(&all).unwrap().items;
+    let answered = rows.iter().filter(|row| row.receipt.outcome == Outcome::Complete);
+    assert_eq!(answered.count(), 1);
+    assert!(
+        rows.iter().all(|row| row.receipt.outcome != Outcome::Refused || row.receipt.fee.is_zero())
+    );
 }
 
 #[test]

@@ -28,7 +28,7 @@ use tee_sidecar::keys::{self, KeySource};
 use crate::fake_configfs::{FakeConfigfs, Script};
 use crate::fake_dstack::{Answer, FakeAgent, KEY, good, good_json, ok, parse};
 use crate::support::{
-    FixedClock, NONCE, NOW_SECS, ask, nonce, quoted_report_data, service_of, with_nonce,
+    FixedClock, NONCE, NOW_SECS, ask, identities, nonce, quoted_report_data, service_of, with_nonce,
 };
 
 /// A production attester under the software platform's root.
@@ -94,6 +94,7 @@ fn signed_by(attester: Arc<dyn Attester>, signer: Arc<dyn Signer>) -> ReportServ
         attester,
         gpus: None,
         signer,
+        identities: identities(),
         model: Box::new(|| None),
         tls_spki: None,
         clock: Arc::new(FixedClock),

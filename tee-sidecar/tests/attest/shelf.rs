@@ -13,7 +13,7 @@ use tee_sidecar::evidence::tdx::TrustRoot;
 use tee_sidecar::evidence::{Quote, ReportData};
 use tokio::time::advance;
 
-use crate::support::{Fault, Faulty, FixedClock, ask, service_of, signer};
+use crate::support::{Fault, Faulty, FixedClock, ask, identities, service_of, signer};
 
 /// A platform that gives its first quote only.
 struct Once {
@@ -73,6 +73,7 @@ fn telling(attester: Arc<Faulty>) -> (ReportService, Arc<Mutex<Option<String>>>)
         attester,
         gpus: None,
         signer: signer(),
+        identities: identities(),
         model: Box::new(move || told.lock().unwrap().clone()),
         tls_spki: None,
         clock: Arc::new(FixedClock),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use broker_core::keyset::ReceiptKey;
 use broker_core::{Address, Clock, Digest32, LocalSigner, Signer, Timestamp};
 use dcap_qvl::QuoteCollateralV3;
 use serde_json::Value;
@@ -14,6 +15,7 @@ use tee_sidecar::attest::{
 use tee_sidecar::evidence::simulator::SoftwarePlatform;
 use tee_sidecar::evidence::tdx::TrustRoot;
 use tee_sidecar::evidence::{Nonce32, Quote, ReportData};
+use tee_sidecar::identity::Identities;
 
 /// A moment at which the software platform's collateral holds.
 pub(crate) const NOW_SECS: u64 = 1_790_000_000;
@@ -36,6 +38,12 @@ impl Clock for FixedClock {
     }
 }
 
+/// Who signs receipts.
+pub(crate) fn identities() -> Arc<Identities> {
+    let key = ReceiptKey::from_secret(&[2; 32]);
+    Arc::new(Identities::new(key, None, FixedClock.now()))
+}
+
 pub(crate) fn service() -> ReportService {
     service_of(Arc::new(SoftwarePlatform::new().unwrap()))
 }
@@ -53,6 +61,7 @@ pub(crate) fn service_with(
         attester,
         gpus,
         signer: signer(),
+        identities: identities(),
         model: Box::new(|| Some("test/model:7b".to_owned())),
         tls_spki,
         clock: Arc::new(FixedClock),

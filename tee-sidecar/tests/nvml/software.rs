@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use broker_core::keyset::ReceiptKey;
 use broker_core::{Address, Clock, LocalSigner, Signer, Timestamp};
 use serde_json::Value;
 use tee_sidecar::attest::report::ReportParts;
@@ -16,6 +17,7 @@ use tee_sidecar::evidence::nvidia::{Architecture, GpuRoot};
 use tee_sidecar::evidence::policy::{Policy, Simulated};
 use tee_sidecar::evidence::saved::parse_reports;
 use tee_sidecar::evidence::simulator::{GPU_KEY_LABEL, SoftwareGpu, SoftwarePlatform};
+use tee_sidecar::identity::Identities;
 
 use crate::support::{Driver, nonce};
 
@@ -87,10 +89,17 @@ pub(crate) fn service_over(gpus: Arc<dyn GpuAttester>) -> ReportService {
         attester: Arc::new(SoftwarePlatform::new().unwrap()),
         gpus: Some(gpus),
         signer: Arc::new(signer()),
+        identities: identities(),
         model: Box::new(|| Some("software".to_owned())),
         tls_spki: None,
         clock: Arc::new(Then),
     })
+}
+
+/// Who signs receipts.
+fn identities() -> Arc<Identities> {
+    let key = ReceiptKey::from_secret(&[2; 32]);
+    Arc::new(Identities::new(key, None, Then.now()))
 }
 
 fn signer() -> LocalSigner {

@@ -136,9 +136,12 @@ def ask_badly(sidecar, body, status):
 
 
 def refused_by_us(sidecar, body, status):
-    """What the sidecar refuses itself never reaches the engine or the ledger."""
-    ask_badly(sidecar, body, status)
-    sidecar.receipts -= 1
+    """What the sidecar refuses itself has a receipt too, of a request that was not forwarded."""
+    answer = check_refusal(sidecar, body, status)
+    proof = sidecar.proof(sidecar.receipt_id(answer.headers), f"the refused {body!r}")
+    equal(proof["outcome"], "refused", f"the outcome: {proof}")
+    events = [event["type"] for event in proof["receipt"]["event_log"]]
+    must("request.forwarded" not in events, f"the events: {events}")
 
 
 def check_refusal(sidecar, body, status):

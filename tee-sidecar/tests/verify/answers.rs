@@ -1,13 +1,15 @@
 //! Answers against their signatures and the attested key.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use broker_core::{Address, Digest32, LocalSigner, Signer, signed_text};
 use serde_json::{Value, json};
 use tee_sidecar::auditor::{AnswerFiles, audit_answer};
 use tee_sidecar::cli::Exit;
+use tee_sidecar::evidence::audit::CheckResult;
 
-use crate::support::{Desk, Judged, address, report, signer};
+use crate::support::{Desk, Judged, NONCE, address, identities, report, runtime, service, signer};
 
 const REQUEST: &[u8] = br#"{"messages":[]}"#;
 const RESPONSE: &[u8] = b"data: {}\n\ndata: [DONE]\n\n";
@@ -89,6 +91,19 @@ fn a_report_that_does_not_hold_vouches_for_nobody() {
     bare.as_object_mut().unwrap().remove("nvidia_payload");
     files.report = Some(desk.file("attested.json", bare.to_string().as_bytes()));
     assert_eq!(judge(&desk, &files).exit(), Exit::Missing);
+}
+
+/// An ACI report attests the keys of receipts: of the signer of answers it says nothing.
+#[test]
+fn a_report_about_keysets_only_is_not_enough_for_a_signature() {
+    let desk = Desk::new();
+    let mut files = files(&desk, REQUEST, RESPONSE, &signature_by(&signer()));
+    let reports = service(Arc::new(signer()), identities(2), None);
+    let report = runtime().block_on(reports.aci_report_for(Some(NONCE), None)).unwrap();
+    files.report = Some(desk.file("attested.json", &report));
+    let judged = judge(&desk, &files);
+    assert_eq!(judged.checks(CheckResult::Missing), ["answer.signer"], "{:#?}", judged.0);
+    assert_eq!(judged.exit(), Exit::Missing);
 }
 
 #[test]

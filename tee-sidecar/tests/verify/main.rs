@@ -7,6 +7,7 @@
     reason = "helpers of tests fail like tests; clippy.toml covers only the test functions"
 )]
 
+mod aci;
 mod answers;
 mod attacks;
 mod binary;

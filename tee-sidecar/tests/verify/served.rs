@@ -12,7 +12,9 @@ use tee_sidecar::auditor::{Failure, Served, audit_served};
 use tee_sidecar::cli::Exit;
 use tee_sidecar::evidence::audit::CheckResult;
 
-use crate::support::{Desk, Judged, NONCE, report, served_report};
+use crate::support::{
+    Desk, Judged, NONCE, identities, report, runtime, served_report, service, signer,
+};
 
 /// The head of one request: its target, and its header lines in lower case up to the colon.
 #[derive(Clone, Debug)]
@@ -147,6 +149,26 @@ fn a_server_that_replays_an_old_report_is_refuted() {
     });
     let judged = judge(&plain(addr));
     judged.refuted_by(&["report_data", "gpu.nonce", "gpu0.nonce"]);
+}
+
+#[test]
+fn a_server_is_asked_for_its_aci_report_where_the_address_names_it() {
+    let answer = |request: &Request, replay: bool| {
+        let nonce = request.query().nonce.filter(|_| !replay);
+        let reports = service(Arc::new(signer()), identities(2), None);
+        let report = reports.aci_report_for(nonce.as_deref(), None);
+        runtime().block_on(report).unwrap().to_vec()
+    };
+    let named = |addr| Served { url: format!("http://{addr}/v1/aci/attestation"), ..plain(addr) };
+    let (addr, asked) = serve_body(move |request| answer(request, false));
+    judge(&named(addr)).proved();
+    let target = asked.lock().unwrap().pop().unwrap().target;
+    assert!(target.starts_with("/v1/aci/attestation?nonce="), "{target}");
+    let unbound = judge(&Served { binding_v2: true, ..named(addr) });
+    assert_eq!(unbound.checks(CheckResult::Missing), ["binding"]);
+    let (addr, _) = serve_body(move |request| answer(request, true));
+    let replayed = judge(&named(addr));
+    assert!(replayed.checks(CheckResult::Refuted).contains(&"nonce"), "{:#?}", replayed.0);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use broker_core::keyset::ReceiptKey;
 use broker_core::{Address, Clock, Digest32, LocalSigner, Signer, Timestamp};
 use dcap_qvl::QuoteCollateralV3;
 use serde_json::Value;
@@ -17,6 +18,7 @@ use tee_sidecar::evidence::audit::{Audit, CheckResult};
 use tee_sidecar::evidence::nvidia::GpuEvidence;
 use tee_sidecar::evidence::simulator::{Knobs, SoftwarePlatform};
 use tee_sidecar::evidence::{Nonce32, ReportData};
+use tee_sidecar::identity::Identities;
 
 /// A moment at which the software TEE's certificates hold.
 pub(crate) const NOW_SECS: u64 = 1_790_000_000;
@@ -35,7 +37,7 @@ pub(crate) fn address() -> Address {
     signer().address()
 }
 
-struct Then;
+pub(crate) struct Then;
 
 impl Clock for Then {
     fn now(&self) -> Timestamp {
@@ -58,16 +60,35 @@ pub(crate) fn report(binding: Option<&str>) -> Value {
 
 /// The bytes that a machine in good order, with this TLS key, answers the query with.
 pub(crate) fn served_report(query: &ReportQuery, tls_spki: Option<Digest32>) -> Vec<u8> {
-    let reports = ReportService::new(ReportParts {
+    let reports = service(Arc::new(signer()), identities(2), tls_spki);
+    runtime().block_on(reports.report(query)).unwrap().to_vec()
+}
+
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Who signs receipts, by the byte that the key is made of.
+pub(crate) fn identities(secret: u8) -> Arc<Identities> {
+    let key = ReceiptKey::from_secret(&[secret; 32]);
+    Arc::new(Identities::new(key, None, Then.now()))
+}
+
+/// A machine in good order.
+pub(crate) fn service(
+    signer: Arc<dyn Signer>,
+    identities: Arc<Identities>,
+    tls_spki: Option<Digest32>,
+) -> ReportService {
+    ReportService::new(ReportParts {
         attester: Arc::new(SoftwarePlatform::new().unwrap()),
         gpus: choose_gpu(GpuProvider::Simulated, Platform::Simulated).unwrap(),
-        signer: Arc::new(signer()),
+        signer,
+        identities,
         model: Box::new(|| Some("software".to_owned())),
         tls_spki,
         clock: Arc::new(Then),
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(reports.report(query)).unwrap().to_vec()
+    })
 }
 
 /// A quote of another platform over the right report data.

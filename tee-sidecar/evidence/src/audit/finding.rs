@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use broker_core::jcs::Json;
 use serde::Serialize;
 
 use crate::saved::SigningKey;
@@ -19,6 +20,9 @@ pub struct Audit {
     /// The key that the report is about; attested only if the verdict is `Proved`.
     #[serde(skip)]
     pub signer: Option<SigningKey>,
+    /// The keyset that the quote binds; attested only if the verdict is `Proved`.
+    #[serde(skip)]
+    pub keyset: Option<Json>,
 }
 
 /// One thing that was looked at.

@@ -13,7 +13,7 @@ use crate::nvidia::{
 use crate::policy::{GpuRules, Policy};
 use crate::roots::Roots;
 use crate::saved::{GpuItem, GpuPayload, SavedReport, SigningKey};
-use crate::{Binding, Nonce32};
+use crate::{Binding, Nonce32, ReportData};
 
 /// What the further checks of the GPUs start from.
 #[derive(Debug, Default)]
@@ -82,6 +82,11 @@ fn expected_nonce(
 ) -> Option<Nonce32> {
     let nonce = report.nonce.or(materials.nonce);
     let expected = match (&report.binding, nonce, audit.signer) {
+        // The form for everybody: the statement about the keyset.
+        (None, None, None) if report.aci.is_some() => report.keyset.as_ref().map(|keyset| {
+            let digest = Digest32::sha256(keyset.canonical().as_bytes());
+            Nonce32::from_bytes(ReportData::aci(&digest, None).first_half())
+        }),
         (Some(_), Some(nonce), _) => {
             report.public_key.as_deref().map(|key| Binding::gpu_nonce(key, &nonce))
         }

@@ -2,12 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use broker_core::jcs::Json;
 use broker_core::{Address, Digest32};
 use serde_json::{Map, Value};
 
-use super::{REPORT_BYTES_MAX, ReportFormError, SigningKey};
+use super::{REPORT_BYTES_MAX, ReportFormError, SavedLineage, SigningKey};
 use crate::Nonce32;
 use crate::ledger_head::{LedgerHead, SignedLedgerHead};
+use crate::lineage::SignedLineage;
 use crate::strict_json;
 
 /// The GPU evidence of a node: what NVIDIA's attestation service takes.
@@ -54,7 +56,7 @@ impl<'a> Fields<'a> {
         ReportFormError::Field { place: format!("{}{dot}", self.place), field, rule }
     }
 
-    fn str(&self, field: &'static str) -> Result<Option<&'a str>, ReportFormError> {
+    pub(super) fn str(&self, field: &'static str) -> Result<Option<&'a str>, ReportFormError> {
         match self.get(field) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -108,10 +110,51 @@ impl<'a> Fields<'a> {
         Ok(self.nonce(field)?.map(|bytes| Digest32(*bytes.as_bytes())))
     }
 
-    fn hex(&self, field: &'static str) -> Result<Option<Vec<u8>>, ReportFormError> {
+    pub(super) fn hex(&self, field: &'static str) -> Result<Option<Vec<u8>>, ReportFormError> {
         let Some(text) = self.str(field)? else { return Ok(None) };
         let digits = text.strip_prefix("0x").unwrap_or(text);
         hex::decode(digits).map(Some).map_err(|_| self.wrong(field, "must be hex"))
+    }
+
+    /// `sha256:` and 64 lower-case hex digits.
+    pub(super) fn sha256(&self, field: &'static str) -> Result<Option<Digest32>, ReportFormError> {
+        let Some(text) = self.str(field)? else { return Ok(None) };
+        let digits = text.strip_prefix("sha256:").map(Nonce32::parse_lower);
+        let Some(Ok(digest)) = digits else {
+            return Err(self.wrong(field, "must be sha256: and 64 lower-case hex digits"));
+        };
+        Ok(Some(Digest32(*digest.as_bytes())))
+    }
+
+    /// A document that is hashed or signed in its canonical form.
+    pub(super) fn canonical(&self, field: &'static str) -> Result<Option<Json>, ReportFormError> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let read = Json::parse(value.to_string().as_bytes());
+        read.map(Some).map_err(|_| self.wrong(field, "must hold texts and whole numbers only"))
+    }
+
+    /// Whole, or not there.
+    pub(super) fn lineage(&self) -> Result<Option<SavedLineage>, ReportFormError> {
+        let field = "key_lineage";
+        let Some(shown) = self.object(field)? else { return Ok(None) };
+        let signed = |statement, signature| {
+            Ok(match (shown.text(statement)?, shown.hex(signature)?) {
+                (Some(statement), Some(signature)) => Some(SignedLineage { statement, signature }),
+                _ => None,
+            })
+        };
+        let own = signed("statement", "signature")?;
+        let address = shown.hex("signing_address")?.map(<[u8; 20]>::try_from);
+        let Some(Ok(address)) = address else {
+            return Err(self.wrong(field, "has no `signing_address`"));
+        };
+        Ok(Some(SavedLineage {
+            previous: shown.sha256("previous")?,
+            signed: own.ok_or_else(|| self.wrong(field, "has no `statement` and `signature`"))?,
+            signing_address: Address(address),
+            state: shown.text("state")?.ok_or_else(|| self.wrong(field, "has no `state`"))?,
+            before: signed("previous_statement", "previous_signature")?,
+        }))
     }
 
     /// Hex, or base64 as providers wrote it in 2024. An empty quote is none.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
-use super::{REPORT_BYTES_MAX, REPORTS_MAX, ReportFormError, SavedBinding, SavedReport};
+use super::{REPORT_BYTES_MAX, REPORTS_MAX, ReportFormError, SavedBinding, SavedReport, aci};
 use crate::strict_json;
 
 pub(super) fn reports(document: &[u8]) -> Result<Vec<SavedReport>, ReportFormError> {
@@ -40,10 +40,14 @@ pub(super) fn reports(document: &[u8]) -> Result<Vec<SavedReport>, ReportFormErr
             }
         }
     }
-    if distinct.is_empty() {
+    // A gateway's may stand beside a report of the common shape.
+    let place = if distinct.is_empty() { "" } else { "attestation" };
+    let aci = aci::is_report(&whole).then(|| aci::report_of(place.to_owned(), &whole));
+    if distinct.is_empty() && aci.is_none() {
         return Err(ReportFormError::NoReport);
     }
-    distinct.into_iter().map(|(place, report)| report_of(place, &report)).collect()
+    let common = distinct.into_iter().map(|(place, report)| report_of(place, &report));
+    common.chain(aci).collect()
 }
 
 /// Whether a reader of single reports would take the object itself for one, whatever it lacks.
@@ -52,7 +56,10 @@ fn is_report(object: &Map<String, Value>) -> bool {
     fields.into_iter().any(|field| object.get(*field).is_some_and(|value| !value.is_null()))
 }
 
-fn report_of(place: String, report: &Map<String, Value>) -> Result<SavedReport, ReportFormError> {
+pub(super) fn report_of(
+    place: String,
+    report: &Map<String, Value>,
+) -> Result<SavedReport, ReportFormError> {
     let fields = Fields { place: &place, object: report };
     let info = fields.object("info")?;
     // 0G's quote has it at the top, as a text; others within `info`. Readers differ in which they
@@ -104,6 +111,10 @@ fn report_of(place: String, report: &Map<String, Value>) -> Result<SavedReport, 
         binding: binding.transpose()?,
         model: fields.text("model_name")?,
         ledger_head: fields.ledger_head()?,
+        log_head: fields.canonical("log_head")?,
+        keyset: fields.canonical("workload_keyset")?,
+        lineage: fields.lineage()?,
+        aci: None,
         simulated: fields.flag("simulated")?,
         place,
     })

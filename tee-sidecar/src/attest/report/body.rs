@@ -28,11 +28,15 @@ pub(super) fn render(
         let plain = Bytes::from(text);
         let signature = Some(signature.to_string());
         let model = StatedModel::Never;
-        return Ok(Document { with_model: plain.clone(), plain, signature, model });
+        let with_model = plain.clone();
+        return Ok(Document { with_model, plain, signature, model, keyset: None });
     }
     let quote = hex::encode(&collected.quote.bytes);
     let public_key = hex::encode(public_key(parts));
     let ledger_head = collected.ledger.map(|head| SignedHead::of(parts, head)).transpose()?;
+    // Without a head the quote would not cover the keyset.
+    let head = collected.log_head.as_deref();
+    let (stamp, lineage) = parts.keysets.of(&collected.identity);
     let report = Report {
         signing_address: parts.signer.address(),
         signing_algo: "ecdsa",
@@ -50,6 +54,9 @@ pub(super) fn render(
         binding: (form == Form::Bound).then(|| Binding::of(collected)),
         model_name: collected.model.as_deref(),
         ledger_head: ledger_head.as_ref(),
+        log_head: collected.log_head.as_deref().map(raw).transpose()?,
+        workload_keyset: head.map(|_| raw(collected.identity.keyset())).transpose()?,
+        key_lineage: head.and(lineage.as_deref()),
         simulated: parts.attester.platform().is_simulated().then_some(true),
     };
     let plain = Envelope { report: &report, all_attestations: [&report], model_attestations: None };
@@ -59,6 +66,7 @@ pub(super) fn render(
         with_model: Bytes::from(to_json(&with_model)?),
         signature: None,
         model: collected.model.clone().map_or(StatedModel::Unknown, StatedModel::Name),
+        keyset: head.map(|_| stamp),
     })
 }
 
@@ -137,6 +145,12 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ledger_head: Option<&'a SignedHead>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    log_head: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload_keyset: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_lineage: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     simulated: Option<bool>,
 }
 
@@ -160,14 +174,14 @@ impl Binding {
             gpu_nonce: collected.gpu_nonce,
             nvidia_payload_sha256: sha256(&collected.nvidia_payload),
             model_sha256: collected.model.as_deref().map(sha256),
-            log_head_sha256: None,
+            log_head_sha256: collected.log_head.as_deref().map(sha256),
         }
     }
 }
 
 /// Where the ledger ended, under the attested key's signature.
 #[derive(Serialize)]
-struct SignedHead {
+pub(super) struct SignedHead {
     entries: u64,
     /// Entries behind them that have no place in the chain yet.
     unlinked: u64,
@@ -184,7 +198,7 @@ struct SignedHead {
 }
 
 impl SignedHead {
-    fn of(parts: &Parts, head: LedgerHead) -> Result<Self, AttestError> {
+    pub(super) fn of(parts: &Parts, head: LedgerHead) -> Result<Self, AttestError> {
         let signed = parts.signer.sign_text(&head.text());
         let signature = signed.map_err(|e| AttestError::SelfCheck(e.to_string()))?;
         Ok(Self {
@@ -230,6 +244,11 @@ struct LegacyQuote<'a> {
     simulated: Option<bool>,
 }
 
-fn to_json(value: &impl Serialize) -> Result<String, AttestError> {
+/// A document of ours inside another.
+pub(super) fn raw(text: &str) -> Result<Box<RawValue>, AttestError> {
+    RawValue::from_string(text.to_owned()).map_err(|e| AttestError::NoQuote(e.to_string()))
+}
+
+pub(super) fn to_json(value: &impl Serialize) -> Result<String, AttestError> {
     serde_json::to_string(value).map_err(|e| AttestError::NoQuote(e.to_string()))
 }

@@ -1,6 +1,7 @@
 //! Evidence for one document: collected in the order in which the layouts need it, then checked.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::time::{Duration, timeout};
 
@@ -8,10 +9,14 @@ use super::form::Form;
 use super::slots::{Line, Slot};
 use super::{Parts, ReportError, ReportService, blocking};
 use crate::attest::{AttestError, GpuError};
+use crate::evidence::audit::{Asked, Materials, Verdict, audit_binding};
 use crate::evidence::ledger_head::LedgerHead;
 use crate::evidence::nvidia::{GpuEvidence, verify_gpu};
-use crate::evidence::tdx::{InspectedQuote, inspect_quote};
+use crate::evidence::policy::Policy;
+use crate::evidence::saved::parse_reports;
+use crate::evidence::tdx::{InspectedQuote, QuoteFields, inspect_quote};
 use crate::evidence::{Binding, Nonce32, Quote, ReportData};
+use crate::identity::Identity;
 use broker_core::Digest32;
 
 /// All evidence of one document.
@@ -26,6 +31,12 @@ pub(super) struct Collected {
     pub(super) model: Option<String>,
     pub(super) report_data: ReportData,
     pub(super) quote: Quote,
+    /// Who signs receipts.
+    pub(super) identity: Arc<Identity>,
+    /// The nonce, where a client chose it.
+    pub(super) chosen: Option<Nonce32>,
+    /// The signed head of the receipts' log, where the form covers it.
+    pub(super) log_head: Option<String>,
     /// Where the ledger ended meanwhile; `None` where it does not say.
     pub(super) ledger: Option<LedgerHead>,
 }
@@ -38,34 +49,64 @@ pub(super) async fn collect(
     line: Line,
     slot: &Slot,
 ) -> Result<Collected, ReportError> {
-    let gpu_nonce = gpu_nonce(&service.0, form, nonce);
+    // Nobody chose the nonce of a report for everybody.
+    let chosen = (line == Line::Nonced).then_some(nonce);
+    let identity = service.0.identities.at(service.0.clock.now());
+    let subject = Subject { form, nonce, chosen, identity: identity.clone() };
+    let gpu_nonce = gpu_nonce(&service.0, &subject);
     let gpus = gpus(service, gpu_nonce, slot).await?;
     let (owner, slot) = (service.clone(), slot.clone());
-    let (gpus, nvidia_payload, model, report_data) = blocking(move || {
+    let (gpus, nvidia_payload, model, log_head, report_data) = blocking(move || {
         let _slot = slot;
         let nvidia_payload = super::body::nvidia_payload(&gpu_nonce, &gpus)?;
         let model = (owner.0.model)();
-        let report_data = report_data(&owner.0, form, &nonce, &nvidia_payload, model.as_deref())?;
-        Ok((gpus, nvidia_payload, model, report_data))
+        let log_head = match form {
+            Form::Bound => owner.0.keysets.head(&subject.identity)?,
+            _ => None,
+        };
+        let said = (nvidia_payload.as_str(), model.as_deref(), log_head.as_deref());
+        let report_data = report_data(&owner.0, &subject, said)?;
+        Ok((gpus, nvidia_payload, model, log_head, report_data))
     })
     .await?;
     let quote = in_time(QUOTE_SECS_MAX, service.0.attester.quote(&report_data)).await??;
     // 0G's quote has no place for it.
     let ledger = match form {
         Form::Legacy => None,
-        _ => {
-            // Nobody chose the nonce of a report for everybody.
-            let chosen = (line == Line::Nonced).then_some(nonce);
-            service.0.ledger.read(&*service.0.clock, chosen).await
-        }
+        _ => service.0.ledger.read(&*service.0.clock, chosen).await,
     };
-    Ok(Collected { nonce, gpu_nonce, gpus, nvidia_payload, model, report_data, quote, ledger })
+    Ok(Collected {
+        nonce,
+        gpu_nonce,
+        gpus,
+        nvidia_payload,
+        model,
+        report_data,
+        quote,
+        identity,
+        chosen,
+        log_head,
+        ledger,
+    })
 }
 
-fn gpu_nonce(parts: &Parts, form: Form, nonce: Nonce32) -> Nonce32 {
-    match form {
+/// What a document is to be about.
+struct Subject {
+    form: Form,
+    nonce: Nonce32,
+    chosen: Option<Nonce32>,
+    identity: Arc<Identity>,
+}
+
+fn gpu_nonce(parts: &Parts, subject: &Subject) -> Nonce32 {
+    let nonce = subject.nonce;
+    match subject.form {
         Form::Common | Form::Tls => nonce,
         Form::Bound => Binding::gpu_nonce(&public_key(parts), &nonce),
+        // Without a nonce the GPUs vouch for the keyset, as the quote does.
+        Form::Aci => subject.chosen.unwrap_or_else(|| {
+            Nonce32::from_bytes(ReportData::aci(&subject.identity.digest(), None).first_half())
+        }),
         // The nonce of 0G's broker, which is always the same.
         Form::Legacy => {
             let address = parts.signer.address().to_string();
@@ -92,27 +133,29 @@ async fn gpus(
     Ok(call.await.map_err(stopped)??.map_err(AttestError::from)?)
 }
 
+/// `said` are the GPU payload, the model's name and the log's signed head.
 fn report_data(
     parts: &Parts,
-    form: Form,
-    nonce: &Nonce32,
-    nvidia_payload: &str,
-    model: Option<&str>,
+    subject: &Subject,
+    said: (&str, Option<&str>, Option<&str>),
 ) -> Result<ReportData, ReportError> {
     let address = parts.signer.address();
-    Ok(match (form, parts.tls_spki) {
+    let (nonce, (nvidia_payload, model, head)) = (&subject.nonce, said);
+    let sha256 = |text: &str| Digest32::sha256(text.as_bytes());
+    Ok(match (subject.form, parts.tls_spki) {
         (Form::Common, _) => ReportData::ecdsa_and_nonce(address, nonce),
         (Form::Tls, Some(spki)) => ReportData::with_tls(address, &spki, nonce),
         (Form::Tls, None) => return Err(ReportError::NoTls),
         (Form::Legacy, _) => ReportData::ascii_address(address),
+        (Form::Aci, _) => ReportData::aci(&subject.identity.digest(), subject.chosen.as_ref()),
         (Form::Bound, tls_spki) => ReportData::bound(&Binding {
             algorithm: "ecdsa",
             public_key: &public_key(parts),
             tls_spki,
             nonce: *nonce,
             nvidia_payload,
-            model: model.map(|name| Digest32::sha256(name.as_bytes())),
-            log_head: None,
+            model: model.map(sha256),
+            log_head: head.map(sha256),
         }),
     })
 }
@@ -138,6 +181,37 @@ pub(super) fn check(parts: &Parts, collected: &Collected) -> Result<InspectedQuo
         }
     }
     Ok(inspected)
+}
+
+/// A document that binds a keyset is read again as an auditor reads it: what it says has to be what
+/// its quote carries.
+pub(super) fn check_document(
+    parts: &Parts,
+    document: &[u8],
+    quote: &QuoteFields,
+) -> Result<(), ReportError> {
+    let materials = Materials {
+        now_secs: parts.clock.now().as_secs(),
+        nonce: None,
+        collateral: None,
+        rims: &[],
+        ocsp: &[],
+        nras: None,
+        tls_peer: None,
+        asked: Asked::default(),
+    };
+    let reports = parse_reports(document).map_err(|error| {
+        tracing::error!(%error, "a report of ours cannot be read");
+        ReportError::CheckFailed
+    })?;
+    for report in &reports {
+        let audit = audit_binding(report, &materials, &Policy::default(), quote);
+        if audit.verdict() != Verdict::Proved {
+            tracing::error!(findings = ?audit.findings, "a report of ours does not hold");
+            return Err(ReportError::CheckFailed);
+        }
+    }
+    Ok(())
 }
 
 /// x and y.

@@ -11,9 +11,11 @@ pub(super) enum Form {
     Bound,
     /// 0G's quote: the address in ASCII, no nonce.
     Legacy,
+    /// A report of Attested Confidential Inference: the keyset, and the nonce if there is one.
+    Aci,
 }
 
 impl Form {
     /// How many there are.
-    pub(super) const COUNT: usize = 4;
+    pub(super) const COUNT: usize = 5;
 }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
 use super::form::Form;
+use super::keysets::Stamp;
 use super::{AttestError, Document, ReportError, ReportService, StatedModel};
 
 type Outcome = Result<Document, ReportError>;
@@ -30,6 +31,12 @@ struct Place {
     making: Option<Making>,
 }
 
+/// What a document has to say to be served.
+struct Now {
+    model: Option<String>,
+    keyset: Stamp,
+}
+
 struct Kept {
     made: Instant,
     document: Document,
@@ -43,10 +50,10 @@ struct Failed {
 
 /// The document of this form that everybody gets.
 pub(super) async fn kept(service: &ReportService, form: Form) -> Outcome {
-    let model = (service.0.model)();
+    let now = Now { model: (service.0.model)(), keyset: service.0.keysets.stamp(&service.0) };
     let (served, making, job) = {
         let mut place = place(service, form);
-        match place.served(model.as_deref()) {
+        match place.served(&now) {
             Some((outcome, false)) => return outcome,
             Some((outcome, true)) => {
                 let (making, job) = make(service, form, &mut place);
@@ -109,7 +116,9 @@ impl Job {
         }
         drop(place);
         // All who waited may have left.
-        let _nobody_waits = told.map(|told| told.send(outcome));
+        if let Some(told) = told {
+            let _nobody_waits = told.send(outcome);
+        }
     }
 }
 
@@ -124,12 +133,13 @@ impl Drop for Job {
 
 fn place(service: &ReportService, form: Form) -> MutexGuard<'_, Place> {
     // An array of as many places as there are forms.
-    let [common, tls, bound, legacy] = &service.0.shelf.0;
+    let [common, tls, bound, legacy, aci] = &service.0.shelf.0;
     let place = match form {
         Form::Common => common,
         Form::Tls => tls,
         Form::Bound => bound,
         Form::Legacy => legacy,
+        Form::Aci => aci,
     };
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -137,8 +147,8 @@ fn place(service: &ReportService, form: Form) -> MutexGuard<'_, Place> {
 impl Place {
     /// What is served without waiting, and whether another is to be made meanwhile so that nobody
     /// will wait for one.
-    fn served(&self, model: Option<&str>) -> Option<(Outcome, bool)> {
-        if let Some(kept) = self.kept.as_ref().filter(|kept| kept.holds(model)) {
+    fn served(&self, now: &Now) -> Option<(Outcome, bool)> {
+        if let Some(kept) = self.kept.as_ref().filter(|kept| kept.holds(now)) {
             let pause = Duration::from_secs(RETRY_SECS_MIN);
             let paused = self.failed.as_ref().is_some_and(|failed| failed.began.elapsed() < pause);
             return Some((Ok(kept.document.clone()), kept.grows_old() && !paused));
@@ -150,9 +160,12 @@ impl Place {
 }
 
 impl Kept {
-    /// It is young enough, and says what is known of the model now.
-    fn holds(&self, model: Option<&str>) -> bool {
-        let current = match (&self.document.model, model) {
+    /// It is young enough, and says what is known of model and keyset now.
+    fn holds(&self, now: &Now) -> bool {
+        if self.document.keyset.is_some_and(|stated| stated != now.keyset) {
+            return false;
+        }
+        let current = match (&self.document.model, now.model.as_deref()) {
             (StatedModel::Unknown, Some(_)) => false,
             (StatedModel::Name(stated), Some(name)) => stated == name,
             (StatedModel::Never, _) | (_, None) => true,
