@@ -2,9 +2,9 @@
 //! received, the provider's key and its prices. No ledger is asked and none is trusted.
 //!
 //! Two kinds are checked. The old one is a signature that covers the two bodies; usage and fee
-//! stand beside it. The other is a document that the signature covers as a whole: bodies, usage, fee,
-//! the prices' digest and the promise of a place in the provider's log. That the fee follows from
-//! the usage can be checked, and that the usage is the model's own count cannot.
+//! stand beside it. The other is a document that the signature covers as a whole: bodies, usage,
+//! fee, the prices' digest and the promise of a place in the provider's log. That the fee follows
+//! from the usage can be checked, and that the usage is the model's own count cannot.
 
 use broker_core::keyset::{Keyset, ReceiptKey, keyset_document};
 use broker_core::receipt::ReadReceipt;
@@ -22,7 +22,8 @@ struct Claim {
     fee: Neuron,
 }
 
-/// What a document is worth to who has the bodies, the keyset that a report attests, and the prices.
+/// What a document is worth to who has the bodies, the keyset that a report attests, and the
+/// prices.
 fn check_document(document: &str, keyset: &Keyset, known: &Known<'_>) -> Result<(), String> {
     let receipt = ReadReceipt::parse(document.as_bytes()).map_err(|error| error.to_string())?;
     receipt.verify(keyset).map_err(|error| error.to_string())?;

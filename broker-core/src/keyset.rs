@@ -206,8 +206,8 @@ pub enum NotSigned {
     Member(&'static str),
 }
 
-/// The SHA-256 of the statement that an `aci/1` report's quote carries: it binds the keyset, and the
-/// nonce where there was one.
+/// The SHA-256 of the statement that an `aci/1` report's quote carries: it binds the keyset, and
+/// the nonce where there was one.
 pub fn aci_report_data(keyset: &Digest32, nonce: Option<&[u8; 32]>) -> Digest32 {
     let mut statement = String::new();
     jcs::object(&mut statement, |o| {

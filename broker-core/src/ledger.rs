@@ -60,7 +60,8 @@ pub trait Ledger: Send {
     /// The hashes are not looked at: an audit names one that is wrong.
     ///
     /// # Errors
-    /// As [`Ledger::apply`], of which an entry that has a leaf already is one; and [`LedgerError::Storage`] from a ledger that keeps no log, which is
+    /// As [`Ledger::apply`], of which an entry that has a leaf already is one; and
+    /// [`LedgerError::Storage`] from a ledger that keeps no log, which is
     /// what one that does not implement this is.
     fn extend_log(&mut self, size: u64, leaves: &[LogLeaf]) -> Result<bool, LedgerError> {
         let _ = (size, leaves);
@@ -174,7 +175,7 @@ pub struct Totals {
     pub earned: Neuron,
     /// Fees under a signed voucher that is not settled yet, in neuron.
     pub vouchered: Neuron,
-    /// Accounts that money ever moved in, or that are unlimited.
+    /// Accounts that money ever moved in, that had a hold, or that are unlimited.
     pub accounts: u64,
     /// Finished exchanges.
     pub receipts: u64,

@@ -1,9 +1,9 @@
 //! Documents that a receipt key signs beside receipts: heads of the log, tariffs, checkpoints of a
 //! stream, the passing on of keys.
 //!
-//! Each has a `type` of its own and no `api_version`, so that none can be taken for a receipt or for
-//! another kind. The signature is over the canonical form without the member `signature`; the key is
-//! named by `key_id` in the keyset of `workload_keyset_digest`, as in receipts.
+//! Each has a `type` of its own and no `api_version`, so that none can be taken for a receipt or
+//! for another kind. The signature is over the canonical form without the member `signature`; the
+//! key is named by `key_id` in the keyset of `workload_keyset_digest`, as in receipts.
 
 use crate::digest::Digest32;
 use crate::jcs::Json;

@@ -1,13 +1,15 @@
 //! The rolling hash over a streamed answer, and the checkpoints that sign it on the way.
 //!
 //! ```text
-//! h(0) = SHA-256("broker-core.stream.v1" 00 receipt id)         h(i) = SHA-256(h(i-1) ‖ length ‖ event)
+//! h(0) = SHA-256("broker-core.stream.v1" 00 receipt id)
+//! h(i) = SHA-256(h(i-1) ‖ length ‖ event)
 //! ```
 //!
 //! The id is the 16 bytes of the UUID, the length a u64, big-endian. An event is everything up to
 //! and with the next empty line: whoever has the first bytes of an answer cuts them after each
-//! `\n\n`; what is left in the end counts as one more. A checkpoint is an event of its own, an SSE comment, and covers the events before it:
-//! with one of them, and half an answer, a client can prove what it was sent and what it owed then.
+//! `\n\n`; what is left in the end counts as one more. A checkpoint is an event of its own, an SSE
+//! comment, and covers the events before it: with one of them, and half an answer, a client can
+//! prove what it was sent and what it owed then.
 
 use sha2::{Digest as _, Sha256};
 

@@ -37,6 +37,10 @@ impl Usage {
 }
 
 /// Where token counts come from.
+///
+/// The fee follows from the counts alone. The source stands beside them in the receipt, and in its
+/// document under `usage.metered`, for whoever pays: [`Usage::new`] says the engine, so set
+/// [`Usage::source`] where you count yourself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]

@@ -1,4 +1,5 @@
-//! An audit names the leaf or the node of the receipt log that was changed behind the ledger's back.
+//! An audit names the leaf or the node of the receipt log that was changed behind the ledger's
+//! back.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

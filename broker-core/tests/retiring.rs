@@ -199,7 +199,7 @@ fn a_receipt_that_is_gone_without_leave_is_found() {
     rig.one(Command::Mirror { user: user(2), cover: Cover::UpTo(neuron(100)) });
     rig.charge(1, user(1), 10, "a");
     rig.charge(2, user(2), 10, "b");
-    rig.retire(2);
+    rig.retire_logged(2);
     drop((rig.sqlite, rig.reader));
     let raw = rusqlite::Connection::open(&rig.path).unwrap();
     let deleted = raw.execute("DELETE FROM receipt", []).unwrap_err();

@@ -7,6 +7,7 @@ use crate::keyset::ReceiptKey;
 use crate::ledger::proofs::next_leaves;
 use crate::receipt::{Claims, LedgerPlace, Receipt, ReceiptId};
 use crate::statement::Author;
+use crate::tariff::UsageSource;
 
 use super::Broker;
 
@@ -17,7 +18,8 @@ pub struct Said {
     pub endpoint: String,
     /// The model that was asked for.
     pub model: Option<String>,
-    /// SHA-256 of the bytes that the engine was sent.
+    /// SHA-256 of the bytes that the engine was sent, where these are not the request's; where
+    /// anything was counted and this is not said, they are.
     pub forwarded_hash: Option<Digest32>,
     /// Why the engine says that it ended.
     pub finish_reason: Option<String>,
@@ -54,10 +56,13 @@ impl Prover {
         account_seq: u64,
         said: Said,
     ) -> Receipt {
+        // Who generates tokens was sent something.
+        let counted = receipt.usage.source != UsageSource::None;
+        let sent = counted.then_some(receipt.request_hash);
         let claims = Claims {
             endpoint: said.endpoint,
             model: said.model,
-            forwarded_hash: said.forwarded_hash,
+            forwarded_hash: said.forwarded_hash.or(sent),
             finish_reason: said.finish_reason,
             chain_head: said.chain_head,
             hold: hold.amount,

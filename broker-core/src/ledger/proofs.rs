@@ -3,8 +3,8 @@
 //!
 //! Neither is part of the books. The log follows from the entries: its leaves are the documents of
 //! all receipts with a proof ([`crate::receipt::Proof`]), in the order of the chain, and an audit
-//! works them out again. So a receipt with a proof is let go only when it stands there. A kept document is named by its digest, so nobody can put another one in
-//! its place.
+//! works them out again. So a receipt with a proof is let go only when it stands there. A kept
+//! document is named by its digest, so nobody can put another one in its place.
 
 use crate::account::UserId;
 use crate::clock::Timestamp;
@@ -140,7 +140,7 @@ pub fn next_leaves(
     let leaf = |charged: Charged| {
         let hash = charged.receipt.log_leaf(&charged.tariff);
         let hash = hash.ok_or_else(|| LedgerError::Corrupt(PROMISES_NOTHING.to_owned()))?;
-        Ok(LogLeaf { entry: charged.entry, hash })
+        Ok::<_, LedgerError>(LogLeaf { entry: charged.entry, hash })
     };
     let leaves = reader.unlogged(limit)?.into_iter().map(leaf).collect::<Result<_, _>>()?;
     Ok((size, leaves))
@@ -159,8 +159,8 @@ impl<R: ProofReader + ?Sized> Tiles for LogTiles<'_, R> {
     }
 }
 
-impl From<LogError<LedgerError>> for LedgerError {
-    fn from(error: LogError<LedgerError>) -> Self {
+impl From<LogError<Self>> for LedgerError {
+    fn from(error: LogError<Self>) -> Self {
         match error {
             LogError::Tiles(error) => error,
             other => Self::Corrupt(other.to_string()),

@@ -50,8 +50,8 @@ impl Default for Claims {
 pub struct LedgerPlace {
     /// The log.
     pub log: Digest32,
-    /// The how manieth exchange of the account's it is, from 1. A number that is missing between two
-    /// receipts is an exchange that was cut off by a crash, and charged nothing, or one whose
+    /// The how manieth exchange of the account's it is, from 1. A number that is missing between
+    /// two receipts is an exchange that was cut off by a crash, and charged nothing, or one whose
     /// receipt is withheld.
     pub account_seq: u64,
 }

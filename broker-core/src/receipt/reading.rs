@@ -111,9 +111,9 @@ pub enum WrongFee {
         /// The one at hand.
         given: Digest32,
     },
-    /// The prices beside the tariff's digest are others than the tariff's.
-    #[error("the prices that the receipt states are not those of the tariff that it cites")]
-    OtherPrices,
+    /// Unit prices that are not those of the tariff that is cited.
+    #[error("the unit prices that the receipt states are not those of the tariff that it cites")]
+    Prices,
     /// Another sum.
     #[error("the fee is {charged} neuron, and usage and tariff come to {due}")]
     Sum {
@@ -249,7 +249,7 @@ pub(crate) fn due(
         return Err(WrongFee::OtherTariff { cited: charge.tariff, given });
     }
     if (charge.input_price, charge.output_price) != (tariff.input_price, tariff.output_price) {
-        return Err(WrongFee::OtherPrices);
+        return Err(WrongFee::Prices);
     }
     let due = tariff.fee(usage).map_or(charge.hold, |fee| fee.min(charge.hold));
     if due == charge.fee {

@@ -1,14 +1,15 @@
 //! A tariff as a document: what receipts cite by its digest.
 //!
 //! ```json
-//! {"cache":{"divisor":"10","write":"5/4","write_1h":null},"input_price":"100","output_price":"200",
+//! {"cache":{"divisor":"10","write":"5/4","write_1h":null},
+//!  "input_price":"100","output_price":"200",
 //!  "tiers":[{"input":"1/1","max_input_tokens":"32000","output":"1/1"}],
 //!  "type":"broker-core.tariff.v1","unit":"neuron"}
 //! ```
 //!
-//! `cache` is `null` and `tiers` empty where a token costs the same whatever the prompt. All numbers
-//! are decimal strings, fractions two of them: none has a limit that a reader of JSON could miss.
-//! What they mean says [`Tariff::fee`]. The digest is the SHA-256 of the canonical form.
+//! `cache` is `null` and `tiers` empty where a token costs the same whatever the prompt. All
+//! numbers are decimal strings, fractions two of them: none has a limit that a reader of JSON could
+//! miss. What they mean says [`Tariff::fee`]. The digest is the SHA-256 of the canonical form.
 
 use std::fmt::Display;
 use std::sync::Arc;

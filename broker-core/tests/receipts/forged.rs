@@ -83,9 +83,11 @@ proptest! {
 
     /// Every byte counts: one that is changed leaves no receipt, or another one's signature.
     #[test]
-    fn a_receipt_of_which_a_byte_was_changed_does_not_verify(at in any::<prop::sample::Index>(), to in 0_u8..=255) {
-        let good = good();
-        let mut bytes = good.clone().into_bytes();
+    fn a_receipt_of_which_a_byte_was_changed_does_not_verify(
+        at in any::<prop::sample::Index>(),
+        to in 0_u8..=255,
+    ) {
+        let mut bytes = good().into_bytes();
         let at = at.index(bytes.len());
         prop_assume!(bytes[at] != to);
         bytes[at] = to;

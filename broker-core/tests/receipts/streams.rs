@@ -36,7 +36,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn any_prefix_verifies_up_to_its_last_checkpoint(events in events(), cut in any::<prop::sample::Index>()) {
+    fn any_prefix_verifies_up_to_its_last_checkpoint(
+        events in events(),
+        cut in any::<prop::sample::Index>(),
+    ) {
         let (bytes, ends) = answer(&events);
         let keyset = Vectors::read().keyset();
         let cut = cut.index(bytes.len() + 1);

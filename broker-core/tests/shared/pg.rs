@@ -225,7 +225,7 @@ DECLARE name text;
 BEGIN
   SET LOCAL session_replication_role = replica;
   FOR name IN SELECT tablename FROM pg_tables
-    WHERE schemaname = 'broker_ledger' AND tablename <> 'migration'
+    WHERE schemaname = 'broker_ledger' AND tablename NOT IN ('migration', 'log')
   LOOP EXECUTE format('DELETE FROM broker_ledger.%I', name); END LOOP;
   ALTER SEQUENCE IF EXISTS broker_ledger.entry_number RESTART;
 END $$";

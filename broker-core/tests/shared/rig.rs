@@ -1,4 +1,5 @@
 //! One ledger after the other, for tests that each of them has to pass.
+#![allow(dead_code, reason = "each test binary uses its own part of this file")]
 
 use std::time::{Duration, Instant};
 

@@ -101,9 +101,8 @@ fn another_price_after_the_fact() {
         &format!("sha256:{}", dear.digest()),
         &format!("sha256:{}", tariff().digest()),
     );
-    host.verify_receipt(&posing, &["--tariff", "tariff.json"])
-        .ends(10, "prices that the receipt states");
-    host.verify_invoice(&[posing], &[]).ends(10, "prices that the receipt states");
+    host.verify_receipt(&posing, &["--tariff", "tariff.json"]).ends(10, "unit prices");
+    host.verify_invoice(&[posing], &[]).ends(10, "unit prices");
     // On the bill the tariff is one that nobody showed.
     host.verify_invoice(std::slice::from_ref(&raised), &[]).ends(20, "not at hand");
     // What the log had before is not what the host shows now.

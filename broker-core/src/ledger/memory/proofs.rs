@@ -75,7 +75,9 @@ impl Pages {
             while proofs.levels.len() <= level {
                 proofs.levels.push(Vec::new());
             }
-            proofs.levels.iter_mut().nth(level).into_iter().for_each(|row| row.push(node.hash));
+            if let Some(row) = proofs.levels.get_mut(level) {
+                row.push(node.hash);
+            }
         }
         proofs.leaves.extend(leaves.iter().map(|leaf| leaf.entry));
         Ok(true)

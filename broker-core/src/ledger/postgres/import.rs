@@ -20,8 +20,8 @@ use super::values::Count;
 use super::write::Page;
 
 /// Writes the whole journal of `source` into an empty ledger, with its receipt log, which goes on,
-/// and the documents that it keeps: all of it or nothing. Then gives the entries their places. Each entry is carried out again on the way, so that nothing that is wrong
-/// comes along.
+/// and the documents that it keeps: all of it or nothing. Then gives the entries their places. Each
+/// entry is carried out again on the way, so that nothing that is wrong comes along.
 pub(super) fn import(address: &Address, source: &dyn LedgerReader) -> Result<(), LedgerError> {
     let mut session = Session::open(address, Purpose::Write)?;
     let written = session.transact("BEGIN", |session| {

@@ -183,16 +183,19 @@ const NODES: &str = "SELECT hash FROM log_node WHERE level = $1 AND n >= $2 AND 
 const INDEX: &str = "SELECT l.leaf FROM receipt r JOIN log_leaf l ON l.entry = r.entry \
      WHERE r.id = $1";
 
-/// In the order of the chain, from behind the place of the last that is in the log.
+/// In the order of the chain, from behind the place of the last that is in the log. Step by step:
+/// a planner without statistics would read all receipts to join them.
 const UNLOGGED: &str = concat!(
     "SELECT r.entry, ",
     receipt_columns!(),
     ", ",
     tariff_columns!(),
-    " FROM link l JOIN receipt r ON r.entry = l.entry JOIN hold h ON h.key = r.key \
+    " FROM link l CROSS JOIN LATERAL (SELECT * FROM receipt p WHERE p.entry = l.entry \
+     AND p.proof IS NOT NULL OFFSET 0) r \
+     CROSS JOIN LATERAL (SELECT * FROM hold g WHERE g.key = r.key OFFSET 0) h \
      WHERE l.seq > greatest((SELECT k.seq FROM link k WHERE k.entry = \
      (SELECT g.entry FROM log_leaf g ORDER BY g.leaf DESC LIMIT 1)), (SELECT since FROM log)) \
-     AND r.proof IS NOT NULL ORDER BY l.seq LIMIT $1"
+     ORDER BY l.seq LIMIT $1"
 );
 const CHARGED: &str = concat!(
     "SELECT r.entry, ",

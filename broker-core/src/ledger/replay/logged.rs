@@ -91,8 +91,9 @@ impl Logged {
     }
 }
 
-/// Works the nodes out of the hashes below them; names the first that differs or is missing. `hashes`
-/// are those of a level from one on, so many: [`crate::ledger::proofs::ProofReader::log_hashes`].
+/// Works the nodes out of the hashes below them; names the first that differs or is missing.
+/// `hashes` are those of a level from one on, so many:
+/// [`crate::ledger::proofs::ProofReader::log_hashes`].
 pub(crate) fn nodes(
     size: u64,
     mut hashes: impl FnMut(u8, u64, u64) -> Result<Vec<Digest32>, Stop>,

@@ -16,7 +16,8 @@ use super::values::Count;
 /// have no escrow, and those that ended vouchers collect. With an open voucher these are what the
 /// one before it reaches to. One with a proof has to stand in the receipt log: its leaf cannot be
 /// made once it is gone.
-const FINAL: &str = "(r.proof IS NULL OR EXISTS (SELECT 1 FROM log_leaf g WHERE g.entry = r.entry)) \
+const FINAL: &str = "(r.proof IS NULL OR EXISTS \
+     (SELECT 1 FROM log_leaf g WHERE g.entry = r.entry)) \
      AND (r.fee = x'00000000000000000000000000000000' OR b.user IS NULL \
      OR r.entry <= CASE WHEN o.user IS NULL THEN b.sealed_to ELSE \
      coalesce((SELECT v.sealed_to FROM voucher v WHERE v.user = r.user AND v.nonce < b.nonce \

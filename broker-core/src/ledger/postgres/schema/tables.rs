@@ -7,9 +7,9 @@
 /// table bears its number. `account`, `open_hold`, `books` and `open_voucher` are derived;
 /// `unlinked` has the entries that the leader has given no place in the chain yet, a row for those
 /// that were written together, and `link` the chain. What is recorded never changes; a receipt is
-/// deleted only where `retired` has its leaf in its place. `log_leaf` and `log_node` follow from the
-/// receipts and the chain; up to the place `log.since` no receipt has a proof, as where the ledger
-/// was taken over from one that is older than they are. `kept` are documents.
+/// deleted only where `retired` has its leaf in its place. `log_leaf` and `log_node` follow from
+/// the receipts and the chain; up to the place `log.since` no receipt has a proof, as where the
+/// ledger was taken over from one that is older than they are. `kept` are documents.
 ///
 /// What one statement writes together with its entry or hold, and most often, does without a
 /// foreign key, which costs a look and a lock for each row. An audit looks instead: at `transfer`,
