@@ -37,7 +37,9 @@ impl<'a> Plain<'a> {
         at.literal(r#"{"api_version":"aci/1","chat_id":"#)?.text_or_null()?;
         at.literal(r#","endpoint":"#)?.text()?;
         at.literal(r#","event_log":[{"body_hash":"#)?.digest()?;
-        at.literal(r#","type":"request.received"},{"#)?;
+        at.literal(r#","type":"request.received""#)?;
+        let _ = at.literal(r#","unread":true"#);
+        at.literal("},{")?;
         let forwarded = at.literal(r#""body_hash":"#).is_some();
         if forwarded {
             at.digest()?;
@@ -50,7 +52,8 @@ impl<'a> Plain<'a> {
         at.literal(r#","type":"response.returned"}"#)?;
         let place = at.place()?;
         let key_id = at.literal(r#"],"key_id":"#)?.text()?;
-        at.literal(r#","method":"POST","model":"#)?.text_or_null()?;
+        at.literal(r#","method":"#)?.text()?;
+        at.literal(r#","model":"#)?.text_or_null()?;
         let id = ReceiptId::parse(at.literal(r#","receipt_id":"#)?.text()?)?;
         let served_at = at.literal(r#","served_at":"#)?.number()?;
         let before = text.get(..text.len().checked_sub(at.rest.len())?)?;
