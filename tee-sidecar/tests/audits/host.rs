@@ -222,6 +222,7 @@ pub(crate) fn answered(n: u64, body: &[u8], outcome: Outcome) -> (Receipt, Claim
         chain_head: Some(chain.head()),
         hold: Neuron::new(1_000_000_000),
         ledger: Some(LedgerPlace { log: LOG, account_seq: n }),
+        ..Claims::default()
     };
     (receipt, claims)
 }
