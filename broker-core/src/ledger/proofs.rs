@@ -125,7 +125,8 @@ pub trait ProofReader: Send + Sync {
     fn kept_last(&self, kind: KeptKind, limit: u64) -> Result<Vec<Kept>, LedgerError>;
 }
 
-/// The log's size, and the leaves that come next, so many at most: what [`Ledger::extend_log`] takes.
+/// The log's size, and the leaves that come next, so many at most: what [`Ledger::extend_log`]
+/// takes.
 ///
 /// # Errors
 /// The ledger cannot be read, or a receipt has a proof that promises no log.

@@ -1,5 +1,6 @@
-//! Signed marks within a stream, for clients that ask for them: with one of them and the bytes before
-//! it a client can prove what it was sent, and what that costs, although the answer never ended.
+//! Signed marks within a stream, for clients that ask for them: with one of them and the bytes
+//! before it a client can prove what it was sent, and what that costs, although the answer never
+//! ended.
 
 use std::num::NonZeroU64;
 

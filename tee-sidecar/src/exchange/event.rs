@@ -178,8 +178,8 @@ pub(super) fn finish_reason(choices: &str) -> Option<&str> {
     })
 }
 
-/// The longest reason for an answer's end that a receipt quotes; a longer one, or one with escapes, is
-/// told as an empty one.
+/// The longest reason for an answer's end that a receipt quotes; a longer one, or one with
+/// escapes, is told as an empty one.
 const REASON_BYTES_MAX: usize = 64;
 
 fn is_empty_array(text: &str) -> bool {

@@ -27,8 +27,8 @@ impl Prices {
     }
 }
 
-/// The prices as a signed statement: their terms, the digest that receipts cite, which is also their
-/// version, and the moment at which they were in force, in milliseconds.
+/// The prices as a signed statement: their terms, the digest that receipts cite, which is also
+/// their version, and the moment at which they were in force, in milliseconds.
 pub(crate) fn tariff_statement(tariff: &Tariff, at: Timestamp, author: Author<'_>) -> String {
     let at = Json::Integer(i64::try_from(at.0.min(INTEGER_MAX)).unwrap_or_default());
     let terms = Json::parse(tariff.terms().as_bytes()).unwrap_or(Json::Null);

@@ -3,9 +3,9 @@
 //! A refusal of an account that is served here becomes an entry of the ledger like any other
 //! exchange, with a hold of nothing: it stands in the receipt log, and nobody waits for it. What
 //! would fill the disk is not written down: refusals of strangers, more than one a second of an
-//! account, more than five a second of all (some half a gigabyte a day). Such a receipt is made when
-//! it is asked for, promises no place in the log, and is forgotten after some thousands of others of
-//! its sort and with the process: of several sidecars only the one that refused has it.
+//! account, more than five a second of all (some half a gigabyte a day). Such a receipt is made
+//! when it is asked for, promises no place in the log, and is forgotten after some thousands of
+//! others of its sort and with the process: of several sidecars only the one that refused has it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

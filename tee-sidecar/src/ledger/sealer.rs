@@ -1,6 +1,6 @@
-//! The receipt log, extended behind the exchanges: every half second the receipts that were captured
-//! since get their leaves. Of several sidecars on a ledger the one that leads does it. New prices are
-//! kept at the same time, by each of them.
+//! The receipt log, extended behind the exchanges: every half second the receipts that were
+//! captured since get their leaves. Of several sidecars on a ledger the one that leads does it. New
+//! prices are kept at the same time, by each of them.
 
 use std::sync::Arc;
 use std::time::Duration;
