@@ -148,7 +148,7 @@ impl Visitor for Documents {
                 self.tariffs.insert(hold.receipt, hold.tariff);
             }
             Written::Receipt(receipt) => {
-                let document = receipt.document(&self.tariffs[&receipt.id]);
+                let document = receipt.document(self.tariffs.get(&receipt.id).unwrap());
                 self.leaves.extend(document.map(|text| leaf_hash(text.as_bytes())));
             }
             _ => {}

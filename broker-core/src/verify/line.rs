@@ -142,6 +142,7 @@ impl Tariffs {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "places within texts of a test")]
 mod tests {
     use proptest::prelude::*;
 

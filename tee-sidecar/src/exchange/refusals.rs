@@ -74,6 +74,13 @@ struct Kept {
     receipt: Option<Receipt>,
 }
 
+/// What is known of a refusal.
+enum Look {
+    Made(Box<(Receipt, Tariff)>),
+    Pending,
+    Unknown,
+}
+
 impl Default for Refusals {
     fn default() -> Self {
         Self {
@@ -98,22 +105,25 @@ impl Refusals {
     ) -> Result<Option<(Receipt, Tariff)>, broker_core::SignError> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            let mut shelf = locked(&self.known);
-            match shelf.kept.get_mut(id) {
-                Some(kept) if kept.pending => {}
-                Some(kept) => return kept.receipt(shared).map(Some),
-                None => {
-                    let mut strangers = locked(&self.strangers);
-                    let kept = strangers.kept.get_mut(id);
-                    return kept.map(|kept| kept.receipt(shared)).transpose();
-                }
+            match self.look(id, shared)? {
+                Look::Made(made) => return Ok(Some(*made)),
+                Look::Pending if Instant::now() < patience => sleep(PAUSE).await,
+                Look::Pending | Look::Unknown => return Ok(None),
             }
-            drop(shelf);
-            if Instant::now() >= patience {
-                return Ok(None);
-            }
-            sleep(PAUSE).await;
         }
+    }
+
+    fn look(&self, id: &ReceiptId, shared: &Shared) -> Result<Look, broker_core::SignError> {
+        for shelf in [&self.known, &self.strangers] {
+            match locked(shelf).kept.get_mut(id) {
+                Some(kept) if kept.pending => return Ok(Look::Pending),
+                Some(kept) => {
+                    return kept.receipt(shared).map(|made| Look::Made(Box::new(made)));
+                }
+                None => {}
+            }
+        }
+        Ok(Look::Unknown)
     }
 
     /// Waits until nothing is on its way to the ledger.
