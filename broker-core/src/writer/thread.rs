@@ -24,6 +24,14 @@ pub(super) struct Writer {
     jobs: mpsc::UnboundedReceiver<Message>,
     limits: WriterLimits,
     voice: Voice,
+    /// How many were answered last.
+    answered: usize,
+}
+
+/// What a batch that is being gathered waits for.
+struct Wait {
+    until: Instant,
+    enough: usize,
 }
 
 impl Writer {
@@ -34,7 +42,7 @@ impl Writer {
         limits: WriterLimits,
         health: watch::Sender<Health>,
     ) -> Self {
-        Self { ledger, clock, jobs, limits, voice: Voice(health) }
+        Self { ledger, clock, jobs, limits, voice: Voice(health), answered: 0 }
     }
 
     /// Ends when everybody is gone, when asked to, or when the ledger fails. A ledger that failed
@@ -61,6 +69,7 @@ impl Writer {
     /// Everything that waits, up to the limit; empty after a call to stop.
     fn next(&mut self) -> Option<Next> {
         let mut batch = Vec::new();
+        let mut waiting = None;
         let mut next = self.jobs.blocking_recv();
         while let Some(message) = next {
             match message {
@@ -72,7 +81,11 @@ impl Writer {
             if batch.len() >= self.limits.batch_commands_max {
                 return Some(Next { batch, errand: None });
             }
-            next = if batch.is_empty() { self.jobs.blocking_recv() } else { self.more() };
+            next = if batch.is_empty() {
+                self.jobs.blocking_recv()
+            } else {
+                self.more(batch.len(), &mut waiting)
+            };
         }
         (!batch.is_empty()).then_some(Next { batch, errand: None })
     }
@@ -95,13 +108,25 @@ impl Writer {
         false
     }
 
-    /// What else shares the commit. Those who were just answered may be about to ask for more, and
-    /// what comes too late waits for the whole of a commit: they are let run while more comes.
-    fn more(&mut self) -> Option<Message> {
-        self.jobs.try_recv().ok().or_else(|| {
+    /// What else shares the commit. Those who were just answered are about to ask for more, and what
+    /// comes too late waits for the whole of a commit: under load they are waited for, for a part of
+    /// what a commit takes.
+    fn more(&mut self, gathered: usize, waiting: &mut Option<Wait>) -> Option<Message> {
+        if let Ok(message) = self.jobs.try_recv() {
+            return Some(message);
+        }
+        let answered = self.answered;
+        let wait = waiting.get_or_insert_with(|| Wait {
+            until: Instant::now() + GATHER_MAX,
+            enough: gathered.saturating_add(answered),
+        });
+        while answered >= ANSWERED_MIN && gathered < wait.enough && Instant::now() < wait.until {
             std::thread::yield_now();
-            self.jobs.try_recv().ok()
-        })
+            if let Ok(message) = self.jobs.try_recv() {
+                return Some(message);
+            }
+        }
+        None
     }
 
     fn carry_out(&mut self, batch: Vec<Job>) -> Result<(), LedgerError> {
@@ -121,6 +146,7 @@ impl Writer {
         });
         match outcome {
             Ok(decisions) => {
+                self.answered = answers.len();
                 for (answer, decision) in answers.into_iter().zip(decisions) {
                     give(answer, Ok(decision));
                 }
@@ -216,6 +242,10 @@ fn unknown(error: &LedgerError) -> LedgerError {
         other => LedgerError::Storage(other.to_string()),
     }
 }
+
+/// A batch waits for so long at most, and only where so many were answered last that more is to come.
+const GATHER_MAX: Duration = Duration::from_micros(200);
+const ANSWERED_MIN: usize = 8;
 
 /// Between two tries of a ledger that is busy.
 const PAUSE: Duration = Duration::from_millis(100);
