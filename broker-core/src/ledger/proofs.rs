@@ -60,7 +60,7 @@ pub enum KeptKind {
     Report = 2,
     /// A tariff's terms, named by their digest.
     Tariff = 3,
-    /// A statement of one keyset's key about the next, named by the next one's digest.
+    /// What the signer of answers says of a keyset and the one before it, named by its digest.
     Lineage = 4,
 }
 

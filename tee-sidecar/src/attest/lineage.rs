@@ -61,6 +61,10 @@ impl KeysetKeeper {
             return Ok(());
         }
         let report = self.reports.aci_report_for(None, None).await?.to_vec();
+        if named(&report) != Some(digest) {
+            // The quarter turned meanwhile: the next look keeps the keyset that is due then.
+            return Err(KeepError::Turned);
+        }
         let keyset = identity.keyset().as_bytes().to_vec();
         // The keyset last: what is found there has the others beside it.
         let documents =
@@ -73,7 +77,7 @@ impl KeysetKeeper {
 
     /// Keeps each further keyset when its time has come. Never ends by itself.
     pub async fn run(self) {
-        let mut done = self.identities.at(self.clock.now()).digest();
+        let mut done = self.identities.signing().digest();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let current = self.identities.at(self.clock.now()).digest();
@@ -98,9 +102,25 @@ pub enum KeepError {
     /// No report attests it.
     #[error("its report: {0}")]
     Report(#[from] ReportError),
+    /// Another keyset became due while the report was made.
+    #[error("its report attests another one, which is due by now")]
+    Turned,
     /// The signer does not sign, or nothing can be encoded.
     #[error("its lineage: {0}")]
     Lineage(#[from] AttestError),
+}
+
+/// The keyset that a report names.
+fn named(report: &[u8]) -> Option<Digest32> {
+    #[derive(Deserialize)]
+    struct Named {
+        workload_keyset_digest: String,
+    }
+    let named: Named = serde_json::from_slice(report).ok()?;
+    let mut bytes = [0; 32];
+    let digits = named.workload_keyset_digest.strip_prefix("sha256:")?;
+    hex::decode_to_slice(digits, &mut bytes).ok()?;
+    Some(Digest32(bytes))
 }
 
 /// What the ledger tells of a keyset.

@@ -103,7 +103,7 @@ pub async fn name_keyset(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let digest = request.app_data::<web::Data<AppState>>().and_then(|state| {
         let shared = &state.exchange.shared;
-        HeaderValue::from_str(shared.identities.at(shared.clock.now()).label()).ok()
+        HeaderValue::from_str(shared.identities.signing().label()).ok()
     });
     match next.call(request).await {
         Ok(mut response) => {

@@ -28,7 +28,9 @@ pub(super) async fn keeper(
         KeepError::Report(ReportError::NoEvidence(error)) | KeepError::Lineage(error) => {
             StartError::Attest(error)
         }
-        KeepError::Report(error) => StartError::Attest(AttestError::SelfCheck(error.to_string())),
+        error @ (KeepError::Report(_) | KeepError::Turned) => {
+            StartError::Attest(AttestError::SelfCheck(error.to_string()))
+        }
     })?;
     Ok(keeper)
 }

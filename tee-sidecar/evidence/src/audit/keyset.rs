@@ -123,7 +123,11 @@ fn judged(audit: &mut Audit, shown: &SavedLineage, state: LineageState, required
             );
             if required { audit.missing(LINEAGE, why) } else { audit.not_checked(LINEAGE, why) }
         }
-        LineageState::First => audit.proved(LINEAGE, "the first keyset of its ledger"),
+        // A ledger that forgot the keysets before says the same.
+        LineageState::First => {
+            let why = "it says to be the first keyset of its ledger: nothing before it vouches";
+            if required { audit.missing(LINEAGE, why) } else { audit.not_checked(LINEAGE, why) }
+        }
         LineageState::Holds => {
             let what =
                 format_args!("{signer} vouches for this keyset and for {previous} before it");
