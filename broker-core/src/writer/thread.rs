@@ -108,9 +108,9 @@ impl Writer {
         false
     }
 
-    /// What else shares the commit. Those who were just answered are about to ask for more, and what
-    /// comes too late waits for the whole of a commit: under load they are waited for, for a part of
-    /// what a commit takes.
+    /// What else shares the commit. Those who were just answered are about to ask for more, and
+    /// what comes too late waits for the whole of a commit: under load they are waited for, for a
+    /// part of what a commit takes.
     fn more(&mut self, gathered: usize, waiting: &mut Option<Wait>) -> Option<Message> {
         if let Ok(message) = self.jobs.try_recv() {
             return Some(message);
@@ -243,7 +243,8 @@ fn unknown(error: &LedgerError) -> LedgerError {
     }
 }
 
-/// A batch waits for so long at most, and only where so many were answered last that more is to come.
+/// A batch waits for so long at most, and only where so many were answered last that more is to
+/// come.
 const GATHER_MAX: Duration = Duration::from_micros(200);
 const ANSWERED_MIN: usize = 8;
 
