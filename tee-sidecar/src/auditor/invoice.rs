@@ -43,6 +43,8 @@ pub struct InvoiceFiles {
     pub to_seq: Option<u64>,
     /// A missing exchange refutes the invoice.
     pub no_gaps: bool,
+    /// Missing exchanges are named and left at that.
+    pub gaps_allowed: bool,
 }
 
 /// Judges an invoice.

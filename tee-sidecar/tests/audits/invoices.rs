@@ -1,7 +1,7 @@
 //! Whole bills.
 
 use broker_core::log::leaf_hash;
-use broker_core::receipt::ReadReceipt;
+use broker_core::receipt::{Claims, ReadReceipt};
 use broker_core::requests::{Collected, proved_leaf};
 use broker_core::verify::Settled;
 use broker_core::{Address, Neuron, Outcome, Receipt, Usage};
@@ -138,6 +138,39 @@ fn a_range_is_billed_without_the_rest_and_its_ends_count() {
     judged.ends(0, "5 receipts are outside of the range");
     host.verify_invoice(&receipts[..5], &range).ends(10, "are missing (6)");
     host.verify_invoice(&receipts[3..], &range).ends(10, "are missing (3)");
+}
+
+#[test]
+fn a_range_of_which_nothing_is_known_is_one_gap() {
+    let host = Host::new();
+    let elsewhere = host.receipts([17]);
+    let range = ["--from-seq", "1000", "--to-seq", "2000"];
+    let judged = host.verify_invoice(&elsewhere, &[&range[..], &["--no-gaps"]].concat());
+    judged.ends(10, "1001 of the account's exchanges are missing (1000 to 2000)");
+    judged.ends(10, "no receipt in the file is within the bill");
+    host.verify_invoice(&elsewhere, &range).ends(20, "(1000 to 2000)");
+    let allowed = [&range[..], &["--gaps-allowed"]].concat();
+    host.verify_invoice(&elsewhere, &allowed).ends(20, "is within the bill");
+    host.verify_invoice(&elsewhere, &["--to-seq", "3", "--no-gaps"]).ends(10, "(1 to 3)");
+    host.verify_invoice(&elsewhere, &["--from-seq", "18", "--no-gaps"]).ends(10, "(18)");
+    // What has no number is in no range.
+    let (receipt, claims) = host.exchange(3);
+    let usage = Usage::new(0, 0);
+    let free = Receipt { usage, fee: Neuron::ZERO, outcome: Outcome::Refused, ..receipt };
+    let unplaced = [host.signed((free, Claims { ledger: None, ..claims }))];
+    let judged = host.verify_invoice(&unplaced, &[&range[..], &["--no-gaps"]].concat());
+    judged.ends(10, "(1000 to 2000)");
+    host.verify_invoice(&unplaced, &["--no-gaps"]).ends(20, "nothing shows whether any is missing");
+    host.verify_invoice(&unplaced, &["--gaps-allowed"]).ends(0, "nothing shows whether any");
+}
+
+#[test]
+fn an_id_is_used_again_outside_of_the_range_too() {
+    let host = Host::new();
+    let mut receipts = host.receipts(1..=4);
+    receipts.push(host.resigned(&host.receipt(5), "000000000005", "000000000001"));
+    let range = ["--from-seq", "1", "--to-seq", "4"];
+    host.verify_invoice(&receipts, &range).ends(10, "000000000001 is there 2 times");
 }
 
 #[test]

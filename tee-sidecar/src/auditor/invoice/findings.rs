@@ -11,9 +11,12 @@ pub(super) fn note(audit: &mut Audit, bill: &Bill, ids: &Recount, asked: &Invoic
         return audit.missing("invoice", "there is no receipt in the file");
     }
     faults(audit, bill);
+    if bill.total.receipts == 0 {
+        audit.missing("invoice", "no receipt in the file is within the bill");
+    }
     totals(audit, bill);
     repeats(audit, bill, ids);
-    gaps(audit, bill, asked.no_gaps);
+    gaps(audit, bill, asked);
     for covered in &bill.covered {
         voucher(audit, covered);
     }
@@ -94,10 +97,10 @@ fn repeats(audit: &mut Audit, bill: &Bill, ids: &Recount) {
     }
 }
 
-fn gaps(audit: &mut Audit, bill: &Bill, refuting: bool) {
+fn gaps(audit: &mut Audit, bill: &Bill, asked: &InvoiceFiles) {
     let mut first = Vec::new();
     let (mut runs, mut missing) = (0_u64, 0_u64);
-    for (_, from, to) in bill.gaps() {
+    for (from, to) in bill.gaps() {
         runs += 1;
         missing = missing.saturating_add(to.abs_diff(from).saturating_add(1));
         if first.len() < GAPS_SHOWN {
@@ -117,10 +120,21 @@ fn gaps(audit: &mut Audit, bill: &Bill, refuting: bool) {
              a crash, which costs nothing",
             first.join(", ")
         );
-        return if refuting {
-            audit.refuted("invoice.gaps", why)
-        } else {
-            audit.not_checked("invoice.gaps", why)
+        return match (asked.no_gaps, asked.gaps_allowed) {
+            (true, _) => audit.refuted("invoice.gaps", why),
+            (false, true) => audit.not_checked("invoice.gaps", why),
+            (false, false) => {
+                let hint = "--gaps-allowed where you know of such a crash";
+                audit.missing("invoice.gaps", format_args!("{why}; {hint}"));
+            }
+        };
+    }
+    if ends.is_empty() && bill.total.receipts > 0 {
+        let why = "no receipt has a number among the account's exchanges: nothing shows whether \
+                   any is missing";
+        return match asked.gaps_allowed {
+            true => audit.not_checked("invoice.gaps", why),
+            false => audit.missing("invoice.gaps", why),
         };
     }
     if !ends.is_empty() {
