@@ -10,6 +10,7 @@ use super::receipt::{bad_tariff, note_head};
 use super::{Auditor, Failure, Options, files};
 use crate::evidence::audit::Audit;
 
+mod carry;
 mod findings;
 mod pass;
 mod progress;
@@ -49,6 +50,7 @@ pub struct InvoiceFiles {
 
 /// Judges an invoice.
 pub fn audit_invoice(paths: &InvoiceFiles, options: &Options) -> Result<Audit, Failure> {
+    pass::readable_twice(&paths.receipts)?;
     let auditor = Auditor::new(options)?;
     let mut audit = Audit::default();
     let keysets = keysets::load(&auditor, &mut audit, &paths.keys)?;
@@ -75,11 +77,7 @@ pub fn audit_invoice(paths: &InvoiceFiles, options: &Options) -> Result<Audit, F
     Ok(audit)
 }
 
-fn scope(paths: &InvoiceFiles, mut settled: Vec<Settled>) -> Scope {
-    settled.sort_by_key(|settled| settled.nonce);
-    if let (Some(first), Some(carry)) = (settled.first_mut(), paths.carry) {
-        first.carry = carry;
-    }
+fn scope(paths: &InvoiceFiles, settled: Vec<Settled>) -> Scope {
     Scope {
         account: paths.account,
         from_seq: paths.from_seq,

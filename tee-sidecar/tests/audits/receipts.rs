@@ -10,9 +10,16 @@ const ALL: [&str; 6] =
     ["--request", "request.json", "--response", "response.txt", "--tariff", "tariff.json"];
 
 fn statement(author: Author<'_>, digest: &str) -> String {
+    statement_at(author, digest, 1_790_000_000_000)
+}
+
+fn statement_at(author: Author<'_>, digest: &str, at: i64) -> String {
     let terms = Json::parse(tariff().terms().as_bytes()).unwrap();
     let digest = Json::Text(digest.to_owned());
-    author.sign("tee-sidecar.tariff.v1", vec![("terms", terms), ("digest", digest)])
+    author.sign(
+        "tee-sidecar.tariff.v1",
+        vec![("terms", terms), ("digest", digest), ("at", Json::Integer(at))],
+    )
 }
 
 #[test]
@@ -57,6 +64,31 @@ fn a_tariff_may_be_signed_and_then_must_be() {
 }
 
 #[test]
+fn a_head_or_a_tariff_of_a_keyset_s_last_second_holds_and_a_later_one_does_not() {
+    let host = Host::new();
+    let receipt = host.receipt(1);
+    let log = MemoryLog::of(std::slice::from_ref(&receipt));
+    host.write("receipt.json", &host.with_place(&receipt, &log, 0));
+    let digest = format!("sha256:{}", tariff().digest());
+    for (at, code, head, offer) in [
+        (1_899_999_999_999, 0, "proved       log.head", "proved       tariff"),
+        (1_900_000_000_000, 10, "REFUTED      log.head", "REFUTED      tariff"),
+    ] {
+        host.write("head.json", &host.head(&log, at));
+        host.write("tariff.json", &statement_at(host.author(), &digest, at as i64));
+        let args = ["receipt", "receipt.json", "--keyset", "keyset.json", "--head", "head.json"];
+        host.verify(&args).ends(code, head);
+        host.verify_receipt(&receipt, &ALL).ends(code, offer);
+        host.write("receipt.json", &host.with_place(&receipt, &log, 0));
+        let bill = host.verify_invoice(std::slice::from_ref(&receipt), &[]);
+        bill.ends(code, offer);
+    }
+    let timeless = statement(host.author(), &digest).replacen("\"at\":1790000000000,", "", 1);
+    host.write("tariff.json", &timeless);
+    host.verify_receipt(&receipt, &ALL).ends(10, "REFUTED      tariff");
+}
+
+#[test]
 fn what_is_missing_is_20_what_cannot_be_read_30_and_what_is_wrong_10() {
     let host = Host::new();
     let receipt = host.receipt(1);
@@ -77,7 +109,8 @@ fn what_is_missing_is_20_what_cannot_be_read_30_and_what_is_wrong_10() {
     host.write("other.json", &other);
     let args = ["receipt", "receipt.json", "--keyset", "other.json"];
     host.verify_receipt(&receipt, &[]).ends(0, "receipt.signature");
-    host.verify(&args).ends(10, "which is not the one at hand");
+    host.verify_receipt(&receipt, &[]).ends(0, "not checked  receipt.request");
+    host.verify(&args).ends(20, "which is not the one at hand");
     let late = host.resigned(&receipt, "\"served_at\":1790000000", "\"served_at\":1900000000");
     host.verify_receipt(&late, &[]).ends(10, "its keyset ended at 1900000000");
     let impossible = host.resigned(&receipt, "\"complete\":true", "\"complete\":false");

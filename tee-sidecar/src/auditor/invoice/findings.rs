@@ -92,6 +92,10 @@ fn repeats(audit: &mut Audit, bill: &Bill, ids: &Recount) {
         let others = repeated.count();
         let why = format_args!("{id} is there {times} times; {others} other ids are repeated too");
         audit.refuted("invoice.repeats", why);
+    } else if ids.lost() > 0 {
+        let why = "the file was another one when it was read again: nobody knows whether an id is \
+                   there twice";
+        audit.missing("invoice.repeats", why);
     } else if bill.tally(Kind::SequenceRepeat).is_none() && bill.total.receipts > 0 {
         audit.proved("invoice.repeats", "no receipt and no exchange is there twice");
     }
@@ -145,10 +149,15 @@ fn gaps(audit: &mut Audit, bill: &Bill, asked: &InvoiceFiles) {
 
 fn voucher(audit: &mut Audit, covered: &Covered) {
     let (nonce, total) = (covered.settled.nonce, covered.settled.total);
+    let carry = covered.settled.carry;
+    let carried = match carry.is_zero() {
+        true => String::new(),
+        false => format!(" and of {carry} neuron that are carried over"),
+    };
     match &covered.fault {
         None => {
             let what = format_args!(
-                "nonce {nonce}: its {total} neuron and its requestsHash are those of {}",
+                "nonce {nonce}: its {total} neuron and its requestsHash are those of {}{carried}",
                 receipts(covered.receipts)
             );
             audit.proved("settlement", what);

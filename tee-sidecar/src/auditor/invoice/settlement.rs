@@ -10,23 +10,24 @@ use broker_core::verify::Settled;
 use reqwest::Url;
 
 use super::InvoiceFiles;
+use super::carry::{self, Shown};
 use crate::auditor::{Failure, fetch, files};
 use crate::evidence::audit::Audit;
 
 /// Reads all settlements and notes what shows each.
 pub(super) fn load(audit: &mut Audit, paths: &InvoiceFiles) -> Result<Vec<Settled>, Failure> {
-    let mut settled = Vec::new();
+    let mut shown = Vec::new();
     for given in &paths.settlements {
         match transaction(given) {
-            Some(hash) => settled.extend(on_chain(audit, hash, paths)?),
-            None => settled.extend(in_file(audit, Path::new(given))?),
+            Some(hash) => shown.extend(on_chain(audit, hash, paths)?),
+            None => shown.extend(in_file(audit, Path::new(given))?),
         }
     }
-    if settled.len() < paths.settlements.len() && paths.carry.is_some() {
+    if shown.len() < paths.settlements.len() && paths.carry.is_some() {
         // A carry would stand before another voucher than the one it was given for.
         audit.missing("settlement.carry", "the first settlement is not at hand");
     }
-    Ok(settled)
+    Ok(carry::carried(audit, shown, paths.carry))
 }
 
 /// The hash of a transaction, which no file is named after.
@@ -36,7 +37,7 @@ fn transaction(given: &str) -> Option<Digest32> {
     Some(Digest32(hash))
 }
 
-fn in_file(audit: &mut Audit, path: &Path) -> Result<Vec<Settled>, Failure> {
+fn in_file(audit: &mut Audit, path: &Path) -> Result<Vec<Shown>, Failure> {
     let named =
         |error: &dyn std::fmt::Display| Failure::Malformed(format!("{}: {error}", path.display()));
     let document = Json::parse(&files::read(path)?).map_err(|error| named(&error))?;
@@ -48,14 +49,14 @@ fn in_file(audit: &mut Audit, path: &Path) -> Result<Vec<Settled>, Failure> {
     let read = read.map_err(|error| named(&error))?;
     let what = format_args!("{}: by its word, no chain was asked", path.display());
     audit.not_checked("settlement.chain", what);
-    Ok(read)
+    Ok(read.into_iter().map(|settled| Shown { settled, unpaid: None }).collect())
 }
 
 fn on_chain(
     audit: &mut Audit,
     hash: Digest32,
     paths: &InvoiceFiles,
-) -> Result<Vec<Settled>, Failure> {
+) -> Result<Vec<Shown>, Failure> {
     let usage = |why: &str| Failure::Usage(why.to_owned());
     let rpc = paths.rpc.as_deref();
     let rpc = rpc.ok_or_else(|| usage("--settlement 0x… needs --rpc URL, a node of the chain"))?;
@@ -97,7 +98,8 @@ fn on_chain(
             audit.refuted("settlement.chain", why);
         }
     }
-    Ok(vec![*settled])
+    let unpaid = paid.and_then(|paid| settled.total.checked_sub(paid));
+    Ok(vec![Shown { settled: *settled, unpaid }])
 }
 
 fn contract(audit: &mut Audit, found: &SettledTransaction, paths: &InvoiceFiles) {
