@@ -66,6 +66,8 @@ pub struct Bundle {
     pub receipt: Json,
     /// The place, where it is told.
     pub inclusion: Option<Inclusion>,
+    /// It says outright that there is none: its `inclusion` is `null`.
+    pub unplaced: bool,
 }
 
 impl Bundle {
@@ -83,14 +85,15 @@ impl Bundle {
     /// It is neither.
     pub fn from_json(document: Json) -> Result<Self, BadProof> {
         if document.get("api_version").is_some() || document.get("receipt").is_none() {
-            return Ok(Self { receipt: document, inclusion: None });
+            return Ok(Self { receipt: document, inclusion: None, unplaced: false });
         }
         let (rest, receipt) = document.without("receipt");
         let inclusion = match rest.get("inclusion") {
             None | Some(Json::Null) => None,
             Some(inclusion) => Some(Inclusion::from_json(inclusion)?),
         };
-        Ok(Self { receipt: receipt.unwrap_or(Json::Null), inclusion })
+        let unplaced = rest.get("inclusion") == Some(&Json::Null);
+        Ok(Self { receipt: receipt.unwrap_or(Json::Null), inclusion, unplaced })
     }
 }
 

@@ -6,8 +6,8 @@ use broker_core::verify::{Invoice, ReadTariff, Rules, Scope, Settled, Tariffs};
 use broker_core::{Address, Neuron, ReceiptId, UserId};
 
 use super::keysets::{self, KeyFiles};
-use super::receipt::{bad_tariff, note_head};
-use super::{Auditor, Failure, Options, files};
+use super::receipt::{note_head, read_tariff};
+use super::{Auditor, Failure, Options, noted};
 use crate::evidence::audit::Audit;
 
 mod carry;
@@ -56,8 +56,7 @@ pub fn audit_invoice(paths: &InvoiceFiles, options: &Options) -> Result<Audit, F
     let keysets = keysets::load(&auditor, &mut audit, &paths.keys)?;
     let mut tariffs = Tariffs::default();
     for path in &paths.tariffs {
-        let read = ReadTariff::parse(&files::read(path)?);
-        let read = read.map_err(|error| bad_tariff(path, &error))?;
+        let Some(read) = noted(&mut audit, "tariff", read_tariff(path))? else { continue };
         tariff(&mut audit, path, read.verify(&keysets), &read);
         tariffs.add(read.digest, read.tariff);
     }

@@ -89,6 +89,43 @@ fn a_head_or_a_tariff_of_a_keyset_s_last_second_holds_and_a_later_one_does_not()
 }
 
 #[test]
+fn what_is_wrong_comes_before_side_inputs_that_cannot_be_had() {
+    let host = Host::new();
+    let receipt = host.receipt(1);
+    let forged = receipt.replacen("\"output_tokens\":1,", "\"output_tokens\":2,", 1);
+    host.write("empty.json", "");
+    let keys = ["--keyset", "away.json"];
+    for (input, code) in [("away.json", 20), ("empty.json", 30)] {
+        for option in ["--tariff", "--inclusion", "--keyset"] {
+            host.verify_receipt(&receipt, &[option, input]).ends(code, input);
+            host.verify_receipt(&forged, &[option, input]).ends(10, "receipt.signature");
+        }
+        let bill = [&["--settlement", input][..], &keys].concat();
+        host.verify_invoice(std::slice::from_ref(&forged), &bill).ends(10, "invoice.signature");
+    }
+    for option in ["--request", "--response"] {
+        host.verify_receipt(&receipt, &[option, "away.json"]).ends(20, "away.json");
+        host.verify_receipt(&forged, &[option, "away.json"]).ends(10, "receipt.signature");
+    }
+    let tx = format!("0x{}", "12".repeat(32));
+    let away = ["--settlement", &tx, "--rpc", "http://127.0.0.1:1/key"];
+    let judged = host.verify_invoice(&[forged], &away);
+    judged.ends(10, "invoice.signature");
+    assert!(!judged.text.contains("/key"), "{}", judged.text);
+}
+
+#[test]
+fn a_host_that_shows_no_place_a_minute_later_has_not_kept_its_promise() {
+    let host = Host::new();
+    let bundle = format!("{{\"receipt\":{},\"inclusion\":null}}", host.receipt(1));
+    let at = |at: &str| host.verify_receipt(&bundle, &["--at", at]);
+    at("1790000059").ends(0, "not checked  receipt.log");
+    at("1790000060").ends(20, "MISSING      receipt.log");
+    host.verify_receipt(&host.receipt(1), &["--at", "1790000060"]).ends(0, "--inclusion FILE");
+    host.verify_invoice(&host.receipts(1..=2), &[]).ends(0, "not checked  invoice.log");
+}
+
+#[test]
 fn what_is_missing_is_20_what_cannot_be_read_30_and_what_is_wrong_10() {
     let host = Host::new();
     let receipt = host.receipt(1);

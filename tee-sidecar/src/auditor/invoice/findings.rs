@@ -76,6 +76,10 @@ fn totals(audit: &mut Audit, bill: &Bill) {
     if total.receipts > 0 && wrong.iter().all(|kind| bill.tally(*kind).is_none()) {
         audit.proved("invoice.fees", "every fee is what its usage and its tariff come to");
     }
+    if !bill.sequences.is_empty() {
+        let what = "that each receipt stands in the log is for `verify receipt` to show";
+        audit.not_checked("invoice.log", what);
+    }
     if bill.skipped > 0 {
         let what = format_args!("{} are outside of the range asked for", receipts(bill.skipped));
         audit.not_checked("invoice.range", what);

@@ -11,17 +11,18 @@ use reqwest::Url;
 
 use super::InvoiceFiles;
 use super::carry::{self, Shown};
-use crate::auditor::{Failure, fetch, files};
+use crate::auditor::{Failure, fetch, files, noted};
 use crate::evidence::audit::Audit;
 
 /// Reads all settlements and notes what shows each.
 pub(super) fn load(audit: &mut Audit, paths: &InvoiceFiles) -> Result<Vec<Settled>, Failure> {
     let mut shown = Vec::new();
     for given in &paths.settlements {
-        match transaction(given) {
-            Some(hash) => shown.extend(on_chain(audit, hash, paths)?),
-            None => shown.extend(in_file(audit, Path::new(given))?),
-        }
+        let found = match transaction(given) {
+            Some(hash) => on_chain(audit, hash, paths),
+            None => in_file(audit, Path::new(given)),
+        };
+        shown.extend(noted(audit, "settlement.chain", found)?.into_iter().flatten());
     }
     if shown.len() < paths.settlements.len() && paths.carry.is_some() {
         // A carry would stand before another voucher than the one it was given for.
