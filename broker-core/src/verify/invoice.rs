@@ -130,15 +130,19 @@ impl Invoice {
             Err(fault) => {
                 let kind = match &fault {
                     LineFault::Unreadable(BadReceipt::Contradiction(_)) => Kind::Contradiction,
-                    LineFault::NotJson(_) | LineFault::Unreadable(_) | LineFault::Untold(_) => {
-                        Kind::Form
-                    }
+                    LineFault::NotJson(_)
+                    | LineFault::Unreadable(_)
+                    | LineFault::Untold(_)
+                    | LineFault::More(_) => Kind::Form,
                     LineFault::UnknownKeyset(_)
                     | LineFault::NotSigned(NotSigned::OtherKeyset(_)) => Kind::UnknownKeyset,
                     LineFault::NotSigned(_) | LineFault::Expired { .. } => Kind::Signature,
                 };
                 let place = format!("document {}", self.bill.documents);
                 self.bill.fault(kind, &place, &fault);
+                if let LineFault::More(count) = fault {
+                    self.bill.more(count.saturating_sub(1));
+                }
             }
         }
     }
@@ -239,6 +243,13 @@ impl Bill {
             }
             Put::Scattered => self.fault(Kind::Scattered, &line.id, "too many gaps before it"),
         }
+    }
+
+    /// More documents that are no receipts.
+    fn more(&mut self, count: u64) {
+        self.documents = self.documents.saturating_add(count);
+        let tally = self.faults.entry(Kind::Form).or_default();
+        tally.count = tally.count.saturating_add(count);
     }
 
     fn fee_fault(&mut self, kind: Kind, line: &Line) {

@@ -123,6 +123,9 @@ fn a_bill_is_matched_with_the_voucher_that_the_chain_shows() {
         host.verify_invoice(&receipts, &[&args[..], more].concat())
     };
     let paid = event(&mine, 0, 0);
+    let judged = judge(vec![mine], vec![paid.clone()], &[]);
+    judged.ends(0, "not checked  settlement.contract");
+    judged.ends(0, "was called, on chain 16601, for the provider 0xEeee");
     let judged = judge(vec![mine], vec![paid.clone()], &["--contract", CONTRACT]);
     judged.ends(0, "block 42 paid 8000 of 8000 neuron");
     judged.ends(0, "are those of 5 receipts");

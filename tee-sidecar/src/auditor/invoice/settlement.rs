@@ -75,7 +75,6 @@ fn on_chain(
         audit.missing("settlement.chain", format_args!("the node has no block with 0x{hash}"));
         return Ok(Vec::new());
     };
-    contract(audit, &found, paths);
     let item = match (found.items.as_slice(), paths.account) {
         ([one], _) => Some(one),
         (items, Some(account)) => items.iter().find(|item| item.settled.user == account),
@@ -87,6 +86,7 @@ fn on_chain(
         audit.refuted("settlement.chain", format_args!("0x{hash} settles nothing of the account"));
         return Ok(Vec::new());
     };
+    contract(audit, &found, settled, paths);
     let block = found.block.number;
     match paid {
         Some(paid) => {
@@ -103,18 +103,25 @@ fn on_chain(
     Ok(vec![Shown { settled: *settled, unpaid }])
 }
 
-fn contract(audit: &mut Audit, found: &SettledTransaction, paths: &InvoiceFiles) {
-    let called = found.contract;
+fn contract(
+    audit: &mut Audit,
+    found: &SettledTransaction,
+    settled: &Settled,
+    paths: &InvoiceFiles,
+) {
+    let SettledTransaction { contract: called, chain_id, .. } = found;
+    let provider = settled.provider;
+    let called = format!("{called} was called, on chain {chain_id}, for the provider {provider}");
     match paths.contract {
-        Some(contract) if contract == called => {
-            audit.proved("settlement.contract", format_args!("{called} was called"));
+        Some(contract) if contract == found.contract => {
+            audit.proved("settlement.contract", called);
         }
         Some(contract) => {
-            let why = format_args!("{called} was called, and not {contract}");
+            let why = format_args!("{called}, and not {contract}");
             audit.refuted("settlement.contract", why);
         }
         None => {
-            let what = format_args!("{called} was called; --contract says which one counts");
+            let what = format_args!("{called}; --contract says which one counts");
             audit.not_checked("settlement.contract", what);
         }
     }
