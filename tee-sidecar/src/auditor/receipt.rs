@@ -190,7 +190,7 @@ fn inclusion(
     match unplaced {
         Some(now) if now >= receipt.served_at.saturating_add(PLACED_WITHIN_SECS) => {
             let why = format_args!(
-                "it promises the log sha256:{log}, and {PLACED_WITHIN_SECS} s later it stood in none"
+                "it promises the log sha256:{log}, and stood in none {PLACED_WITHIN_SECS} s later"
             );
             audit.missing("receipt.log", why);
         }
