@@ -201,6 +201,14 @@ pub enum NotSigned {
     /// The key did not sign this.
     #[error("the signature is not that of the key over this document")]
     WrongSignature,
+    /// It says that it was made when its keyset had ended.
+    #[error("it says that it was made at {at} ms, and its keyset ended at {not_after} s")]
+    Ended {
+        /// When it says that it was made, in milliseconds since 1970.
+        at: u64,
+        /// The keyset's end, in seconds since 1970.
+        not_after: u64,
+    },
     /// A member is missing or of another form.
     #[error("'{0}' is missing or of another form")]
     Member(&'static str),

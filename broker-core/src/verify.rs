@@ -66,6 +66,8 @@ pub struct Bundle {
     pub receipt: Json,
     /// The place, where it is told.
     pub inclusion: Option<Inclusion>,
+    /// It says outright that there is none: its `inclusion` is `null`.
+    pub unplaced: bool,
 }
 
 impl Bundle {
@@ -83,14 +85,15 @@ impl Bundle {
     /// It is neither.
     pub fn from_json(document: Json) -> Result<Self, BadProof> {
         if document.get("api_version").is_some() || document.get("receipt").is_none() {
-            return Ok(Self { receipt: document, inclusion: None });
+            return Ok(Self { receipt: document, inclusion: None, unplaced: false });
         }
         let (rest, receipt) = document.without("receipt");
         let inclusion = match rest.get("inclusion") {
             None | Some(Json::Null) => None,
             Some(inclusion) => Some(Inclusion::from_json(inclusion)?),
         };
-        Ok(Self { receipt: receipt.unwrap_or(Json::Null), inclusion })
+        let unplaced = rest.get("inclusion") == Some(&Json::Null);
+        Ok(Self { receipt: receipt.unwrap_or(Json::Null), inclusion, unplaced })
     }
 }
 
@@ -138,12 +141,25 @@ pub fn signed<'a>(document: &Json, keysets: &'a [Keyset]) -> Result<&'a Keyset, 
     Ok(keyset)
 }
 
-/// A head that a key of one of these keysets signed.
+/// A head that a key of one of these keysets signed before its end.
 ///
 /// # Errors
-/// It is no head, or nobody known signed it.
+/// It is no head, or nobody known signed it, or its keyset had ended.
 pub fn signed_head(head: &Json, keysets: &[Keyset]) -> Result<LogHead, NotSigned> {
-    LogHead::verify(head.clone(), signed(head, keysets)?)
+    let keyset = signed(head, keysets)?;
+    let head = LogHead::verify(head.clone(), keyset)?;
+    in_time(keyset, head.at.0)?;
+    Ok(head)
+}
+
+/// Whether a statement of this moment, in milliseconds, was made before its keyset ended.
+/// Checkpoints of a stream carry no time: the receipt that they belong to has it.
+fn in_time(keyset: &Keyset, at: u64) -> Result<(), NotSigned> {
+    let not_after = keyset.not_after();
+    if at / 1000 >= not_after {
+        return Err(NotSigned::Ended { at, not_after });
+    }
+    Ok(())
 }
 
 /// Why one head does not follow another.

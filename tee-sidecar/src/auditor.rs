@@ -30,6 +30,7 @@ pub use collateral::INTEL_PCS_URL;
 pub use invoice::{InvoiceFiles, audit_invoice};
 pub use keysets::KeyFiles;
 pub use log::{LogFiles, audit_log};
+use output::noted;
 pub use output::{Failure, exit_of, print};
 pub use pinned::pinned;
 pub use receipt::{ReceiptFiles, audit_part, audit_receipt};

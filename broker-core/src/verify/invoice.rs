@@ -130,15 +130,19 @@ impl Invoice {
             Err(fault) => {
                 let kind = match &fault {
                     LineFault::Unreadable(BadReceipt::Contradiction(_)) => Kind::Contradiction,
-                    LineFault::NotJson(_) | LineFault::Unreadable(_) | LineFault::Untold(_) => {
-                        Kind::Form
-                    }
+                    LineFault::NotJson(_)
+                    | LineFault::Unreadable(_)
+                    | LineFault::Untold(_)
+                    | LineFault::More(_) => Kind::Form,
                     LineFault::UnknownKeyset(_)
                     | LineFault::NotSigned(NotSigned::OtherKeyset(_)) => Kind::UnknownKeyset,
                     LineFault::NotSigned(_) | LineFault::Expired { .. } => Kind::Signature,
                 };
                 let place = format!("document {}", self.bill.documents);
                 self.bill.fault(kind, &place, &fault);
+                if let LineFault::More(count) = fault {
+                    self.bill.more(count.saturating_sub(1));
+                }
             }
         }
     }
@@ -146,6 +150,8 @@ impl Invoice {
     fn line(&mut self, line: &Line) {
         let bill = &mut self.bill;
         let seq = line.place.map(|place| place.account_seq);
+        // An id used again within and outside of the range is used again.
+        self.seen.put(line.id);
         let before = seq.is_some_and(|seq| self.scope.from_seq.is_some_and(|from| seq < from));
         let behind = seq.is_some_and(|seq| self.scope.to_seq.is_some_and(|to| seq > to));
         if before || behind {
@@ -171,7 +177,6 @@ impl Invoice {
             }
             Some(FeeFault::Wrong(_)) => bill.fee_fault(Kind::Fee, line),
         }
-        self.seen.put(line.id);
         self.vouchers.add(line);
     }
 
@@ -185,13 +190,22 @@ impl Invoice {
 }
 
 impl Bill {
-    /// The exchanges of the account that are missing: the log, the first and the last number.
-    pub fn gaps(&self) -> impl Iterator<Item = (Digest32, u64, u64)> {
-        self.sequences.iter().flat_map(|(log, runs)| {
+    /// The exchanges of the account that are missing, from one number to another: of each log, or
+    /// of a range that was asked for where no log has any of it.
+    pub fn gaps(&self) -> impl Iterator<Item = (u64, u64)> {
+        let known = self.sequences.values().flat_map(|runs| {
             let (first, last) = runs.ends().unwrap_or_default();
-            let (from, to) = (self.from_seq.unwrap_or(first), self.to_seq.unwrap_or(last));
-            runs.gaps(from, to).map(|(from, to)| (*log, from, to))
-        })
+            runs.gaps(self.from_seq.unwrap_or(first), self.to_seq.unwrap_or(last))
+        });
+        known.chain(self.unknown_range())
+    }
+
+    /// The whole range, where none of it is known. Without its end it has one exchange at least.
+    fn unknown_range(&self) -> Option<(u64, u64)> {
+        let asked = self.from_seq.is_some() || self.to_seq.is_some();
+        let from = self.from_seq.unwrap_or(1);
+        let range = (from, self.to_seq.unwrap_or(from));
+        (asked && self.sequences.is_empty()).then_some(range)
     }
 
     /// How often something is wrong.
@@ -229,6 +243,13 @@ impl Bill {
             }
             Put::Scattered => self.fault(Kind::Scattered, &line.id, "too many gaps before it"),
         }
+    }
+
+    /// More documents that are no receipts.
+    fn more(&mut self, count: u64) {
+        self.documents = self.documents.saturating_add(count);
+        let tally = self.faults.entry(Kind::Form).or_default();
+        tally.count = tally.count.saturating_add(count);
     }
 
     fn fee_fault(&mut self, kind: Kind, line: &Line) {

@@ -78,9 +78,23 @@ pub enum LineFault {
         /// The keyset's end.
         not_after: u64,
     },
+    /// So many more documents that are no receipts, behind as many as are worth naming.
+    #[error("it and those behind it, {0} in all, are no receipts either")]
+    More(u64),
     /// The signature does not hold.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
+}
+
+impl LineFault {
+    /// Whether the document is no receipt of ours at all.
+    pub(super) const fn of_form(&self) -> bool {
+        match self {
+            Self::Unreadable(BadReceipt::Contradiction(_)) => false,
+            Self::NotJson(_) | Self::Unreadable(_) | Self::Untold(_) | Self::More(_) => true,
+            Self::UnknownKeyset(_) | Self::Expired { .. } | Self::NotSigned(_) => false,
+        }
+    }
 }
 
 impl Rules {

@@ -59,6 +59,11 @@ impl Recount {
         self.0.is_empty()
     }
 
+    /// Ids that the second look did not find at all: what it looked at is not what the first did.
+    pub fn lost(&self) -> usize {
+        self.0.values().filter(|times| **times == 0).count()
+    }
+
     /// Counts an id, in the second look.
     pub fn count(&mut self, id: &ReceiptId) {
         if let Some(times) = self.0.get_mut(id) {
@@ -94,10 +99,12 @@ mod tests {
             seen.put(*id);
         }
         let mut recount = seen.into_maybe();
+        assert_eq!(recount.lost(), recount.0.len());
         assert!(recount.0.len() < 20, "{} are suspected", recount.0.len());
         for id in ids.iter().chain(&again) {
             recount.count(id);
         }
+        assert_eq!(recount.lost(), 0);
         let mut repeated: Vec<_> = recount.repeated().collect();
         let mut wanted = vec![(ids[7], 3), (ids[99_999], 2)];
         repeated.sort();

@@ -28,7 +28,7 @@ pub struct Settled {
 
 impl Settled {
     /// Reads a settlement: an object with the members of the contract's `Settlement`, numbers as
-    /// decimal strings or integers. `carry` is ours, and nothing without it.
+    /// decimal strings or integers. `carry` is ours, nothing without it, and the file's own word.
     ///
     /// # Errors
     /// It is none.

@@ -55,10 +55,13 @@ impl ReadTariff {
     /// Who signed the statement: nobody, where there is none.
     ///
     /// # Errors
-    /// It is signed, and not by one of these keysets.
+    /// It is signed, and not by one of these keysets before its end.
     pub fn verify(&self, keysets: &[Keyset]) -> Result<Option<Digest32>, NotSigned> {
         let Some(statement) = &self.statement else { return Ok(None) };
-        super::signed(statement, keysets).map(|keyset| Some(keyset.digest()))
+        let keyset = super::signed(statement, keysets)?;
+        let at = statement.get("at").and_then(Json::number).ok_or(NotSigned::Member("at"))?;
+        super::in_time(keyset, at)?;
+        Ok(Some(keyset.digest()))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Line, Settled};
+use crate::account::UserId;
 use crate::money::Neuron;
 use crate::receipt::ReceiptId;
 use crate::requests::{Collected, proved_leaf};
@@ -78,6 +79,7 @@ pub(super) struct Vouchers {
     covered: Vec<Covered>,
     outside: Outside,
     failed: bool,
+    account: Option<UserId>,
 }
 
 impl Vouchers {
@@ -99,6 +101,8 @@ impl Vouchers {
         if line.fee.is_zero() {
             return;
         }
+        self.account = Some(line.account);
+        self.carried();
         let Some(settled) = self.waiting.front().copied().filter(|_| !self.failed) else {
             self.outside.behind = self.outside.behind.saturating_add(1);
             let fees = self.outside.behind_fees;
@@ -131,7 +135,24 @@ impl Vouchers {
         }
     }
 
+    /// Vouchers that ask for nothing but what was carried over, and so cover no receipt.
+    fn carried(&mut self) {
+        while let Some(settled) = self.waiting.front().copied() {
+            let others = self.account.is_some_and(|account| account != settled.user);
+            if self.failed || self.current.is_some() || others || settled.carry.is_zero() {
+                return;
+            }
+            let collected = Collected::new(settled.user, settled.carry);
+            if collected.total() != settled.total || collected.root() != settled.requests_hash {
+                return;
+            }
+            self.waiting.pop_front();
+            self.covered.push(Covered { settled, receipts: 0, fault: None });
+        }
+    }
+
     pub(super) fn finish(mut self) -> (Vec<Covered>, Outside) {
+        self.carried();
         if let Some(settled) = self.waiting.front().filter(|_| !self.failed) {
             let come_to = self.current.as_ref().map_or(settled.carry, Collected::total);
             let fault = match self.met {

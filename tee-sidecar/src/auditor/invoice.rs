@@ -6,10 +6,11 @@ use broker_core::verify::{Invoice, ReadTariff, Rules, Scope, Settled, Tariffs};
 use broker_core::{Address, Neuron, ReceiptId, UserId};
 
 use super::keysets::{self, KeyFiles};
-use super::receipt::{bad_tariff, note_head};
-use super::{Auditor, Failure, Options, files};
+use super::receipt::{note_head, read_tariff};
+use super::{Auditor, Failure, Options, noted};
 use crate::evidence::audit::Audit;
 
+mod carry;
 mod findings;
 mod pass;
 mod progress;
@@ -43,17 +44,19 @@ pub struct InvoiceFiles {
     pub to_seq: Option<u64>,
     /// A missing exchange refutes the invoice.
     pub no_gaps: bool,
+    /// Missing exchanges are named and left at that.
+    pub gaps_allowed: bool,
 }
 
 /// Judges an invoice.
 pub fn audit_invoice(paths: &InvoiceFiles, options: &Options) -> Result<Audit, Failure> {
+    pass::readable_twice(&paths.receipts)?;
     let auditor = Auditor::new(options)?;
     let mut audit = Audit::default();
     let keysets = keysets::load(&auditor, &mut audit, &paths.keys)?;
     let mut tariffs = Tariffs::default();
     for path in &paths.tariffs {
-        let read = ReadTariff::parse(&files::read(path)?);
-        let read = read.map_err(|error| bad_tariff(path, &error))?;
+        let Some(read) = noted(&mut audit, "tariff", read_tariff(path))? else { continue };
         tariff(&mut audit, path, read.verify(&keysets), &read);
         tariffs.add(read.digest, read.tariff);
     }
@@ -73,11 +76,7 @@ pub fn audit_invoice(paths: &InvoiceFiles, options: &Options) -> Result<Audit, F
     Ok(audit)
 }
 
-fn scope(paths: &InvoiceFiles, mut settled: Vec<Settled>) -> Scope {
-    settled.sort_by_key(|settled| settled.nonce);
-    if let (Some(first), Some(carry)) = (settled.first_mut(), paths.carry) {
-        first.carry = carry;
-    }
+fn scope(paths: &InvoiceFiles, settled: Vec<Settled>) -> Scope {
     Scope {
         account: paths.account,
         from_seq: paths.from_seq,

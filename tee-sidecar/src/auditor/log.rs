@@ -10,7 +10,7 @@ use reqwest::Url;
 
 use super::keysets::{self, KeyFiles};
 use super::receipt::note_head;
-use super::{Auditor, Failure, Options, fetch, files};
+use super::{Auditor, Failure, Options, fetch, files, noted};
 use crate::evidence::audit::Audit;
 
 /// Where the heads are.
@@ -34,7 +34,8 @@ pub fn audit_log(paths: &LogFiles, options: &Options) -> Result<Audit, Failure> 
     let mut audit = Audit::default();
     let keysets = keysets::load(&auditor, &mut audit, &paths.keys)?;
     let mut read = |path: &Path, check: &str| -> Result<Option<LogHead>, Failure> {
-        let document = json(path, &files::read(path)?)?;
+        let document = files::read(path).and_then(|bytes| json(path, &bytes));
+        let Some(document) = noted(&mut audit, check, document)? else { return Ok(None) };
         match verify::signed_head(&document, &keysets) {
             Ok(head) => {
                 let LogHead { size, root, .. } = head;
@@ -51,10 +52,11 @@ pub fn audit_log(paths: &LogFiles, options: &Options) -> Result<Audit, Failure> 
     let to = read(&paths.to, "log.to")?;
     let (Some(from), Some(to)) = (from, to) else { return Ok(audit) };
     let path = match (&paths.proof, &paths.url) {
-        (Some(file), _) => Some(path_of(file, &json(file, &files::read(file)?)?)?),
-        (None, Some(url)) if needs_path(&from, &to) => Some(fetched(url, &from, &to)?),
+        (Some(file), _) => Some(path_of(file)),
+        (None, Some(url)) if needs_path(&from, &to) => Some(fetched(url, &from, &to)),
         _ => None,
     };
+    let path = path.map(|path| noted(&mut audit, "log.proof", path)).transpose()?.flatten();
     match verify::follows(&from, &to, path.as_deref()) {
         Ok(()) => {
             let grown = to.size.saturating_sub(from.size);
@@ -86,9 +88,9 @@ fn json(path: &Path, bytes: &[u8]) -> Result<Json, Failure> {
     Json::parse(bytes).map_err(|error| Failure::Malformed(format!("{}: {error}", path.display())))
 }
 
-fn path_of(file: &Path, document: &Json) -> Result<Vec<Digest32>, Failure> {
+fn path_of(file: &Path) -> Result<Vec<Digest32>, Failure> {
     let named = |error| Failure::Malformed(format!("{}: {error}", file.display()));
-    verify::path(document).map_err(named)
+    verify::path(&json(file, &files::read(file)?)?).map_err(named)
 }
 
 fn fetched(base: &str, from: &LogHead, to: &LogHead) -> Result<Vec<Digest32>, Failure> {

@@ -27,6 +27,23 @@ pub enum Failure {
     Failed(String),
 }
 
+/// What belongs to a side input: one that cannot be had or read is a finding, and everything else
+/// is judged all the same, so that what is wrong comes before what is missing.
+pub(super) fn noted<T>(
+    audit: &mut Audit,
+    check: &str,
+    got: Result<T, Failure>,
+) -> Result<Option<T>, Failure> {
+    match got {
+        Ok(got) => return Ok(Some(got)),
+        Err(Failure::Unreachable(why)) => audit.missing(check, why),
+        Err(Failure::Malformed(why)) => audit.malformed(check, why),
+        Err(Failure::Refuted(why)) => audit.refuted(check, why),
+        Err(other) => return Err(other),
+    }
+    Ok(None)
+}
+
 /// The code that the contract has for this end.
 pub fn exit_of(audited: &Result<Audit, Failure>) -> Exit {
     match audited {

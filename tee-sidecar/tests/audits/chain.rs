@@ -4,11 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use broker_core::verify::Settled;
-use broker_core::{Digest32, UserId};
+use broker_core::{Digest32, Neuron, UserId};
 use serde_json::{Value, json};
 
 use crate::host::*;
-use crate::invoices::voucher;
+use crate::invoices::{settlement, voucher, voucher_with};
 
 const CONTRACT: &str = "0xcccccccccccccccccccccccccccccccccccccccc";
 
@@ -58,17 +58,24 @@ fn hash() -> String {
 
 /// A node that knows one transaction with these vouchers, as long as the test runs.
 fn node(vouchers: Vec<Settled>, events: Vec<Value>) -> String {
+    nodes(vec![(hash(), vouchers, events)])
+}
+
+type Sent = (String, Vec<Settled>, Vec<Value>);
+
+/// A node that knows these transactions.
+fn nodes(sent: Vec<Sent>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/secret", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            serve(stream.unwrap(), &vouchers, &events);
+            serve(stream.unwrap(), &sent);
         }
     });
     url
 }
 
-fn serve(mut stream: TcpStream, vouchers: &[Settled], events: &[Value]) {
+fn serve(mut stream: TcpStream, sent: &[Sent]) {
     let (mut request, mut piece) = (Vec::new(), [0; 4096]);
     let call_of = loop {
         let count = stream.read(&mut piece).unwrap();
@@ -83,17 +90,18 @@ fn serve(mut stream: TcpStream, vouchers: &[Settled], events: &[Value]) {
             break call;
         }
     };
-    let known = call_of["params"][0] == hash();
-    let result = match call_of["method"].as_str().unwrap() {
-        _ if !known => Value::Null,
-        "eth_getTransactionByHash" => {
+    let known = sent.iter().find(|(hash, ..)| call_of["params"][0] == **hash);
+    let result = match (call_of["method"].as_str().unwrap(), known) {
+        ("eth_chainId", _) => json!("0x40d9"),
+        (_, None) => Value::Null,
+        ("eth_getTransactionByHash", Some((_, vouchers, _))) => {
             let from = format!("0x{}", "ee".repeat(20));
             json!({"from": from, "to": CONTRACT, "input": call(vouchers)})
         }
-        "eth_getTransactionReceipt" => json!({
+        ("eth_getTransactionReceipt", Some((.., events))) => json!({
             "blockNumber": "0x2a", "blockHash": hash(), "status": "0x1", "logs": events,
         }),
-        other => panic!("{other} was not expected"),
+        (other, _) => panic!("{other} was not expected"),
     };
     let body = json!({"jsonrpc": "2.0", "id": 1, "result": result}).to_string();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
@@ -115,6 +123,9 @@ fn a_bill_is_matched_with_the_voucher_that_the_chain_shows() {
         host.verify_invoice(&receipts, &[&args[..], more].concat())
     };
     let paid = event(&mine, 0, 0);
+    let judged = judge(vec![mine], vec![paid.clone()], &[]);
+    judged.ends(0, "not checked  settlement.contract");
+    judged.ends(0, "was called, on chain 16601, for the provider 0xEeee");
     let judged = judge(vec![mine], vec![paid.clone()], &["--contract", CONTRACT]);
     judged.ends(0, "block 42 paid 8000 of 8000 neuron");
     judged.ends(0, "are those of 5 receipts");
@@ -133,4 +144,39 @@ fn a_bill_is_matched_with_the_voucher_that_the_chain_shows() {
     let url = node(vec![mine], vec![paid]);
     let args = ["--settlement", &unknown, "--rpc", &url];
     host.verify_invoice(&receipts, &args).ends(20, "no block with");
+}
+
+#[test]
+fn what_a_transaction_left_unpaid_is_the_next_voucher_s_carry() {
+    let host = Host::new();
+    let receipts = host.receipts(1..=6);
+    let hash = |n: u8| format!("0x{}", Digest32([n; 32]));
+    let rest = Neuron::new(300);
+    let first = voucher_with(&receipts[..3], Neuron::ZERO, 1);
+    let partial = (hash(1), vec![first], vec![event(&first, 1, 300)]);
+    let judge = |sent: Vec<Sent>, more: &[&str]| {
+        let url = nodes(sent);
+        let (one, two) = (hash(1), hash(2));
+        let args = ["--rpc", &url, "--settlement", &one, "--settlement", &two];
+        let args = if more.is_empty() { &args[..] } else { &args[..4] };
+        host.verify_invoice(&receipts, &[args, more].concat())
+    };
+    let second = voucher_with(&receipts[3..], rest, 2);
+    let paid = (hash(2), vec![second], vec![event(&second, 0, 0)]);
+    let judged = judge(vec![partial.clone(), paid], &[]);
+    judged.ends(0, "nonce 1: its 4200 neuron");
+    judged.ends(0, "are those of 3 receipts and of 300 neuron that are carried over");
+    // Of nothing but the rest, before receipts that nothing paid yet.
+    let alone = voucher_with(&[], rest, 2);
+    let paid = (hash(2), vec![alone], vec![event(&alone, 0, 0)]);
+    let judged = judge(vec![partial.clone(), paid], &[]);
+    judged.ends(0, "nonce 2: its 300 neuron");
+    judged.ends(0, "3 receipts with 6000 neuron in all stand behind it");
+    // All of it asked for again, or a file that says another rest than the chain shows.
+    let greedy = voucher_with(&receipts[3..], Neuron::new(400), 2);
+    let paid = (hash(2), vec![greedy], vec![event(&greedy, 0, 0)]);
+    judge(vec![partial.clone(), paid], &[]).ends(10, "nonce 2");
+    host.write("greedy.json", &settlement(&greedy));
+    let judged = judge(vec![partial], &["--settlement", "greedy.json"]);
+    judged.ends(20, "carries 400 neuron over, and the voucher before it left 300 unpaid");
 }

@@ -1,7 +1,7 @@
 //! Whole bills.
 
 use broker_core::log::leaf_hash;
-use broker_core::receipt::ReadReceipt;
+use broker_core::receipt::{Claims, ReadReceipt};
 use broker_core::requests::{Collected, proved_leaf};
 use broker_core::verify::Settled;
 use broker_core::{Address, Neuron, Outcome, Receipt, Usage};
@@ -14,7 +14,7 @@ pub(crate) fn voucher(receipts: &[String]) -> Settled {
     voucher_with(receipts, Neuron::ZERO, 1)
 }
 
-fn voucher_with(receipts: &[String], carry: Neuron, nonce: u64) -> Settled {
+pub(crate) fn voucher_with(receipts: &[String], carry: Neuron, nonce: u64) -> Settled {
     let mut collected = Collected::new(user(), carry);
     for document in receipts {
         let read = ReadReceipt::parse(document.as_bytes()).unwrap();
@@ -108,6 +108,11 @@ fn what_is_missing_malformed_or_misused_has_its_own_code() {
     let host = Host::new();
     let receipts = host.receipts(1..=5);
     host.verify_invoice(&[], &[]).ends(20, "no receipt in the file");
+    for unread in [".", "/dev/null"] {
+        let args = ["invoice", "--receipts", unread, "--tariff", "tariff.json"];
+        let judged = host.verify(&[&args[..], &["--keyset", "keyset.json"]].concat());
+        judged.ends(64, "has to be read twice");
+    }
     host.verify_invoice(&receipts, &["--from-seq", "3", "--to-seq", "2"]).ends(64, "--from-seq");
     host.verify_invoice(&receipts, &["--rpc", "http://127.0.0.1:1"]).ends(64, "--settlement");
     let tx = format!("0x{}", "12".repeat(32));
@@ -140,6 +145,55 @@ fn a_range_is_billed_without_the_rest_and_its_ends_count() {
     host.verify_invoice(&receipts[3..], &range).ends(10, "are missing (3)");
 }
 
+fn judged_missing(judged: &Judged, why: &str) {
+    judged.ends(20, why);
+    judged.ends(20, "MISSING      settlement.carry");
+}
+
+#[test]
+fn a_later_voucher_s_carry_is_what_the_one_before_was_shown_to_leave() {
+    let host = Host::new();
+    let receipts = host.receipts(1..=6);
+    host.write("first.json", &settlement(&voucher_with(&receipts[..3], Neuron::ZERO, 7)));
+    let second = voucher_with(&receipts[3..], Neuron::new(900), 8);
+    host.write("second.json", &settlement(&second));
+    let both = ["--settlement", "first.json", "--settlement", "second.json"];
+    judged_missing(&host.verify_invoice(&receipts, &both), "nonce 8: it says that 900 neuron");
+}
+
+#[test]
+fn a_range_of_which_nothing_is_known_is_one_gap() {
+    let host = Host::new();
+    let elsewhere = host.receipts([17]);
+    let range = ["--from-seq", "1000", "--to-seq", "2000"];
+    let judged = host.verify_invoice(&elsewhere, &[&range[..], &["--no-gaps"]].concat());
+    judged.ends(10, "1001 of the account's exchanges are missing (1000 to 2000)");
+    judged.ends(10, "no receipt in the file is within the bill");
+    host.verify_invoice(&elsewhere, &range).ends(20, "(1000 to 2000)");
+    let allowed = [&range[..], &["--gaps-allowed"]].concat();
+    host.verify_invoice(&elsewhere, &allowed).ends(20, "is within the bill");
+    host.verify_invoice(&elsewhere, &["--to-seq", "3", "--no-gaps"]).ends(10, "(1 to 3)");
+    host.verify_invoice(&elsewhere, &["--from-seq", "18", "--no-gaps"]).ends(10, "(18)");
+    // What has no number is in no range.
+    let (receipt, claims) = host.exchange(3);
+    let usage = Usage::new(0, 0);
+    let free = Receipt { usage, fee: Neuron::ZERO, outcome: Outcome::Refused, ..receipt };
+    let unplaced = [host.signed((free, Claims { ledger: None, ..claims }))];
+    let judged = host.verify_invoice(&unplaced, &[&range[..], &["--no-gaps"]].concat());
+    judged.ends(10, "(1000 to 2000)");
+    host.verify_invoice(&unplaced, &["--no-gaps"]).ends(20, "nothing shows whether any is missing");
+    host.verify_invoice(&unplaced, &["--gaps-allowed"]).ends(0, "nothing shows whether any");
+}
+
+#[test]
+fn an_id_is_used_again_outside_of_the_range_too() {
+    let host = Host::new();
+    let mut receipts = host.receipts(1..=4);
+    receipts.push(host.resigned(&host.receipt(5), "000000000005", "000000000001"));
+    let range = ["--from-seq", "1", "--to-seq", "4"];
+    host.verify_invoice(&receipts, &range).ends(10, "000000000001 is there 2 times");
+}
+
 #[test]
 fn vouchers_pay_receipts_one_after_another_and_the_rest_is_named() {
     let host = Host::new();
@@ -149,16 +203,20 @@ fn vouchers_pay_receipts_one_after_another_and_the_rest_is_named() {
     let second = settlement(&voucher_with(&receipts[6..10], Neuron::ZERO, 8));
     host.write("second.json", &second);
     // In any order: the nonces tell.
-    let both = ["--settlement", "second.json", "--settlement", "first.json"];
+    let both = ["--carry", "55", "--settlement", "second.json", "--settlement", "first.json"];
     let first = id(3).to_string();
     let judged = host.verify_invoice(&receipts, &[&both[..], &["--first", &first]].concat());
     judged.ends(0, "nonce 7: its 7655 neuron and its requestsHash are those of 4 receipts");
+    judged.ends(0, "4 receipts and of 55 neuron that are carried over");
     judged.ends(0, "nonce 8: its 10800 neuron");
     judged.ends(0, "2 receipts with a fee stand before it");
     judged.ends(0, "2 receipts with 6600 neuron in all stand behind it");
     let judged = host.verify_invoice(&receipts, &both);
     judged.ends(10, "nonce 7: 5 receipts in their order come to");
     judged.ends(10, "nobody knows where this one begins");
+    // By the file's own word alone nothing is carried over.
+    let told = ["--first", &first, "--settlement", "first.json"];
+    judged_missing(&host.verify_invoice(&receipts, &told), "55 neuron of it are carried over");
     let bare =
         settlement(&voucher_with(&receipts[2..6], carry, 7)).replace("\"carry\":\"55\"", "\"x\":0");
     host.write("first.json", &bare);

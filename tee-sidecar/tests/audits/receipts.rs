@@ -10,9 +10,16 @@ const ALL: [&str; 6] =
     ["--request", "request.json", "--response", "response.txt", "--tariff", "tariff.json"];
 
 fn statement(author: Author<'_>, digest: &str) -> String {
+    statement_at(author, digest, 1_790_000_000_000)
+}
+
+fn statement_at(author: Author<'_>, digest: &str, at: i64) -> String {
     let terms = Json::parse(tariff().terms().as_bytes()).unwrap();
     let digest = Json::Text(digest.to_owned());
-    author.sign("tee-sidecar.tariff.v1", vec![("terms", terms), ("digest", digest)])
+    author.sign(
+        "tee-sidecar.tariff.v1",
+        vec![("terms", terms), ("digest", digest), ("at", Json::Integer(at))],
+    )
 }
 
 #[test]
@@ -57,6 +64,69 @@ fn a_tariff_may_be_signed_and_then_must_be() {
 }
 
 #[test]
+fn a_head_or_a_tariff_of_a_keyset_s_last_second_holds_and_a_later_one_does_not() {
+    let host = Host::new();
+    let receipt = host.receipt(1);
+    let log = MemoryLog::of(std::slice::from_ref(&receipt));
+    host.write("receipt.json", &host.with_place(&receipt, &log, 0));
+    let digest = format!("sha256:{}", tariff().digest());
+    for (at, code, head, offer) in [
+        (1_899_999_999_999, 0, "proved       log.head", "proved       tariff"),
+        (1_900_000_000_000, 10, "REFUTED      log.head", "REFUTED      tariff"),
+    ] {
+        host.write("head.json", &host.head(&log, at));
+        host.write("tariff.json", &statement_at(host.author(), &digest, at as i64));
+        let args = ["receipt", "receipt.json", "--keyset", "keyset.json", "--head", "head.json"];
+        host.verify(&args).ends(code, head);
+        host.verify_receipt(&receipt, &ALL).ends(code, offer);
+        host.write("receipt.json", &host.with_place(&receipt, &log, 0));
+        let bill = host.verify_invoice(std::slice::from_ref(&receipt), &[]);
+        bill.ends(code, offer);
+    }
+    let terms = Json::parse(tariff().terms().as_bytes()).unwrap();
+    let members = vec![("terms", terms), ("digest", Json::Text(digest))];
+    host.write("tariff.json", &host.author().sign("tee-sidecar.tariff.v1", members));
+    host.verify_receipt(&receipt, &ALL).ends(30, "'at' is missing");
+}
+
+#[test]
+fn what_is_wrong_comes_before_side_inputs_that_cannot_be_had() {
+    let host = Host::new();
+    let receipt = host.receipt(1);
+    let forged = receipt.replacen("\"output_tokens\":1,", "\"output_tokens\":2,", 1);
+    host.write("empty.json", "");
+    let keys = ["--keyset", "away.json"];
+    for (input, code) in [("away.json", 20), ("empty.json", 30)] {
+        for option in ["--tariff", "--inclusion", "--keyset"] {
+            host.verify_receipt(&receipt, &[option, input]).ends(code, input);
+            host.verify_receipt(&forged, &[option, input]).ends(10, "receipt.signature");
+        }
+        let bill = [&["--settlement", input][..], &keys].concat();
+        host.verify_invoice(std::slice::from_ref(&forged), &bill).ends(10, "invoice.signature");
+    }
+    for option in ["--request", "--response"] {
+        host.verify_receipt(&receipt, &[option, "away.json"]).ends(20, "away.json");
+        host.verify_receipt(&forged, &[option, "away.json"]).ends(10, "receipt.signature");
+    }
+    let tx = format!("0x{}", "12".repeat(32));
+    let away = ["--settlement", &tx, "--rpc", "http://127.0.0.1:1/key"];
+    let judged = host.verify_invoice(&[forged], &away);
+    judged.ends(10, "invoice.signature");
+    assert!(!judged.text.contains("/key"), "{}", judged.text);
+}
+
+#[test]
+fn a_host_that_shows_no_place_a_minute_later_has_not_kept_its_promise() {
+    let host = Host::new();
+    let bundle = format!("{{\"receipt\":{},\"inclusion\":null}}", host.receipt(1));
+    let at = |at: &str| host.verify_receipt(&bundle, &["--at", at]);
+    at("1790000059").ends(0, "not checked  receipt.log");
+    at("1790000060").ends(20, "MISSING      receipt.log");
+    host.verify_receipt(&host.receipt(1), &["--at", "1790000060"]).ends(0, "--inclusion FILE");
+    host.verify_invoice(&host.receipts(1..=2), &[]).ends(0, "not checked  invoice.log");
+}
+
+#[test]
 fn what_is_missing_is_20_what_cannot_be_read_30_and_what_is_wrong_10() {
     let host = Host::new();
     let receipt = host.receipt(1);
@@ -77,7 +147,8 @@ fn what_is_missing_is_20_what_cannot_be_read_30_and_what_is_wrong_10() {
     host.write("other.json", &other);
     let args = ["receipt", "receipt.json", "--keyset", "other.json"];
     host.verify_receipt(&receipt, &[]).ends(0, "receipt.signature");
-    host.verify(&args).ends(10, "which is not the one at hand");
+    host.verify_receipt(&receipt, &[]).ends(0, "not checked  receipt.request");
+    host.verify(&args).ends(20, "which is not the one at hand");
     let late = host.resigned(&receipt, "\"served_at\":1790000000", "\"served_at\":1900000000");
     host.verify_receipt(&late, &[]).ends(10, "its keyset ended at 1900000000");
     let impossible = host.resigned(&receipt, "\"complete\":true", "\"complete\":false");

@@ -19,6 +19,8 @@ use crate::verify::Settled;
 /// A transaction that called `settleFeesWithTEE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettledTransaction {
+    /// The chain that the node says it is of.
+    pub chain_id: u64,
     /// The contract that was called.
     pub contract: Address,
     /// The block that it is in.
@@ -49,6 +51,7 @@ pub async fn settled_in(
     let rpc = Rpc::new(client, url, patience);
     let Some(sent) = rpc.transaction(transaction).await? else { return Ok(None) };
     let Some(receipt) = rpc.receipt(transaction).await? else { return Ok(None) };
+    let chain_id = rpc.chain_id().await?;
     let other = |what: &str| ChainError::Node(format!("the transaction {what}"));
     let contract = sent.to.ok_or_else(|| other("calls no contract"))?;
     let call = settleFeesWithTEECall::abi_decode(&sent.input);
@@ -70,7 +73,7 @@ pub async fn settled_in(
         let settled = read(item).ok_or_else(|| other("settles more than there is money"))?;
         items.push(SettledItem { settled, paid: result.and_then(|result| paid(item, result)) });
     }
-    Ok(Some(SettledTransaction { contract, block: receipt.block, items }))
+    Ok(Some(SettledTransaction { chain_id, contract, block: receipt.block, items }))
 }
 
 fn read(item: &Settlement) -> Option<Settled> {

@@ -11,9 +11,12 @@ pub(super) fn note(audit: &mut Audit, bill: &Bill, ids: &Recount, asked: &Invoic
         return audit.missing("invoice", "there is no receipt in the file");
     }
     faults(audit, bill);
+    if bill.total.receipts == 0 {
+        audit.missing("invoice", "no receipt in the file is within the bill");
+    }
     totals(audit, bill);
     repeats(audit, bill, ids);
-    gaps(audit, bill, asked.no_gaps);
+    gaps(audit, bill, asked);
     for covered in &bill.covered {
         voucher(audit, covered);
     }
@@ -73,6 +76,10 @@ fn totals(audit: &mut Audit, bill: &Bill) {
     if total.receipts > 0 && wrong.iter().all(|kind| bill.tally(*kind).is_none()) {
         audit.proved("invoice.fees", "every fee is what its usage and its tariff come to");
     }
+    if !bill.sequences.is_empty() {
+        let what = "that each receipt stands in the log is for `verify receipt` to show";
+        audit.not_checked("invoice.log", what);
+    }
     if bill.skipped > 0 {
         let what = format_args!("{} are outside of the range asked for", receipts(bill.skipped));
         audit.not_checked("invoice.range", what);
@@ -89,15 +96,19 @@ fn repeats(audit: &mut Audit, bill: &Bill, ids: &Recount) {
         let others = repeated.count();
         let why = format_args!("{id} is there {times} times; {others} other ids are repeated too");
         audit.refuted("invoice.repeats", why);
+    } else if ids.lost() > 0 {
+        let why = "the file was another one when it was read again: nobody knows whether an id is \
+                   there twice";
+        audit.missing("invoice.repeats", why);
     } else if bill.tally(Kind::SequenceRepeat).is_none() && bill.total.receipts > 0 {
         audit.proved("invoice.repeats", "no receipt and no exchange is there twice");
     }
 }
 
-fn gaps(audit: &mut Audit, bill: &Bill, refuting: bool) {
+fn gaps(audit: &mut Audit, bill: &Bill, asked: &InvoiceFiles) {
     let mut first = Vec::new();
     let (mut runs, mut missing) = (0_u64, 0_u64);
-    for (_, from, to) in bill.gaps() {
+    for (from, to) in bill.gaps() {
         runs += 1;
         missing = missing.saturating_add(to.abs_diff(from).saturating_add(1));
         if first.len() < GAPS_SHOWN {
@@ -117,10 +128,21 @@ fn gaps(audit: &mut Audit, bill: &Bill, refuting: bool) {
              a crash, which costs nothing",
             first.join(", ")
         );
-        return if refuting {
-            audit.refuted("invoice.gaps", why)
-        } else {
-            audit.not_checked("invoice.gaps", why)
+        return match (asked.no_gaps, asked.gaps_allowed) {
+            (true, _) => audit.refuted("invoice.gaps", why),
+            (false, true) => audit.not_checked("invoice.gaps", why),
+            (false, false) => {
+                let hint = "--gaps-allowed where you know of such a crash";
+                audit.missing("invoice.gaps", format_args!("{why}; {hint}"));
+            }
+        };
+    }
+    if ends.is_empty() && bill.total.receipts > 0 {
+        let why = "no receipt has a number among the account's exchanges: nothing shows whether \
+                   any is missing";
+        return match asked.gaps_allowed {
+            true => audit.not_checked("invoice.gaps", why),
+            false => audit.missing("invoice.gaps", why),
         };
     }
     if !ends.is_empty() {
@@ -131,10 +153,15 @@ fn gaps(audit: &mut Audit, bill: &Bill, refuting: bool) {
 
 fn voucher(audit: &mut Audit, covered: &Covered) {
     let (nonce, total) = (covered.settled.nonce, covered.settled.total);
+    let carry = covered.settled.carry;
+    let carried = match carry.is_zero() {
+        true => String::new(),
+        false => format!(" and of {carry} neuron that are carried over"),
+    };
     match &covered.fault {
         None => {
             let what = format_args!(
-                "nonce {nonce}: its {total} neuron and its requestsHash are those of {}",
+                "nonce {nonce}: its {total} neuron and its requestsHash are those of {}{carried}",
                 receipts(covered.receipts)
             );
             audit.proved("settlement", what);

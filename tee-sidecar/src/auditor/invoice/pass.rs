@@ -62,8 +62,23 @@ pub(super) fn count_again(path: &Path, counted: &mut Recount) -> Result<(), Fail
     Ok(())
 }
 
+/// Refuses what cannot be read twice, before anything waits for a pipe's other end.
+pub(super) fn readable_twice(path: &Path) -> Result<(), Failure> {
+    let about = std::fs::metadata(path).map_err(|error| unreachable(path, &error))?;
+    if about.is_file() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Failure::Usage(format!("--receipts {path} is no regular file, and has to be read twice")))
+}
+
 fn open(path: &Path) -> Result<File, Failure> {
-    File::open(path).map_err(|error| Failure::Unreachable(format!("{}: {error}", path.display())))
+    readable_twice(path)?;
+    File::open(path).map_err(|error| unreachable(path, &error))
+}
+
+fn unreachable(path: &Path, error: &io::Error) -> Failure {
+    Failure::Unreachable(format!("{}: {error}", path.display()))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {

@@ -10,23 +10,25 @@ use broker_core::verify::Settled;
 use reqwest::Url;
 
 use super::InvoiceFiles;
-use crate::auditor::{Failure, fetch, files};
+use super::carry::{self, Shown};
+use crate::auditor::{Failure, fetch, files, noted};
 use crate::evidence::audit::Audit;
 
 /// Reads all settlements and notes what shows each.
 pub(super) fn load(audit: &mut Audit, paths: &InvoiceFiles) -> Result<Vec<Settled>, Failure> {
-    let mut settled = Vec::new();
+    let mut shown = Vec::new();
     for given in &paths.settlements {
-        match transaction(given) {
-            Some(hash) => settled.extend(on_chain(audit, hash, paths)?),
-            None => settled.extend(in_file(audit, Path::new(given))?),
-        }
+        let found = match transaction(given) {
+            Some(hash) => on_chain(audit, hash, paths),
+            None => in_file(audit, Path::new(given)),
+        };
+        shown.extend(noted(audit, "settlement.chain", found)?.into_iter().flatten());
     }
-    if settled.len() < paths.settlements.len() && paths.carry.is_some() {
+    if shown.len() < paths.settlements.len() && paths.carry.is_some() {
         // A carry would stand before another voucher than the one it was given for.
         audit.missing("settlement.carry", "the first settlement is not at hand");
     }
-    Ok(settled)
+    Ok(carry::carried(audit, shown, paths.carry))
 }
 
 /// The hash of a transaction, which no file is named after.
@@ -36,7 +38,7 @@ fn transaction(given: &str) -> Option<Digest32> {
     Some(Digest32(hash))
 }
 
-fn in_file(audit: &mut Audit, path: &Path) -> Result<Vec<Settled>, Failure> {
+fn in_file(audit: &mut Audit, path: &Path) -> Result<Vec<Shown>, Failure> {
     let named =
         |error: &dyn std::fmt::Display| Failure::Malformed(format!("{}: {error}", path.display()));
     let document = Json::parse(&files::read(path)?).map_err(|error| named(&error))?;
@@ -48,14 +50,14 @@ fn in_file(audit: &mut Audit, path: &Path) -> Result<Vec<Settled>, Failure> {
     let read = read.map_err(|error| named(&error))?;
     let what = format_args!("{}: by its word, no chain was asked", path.display());
     audit.not_checked("settlement.chain", what);
-    Ok(read)
+    Ok(read.into_iter().map(|settled| Shown { settled, unpaid: None }).collect())
 }
 
 fn on_chain(
     audit: &mut Audit,
     hash: Digest32,
     paths: &InvoiceFiles,
-) -> Result<Vec<Settled>, Failure> {
+) -> Result<Vec<Shown>, Failure> {
     let usage = |why: &str| Failure::Usage(why.to_owned());
     let rpc = paths.rpc.as_deref();
     let rpc = rpc.ok_or_else(|| usage("--settlement 0x… needs --rpc URL, a node of the chain"))?;
@@ -73,7 +75,6 @@ fn on_chain(
         audit.missing("settlement.chain", format_args!("the node has no block with 0x{hash}"));
         return Ok(Vec::new());
     };
-    contract(audit, &found, paths);
     let item = match (found.items.as_slice(), paths.account) {
         ([one], _) => Some(one),
         (items, Some(account)) => items.iter().find(|item| item.settled.user == account),
@@ -85,6 +86,7 @@ fn on_chain(
         audit.refuted("settlement.chain", format_args!("0x{hash} settles nothing of the account"));
         return Ok(Vec::new());
     };
+    contract(audit, &found, settled, paths);
     let block = found.block.number;
     match paid {
         Some(paid) => {
@@ -97,21 +99,29 @@ fn on_chain(
             audit.refuted("settlement.chain", why);
         }
     }
-    Ok(vec![*settled])
+    let unpaid = paid.and_then(|paid| settled.total.checked_sub(paid));
+    Ok(vec![Shown { settled: *settled, unpaid }])
 }
 
-fn contract(audit: &mut Audit, found: &SettledTransaction, paths: &InvoiceFiles) {
-    let called = found.contract;
+fn contract(
+    audit: &mut Audit,
+    found: &SettledTransaction,
+    settled: &Settled,
+    paths: &InvoiceFiles,
+) {
+    let SettledTransaction { contract: called, chain_id, .. } = found;
+    let provider = settled.provider;
+    let called = format!("{called} was called, on chain {chain_id}, for the provider {provider}");
     match paths.contract {
-        Some(contract) if contract == called => {
-            audit.proved("settlement.contract", format_args!("{called} was called"));
+        Some(contract) if contract == found.contract => {
+            audit.proved("settlement.contract", called);
         }
         Some(contract) => {
-            let why = format_args!("{called} was called, and not {contract}");
+            let why = format_args!("{called}, and not {contract}");
             audit.refuted("settlement.contract", why);
         }
         None => {
-            let what = format_args!("{called} was called; --contract says which one counts");
+            let what = format_args!("{called}; --contract says which one counts");
             audit.not_checked("settlement.contract", what);
         }
     }

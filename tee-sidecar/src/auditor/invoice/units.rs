@@ -128,7 +128,7 @@ const PIECE_BYTES: u64 = 256 * 1024;
 /// The longest first line that a file of lines may have: a page of some thousand receipts.
 const LINE_BYTES_MAX: usize = 8 << 20;
 /// The longest document, or line.
-const UNIT_BYTES_MAX: usize = 64 << 20;
+const UNIT_BYTES_MAX: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -170,5 +170,13 @@ mod tests {
         }
         assert_eq!(pieces(" \n\n "), Vec::<String>::new());
         assert_eq!(pieces("{\"a\":1"), ["{\"a\":1"]);
+    }
+
+    #[test]
+    fn a_document_without_end_is_refused_before_it_is_held() {
+        let endless = "[".repeat(UNIT_BYTES_MAX + 2 * PIECE_BYTES as usize);
+        let mut units = Units::new(endless.as_bytes());
+        assert_eq!(units.next().err().unwrap().kind(), io::ErrorKind::InvalidData);
+        assert!(units.held.len() <= UNIT_BYTES_MAX + PIECE_BYTES as usize);
     }
 }

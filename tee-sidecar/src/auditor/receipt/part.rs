@@ -9,7 +9,7 @@ use broker_core::verify::{self, PartFault};
 
 use super::note_part;
 use crate::auditor::keysets::{self, KeyFiles};
-use crate::auditor::{Auditor, Failure, Options, files};
+use crate::auditor::{Auditor, Failure, Options, files, noted};
 use crate::evidence::audit::Audit;
 
 /// Compares the first part of an answer with its receipt.
@@ -71,7 +71,9 @@ pub fn audit_part(
             note(&mut audit, &prefix);
             audit.not_checked("receipt", format_args!("it will be found under {id}"));
             if let Some(path) = request {
-                let held = broker_core::Digest32::sha256(&files::read(path)?);
+                let body = noted(&mut audit, "receipt.request", files::read(path))?;
+                let Some(body) = body else { return Ok(audit) };
+                let held = broker_core::Digest32::sha256(&body);
                 if held == prefix.checkpoint.request_hash {
                     audit.proved("receipt.request", "it is the one");
                 } else {

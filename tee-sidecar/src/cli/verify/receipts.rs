@@ -153,6 +153,10 @@ pub(super) struct InvoiceArgs {
     /// A missing exchange refutes the bill: you know of no crash.
     #[arg(long)]
     no_gaps: bool,
+    /// Missing exchanges are those that a crash cut off: you know of it. Without this and
+    /// --no-gaps a bill with gaps is not proved.
+    #[arg(long, conflicts_with = "no_gaps")]
+    gaps_allowed: bool,
 }
 
 impl InvoiceArgs {
@@ -173,6 +177,7 @@ impl InvoiceArgs {
             from_seq: self.from_seq,
             to_seq: self.to_seq,
             no_gaps: self.no_gaps,
+            gaps_allowed: self.gaps_allowed,
         };
         audit_invoice(&files, options)
     }
