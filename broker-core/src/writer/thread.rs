@@ -30,7 +30,7 @@ pub(super) struct Writer {
 
 /// What a batch that is being gathered waits for.
 struct Wait {
-    until: Instant,
+    since: Instant,
     enough: usize,
 }
 
@@ -116,11 +116,10 @@ impl Writer {
             return Some(message);
         }
         let answered = self.answered;
-        let wait = waiting.get_or_insert_with(|| Wait {
-            until: Instant::now() + GATHER_MAX,
-            enough: gathered.saturating_add(answered),
-        });
-        while answered >= ANSWERED_MIN && gathered < wait.enough && Instant::now() < wait.until {
+        let enough = gathered.saturating_add(answered);
+        let wait = waiting.get_or_insert_with(|| Wait { since: Instant::now(), enough });
+        let under_load = answered >= ANSWERED_MIN && gathered < wait.enough;
+        while under_load && wait.since.elapsed() < GATHER_MAX {
             std::thread::yield_now();
             if let Ok(message) = self.jobs.try_recv() {
                 return Some(message);
