@@ -17,7 +17,7 @@ run: ## the sidecar with a software TEE; UPSTREAM=http://host:port for a real mo
 
 demo: run ## the same as run
 
-test: ## every test; those that need a real vLLM, npm or PostgreSQL say so and pass without
+test: ## every test; those that need a real vLLM, npm, PostgreSQL or Python say so and pass without
 	cargo test --locked --workspace --no-fail-fast $(simulator)
 	@# Builds that are deployed have no simulator: that they refuse it is tested without it.
 	cargo test --locked -p tee-sidecar --lib --test config
@@ -45,8 +45,8 @@ model-long: ## 1,000,000 sequences on the model, 10,000 on SQLite and 2,000 on P
 	MODEL=1000000 MODEL_SQLITE=10000 MODEL_POSTGRES=2000 cargo test --locked --release \
 	  -p broker-core --features postgres --test model -- --nocapture
 
-fleet-long: ## 500 killed writers on one PostgreSQL, and 500 killed sidecars
-	FLEET=500 cargo test --locked -p broker-core --features postgres --test fleet -- --nocapture
+fleet-long: ## 512 killed writers on one PostgreSQL, and 500 killed sidecars
+	FLEET=32 cargo test --locked -p broker-core --features postgres --test fleet -- --nocapture
 	KILLS=500 cargo test --locked -p tee-sidecar --features simulator --test fleet -- --nocapture
 
 invoice-long: ## a bill of 1,000,000 receipts: rate, memory, and the cost of its signatures alone

@@ -128,7 +128,7 @@ pub struct Ask {
     pub id: ReceiptId,
     /// Who pays.
     pub user: UserId,
-    /// The path that was asked.
+    /// The route, under whatever spelling it was asked.
     pub endpoint: &'static str,
     /// The body's bytes as they arrived.
     pub body: Bytes,

@@ -30,7 +30,7 @@ pub struct Refused {
     pub id: ReceiptId,
     /// Who asked, where that is known.
     pub user: Option<UserId>,
-    /// The path that was asked.
+    /// The route, under whatever spelling it was asked.
     pub endpoint: &'static str,
     /// The model that was asked for, where the body was read.
     pub model: Option<String>,

@@ -17,6 +17,7 @@ use crate::fault::Fault;
 /// The longest `Idempotency-Key`.
 const CLIENT_KEY_BYTES_MAX: usize = 255;
 
+/// What a receipt quotes of a method.
 const METHOD_CHARS_MAX: usize = 16;
 
 /// The route.
@@ -25,7 +26,7 @@ const ENDPOINT: &str = "/v1/chat/completions";
 /// How a client asks for checkpoints.
 const CHECKPOINTS: &str = "x-receipt-checkpoints";
 
-/// Every checkpoint is a signature: no more of them than this.
+/// Every checkpoint is a signature: between two of them are so many events at least.
 const CHECKPOINT_EVENTS_MIN: u64 = 8;
 
 pub(super) async fn completions(

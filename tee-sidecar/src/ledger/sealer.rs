@@ -29,11 +29,16 @@ pub struct Sealer {
 impl Sealer {
     /// Extends the log every half second, for ever.
     pub async fn run(self) {
-        let (mut failed, mut kept) = (false, None);
+        // An outage is told once, not twice a second.
+        let (mut failed, mut unkept, mut kept) = (false, false, None);
         loop {
-            if let Err(error) = self.keep_prices(&mut kept).await {
+            let keeps = self.keep_prices(&mut kept).await;
+            if let Err(error) = &keeps
+                && !unkept
+            {
                 tracing::warn!(%error, "the prices are not kept; tried again at once");
             }
+            unkept = keeps.is_err();
             sleep(SEAL_EVERY).await;
             if !self.lead.is_ours() {
                 continue;
