@@ -46,7 +46,9 @@ fn a_report_pins_the_ledger_and_a_cut_off_or_other_one_is_refuted() {
     assert_eq!(early["ledger_head"]["entries"], 3, "{early}");
     chat(&process);
     assert!(process.terminate().success());
-    let old_copy = std::fs::read(&ledger).unwrap();
+    // With its log: a reader that the end of the process cut short leaves it behind.
+    let log = folder.path().join("ledger.db-wal");
+    let old_copy = [&ledger, &log].map(|file| std::fs::read(file).unwrap_or_default());
     let process_again = Process::start(folder.path(), &engine, "");
     chat(&process_again);
     let late = report(&process_again, 2);
@@ -59,9 +61,10 @@ fn a_report_pins_the_ledger_and_a_cut_off_or_other_one_is_refuted() {
     }
     drop(process_again);
     // The host puts the copy of before back: the audit alone is clean, and the report is not.
-    std::fs::remove_file(folder.path().join("ledger.db-wal")).ok();
     std::fs::remove_file(folder.path().join("ledger.db-shm")).ok();
-    std::fs::write(&ledger, old_copy).unwrap();
+    for (file, bytes) in [&ledger, &log].into_iter().zip(old_copy) {
+        std::fs::write(file, bytes).unwrap();
+    }
     assert_eq!(process.run(&["ledger", "audit"]).status.code(), Some(0));
     let kept = process.run(&["ledger", "audit", "--report", &early_file]);
     assert_eq!(kept.status.code(), Some(0), "{}", said(&kept));
