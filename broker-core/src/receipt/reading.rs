@@ -29,6 +29,8 @@ pub struct ReadReceipt {
     pub served_at: u64,
     /// SHA-256 of the request as it arrived.
     pub request_hash: Digest32,
+    /// The request was refused before its body was read: the hash is that of nothing.
+    pub unread: bool,
     /// SHA-256 of what the engine was sent.
     pub forwarded_hash: Option<Digest32>,
     /// SHA-256 of the answer.
@@ -167,6 +169,7 @@ impl ReadReceipt {
             keyset,
             served_at,
             request_hash: request_hash.ok_or(BadReceipt::Event(REQUEST_RECEIVED))?,
+            unread: events.first().and_then(|event| event.get("unread")) == Some(&Json::Bool(true)),
             forwarded_hash: body_hash(REQUEST_FORWARDED)?,
             response_hash: response_hash.ok_or(BadReceipt::Event(RESPONSE_RETURNED))?,
             usage: event(events, USAGE_METERED)?.map(usage).transpose()?,
@@ -209,19 +212,25 @@ impl ReadReceipt {
 
     fn consistent(self) -> Result<Self, BadReceipt> {
         let forwarded = self.forwarded_hash.is_some();
-        match contradiction(self.usage.as_ref(), self.charge.as_ref(), forwarded) {
+        let unread = self.unread.then_some(&self.request_hash);
+        match contradiction(self.usage.as_ref(), self.charge.as_ref(), forwarded, unread) {
             Some(what) => Err(BadReceipt::Contradiction(what)),
             None => Ok(self),
         }
     }
 }
 
-/// What cannot be true together in what a receipt says.
+/// What cannot be true together in what a receipt says. `unread` is the hash of a request that is
+/// said not to have been read.
 pub(crate) fn contradiction(
     usage: Option<&Usage>,
     charge: Option<&ReadCharge>,
     forwarded: bool,
+    unread: Option<&Digest32>,
 ) -> Option<&'static str> {
+    if unread.is_some_and(|hash| forwarded || *hash != Digest32::sha256(b"")) {
+        return Some("the request was not read, and was hashed or forwarded");
+    }
     let counted = usage.is_some_and(|usage| (usage.input, usage.output) != (0, 0));
     let charged = charge.is_some_and(|charge| !charge.fee.is_zero());
     if !forwarded && (counted || charged) {
