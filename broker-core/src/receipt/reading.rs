@@ -84,6 +84,9 @@ pub enum BadReceipt {
     /// It is no canonical JSON.
     #[error("the receipt is {0}")]
     NotCanonical(#[from] NotCanonical),
+    /// It is longer than any receipt.
+    #[error("it has {0} bytes, more than any receipt")]
+    TooLong(usize),
     /// It is of another version.
     #[error("the receipt's api_version is not aci/1")]
     Version,
@@ -132,6 +135,9 @@ impl ReadReceipt {
     /// # Errors
     /// It is no receipt, or one that contradicts itself.
     pub fn parse(text: &[u8]) -> Result<Self, BadReceipt> {
+        if text.len() > RECEIPT_BYTES_MAX {
+            return Err(BadReceipt::TooLong(text.len()));
+        }
         Self::from_json(Json::parse(text)?)
     }
 
@@ -219,6 +225,9 @@ impl ReadReceipt {
         }
     }
 }
+
+/// A value of JSON takes dozens of bytes in memory for two in the file.
+const RECEIPT_BYTES_MAX: usize = 64 * 1024;
 
 /// What cannot be true together in what a receipt says. `unread` is the hash of a request that is
 /// said not to have been read.

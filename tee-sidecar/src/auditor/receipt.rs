@@ -46,7 +46,7 @@ pub fn audit_receipt(paths: &ReceiptFiles, options: &Options) -> Result<Audit, F
     let named = |path: &Path, error: &dyn std::fmt::Display| {
         Failure::Malformed(format!("{}: {error}", path.display()))
     };
-    let bundle = Bundle::parse(&files::read(&paths.receipt)?)
+    let bundle = Bundle::parse(&files::document(&paths.receipt)?)
         .map_err(|error| named(&paths.receipt, &error))?;
     let receipt = match ReadReceipt::from_json(bundle.receipt.clone()) {
         Ok(receipt) => receipt,
@@ -172,7 +172,7 @@ fn fee(audit: &mut Audit, receipt: &ReadReceipt, tariff: &ReadTariff, keysets: &
 
 fn json(path: &Path) -> Result<Json, Failure> {
     let named = |error| Failure::Malformed(format!("{}: {error}", path.display()));
-    Json::parse(&files::read(path)?).map_err(named)
+    Json::parse(&files::document(path)?).map_err(named)
 }
 
 /// The place comes with the receipt or in a file. `unplaced` is the moment at which the host says
@@ -278,7 +278,7 @@ pub(super) fn read_tariff(path: &Path) -> Result<ReadTariff, Failure> {
             _ => Failure::Malformed(text),
         }
     };
-    ReadTariff::parse(&files::read(path)?).map_err(named)
+    ReadTariff::parse(&files::document(path)?).map_err(named)
 }
 
 /// What is amiss with a part of an answer: one without a checkpoint only proves nothing.

@@ -139,6 +139,9 @@ fn what_is_missing_is_20_what_cannot_be_read_30_and_what_is_wrong_10() {
     host.verify_receipt("{}", &[]).ends(30, "api_version");
     host.verify_receipt("{\"receipt\":{}}", &[]).ends(30, "api_version");
     host.verify_receipt(&receipt[1..], &[]).ends(30, "receipt.json");
+    let deep = format!("[{}0]", "0,".repeat(40_000));
+    host.verify_invoice(std::slice::from_ref(&deep), &[]).ends(30, "more than any receipt");
+    host.verify_receipt(&deep.repeat(14), &[]).ends(30, "longer than any such file");
     host.write("receipt.json", &receipt);
     host.verify(&["receipt", "receipt.json", "--keyset", "tariff.json"]).ends(30, "not_after");
     host.verify(&["receipt"]).ends(64, "RECEIPT");

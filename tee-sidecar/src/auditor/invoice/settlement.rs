@@ -59,7 +59,7 @@ fn transaction(given: &str) -> Option<Digest32> {
 fn in_file(audit: &mut Audit, path: &Path) -> Result<Vec<Shown>, Failure> {
     let named =
         |error: &dyn std::fmt::Display| Failure::Malformed(format!("{}: {error}", path.display()));
-    let document = Json::parse(&files::read(path)?).map_err(|error| named(&error))?;
+    let document = Json::parse(&files::document(path)?).map_err(|error| named(&error))?;
     let documents = match document {
         Json::List(documents) => documents,
         one => vec![one],
