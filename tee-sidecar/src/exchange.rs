@@ -24,6 +24,7 @@ use crate::config::OnDisconnect;
 use crate::fault::{Envelope, Fault};
 use crate::identity::Identities;
 use crate::ledger::Live;
+use crate::signals::{Signals, Visit};
 use crate::upstream::{Catalog, Model, Upstream};
 
 pub mod admission;
@@ -94,6 +95,8 @@ pub struct Shared {
     pub fingerprint: Fingerprints,
     /// The holds of exchanges that run, which do not expire.
     pub live: Arc<Live>,
+    /// What is counted.
+    pub signals: Arc<Signals>,
 }
 
 /// The engine's `system_fingerprint`, as its last total told it.
@@ -144,6 +147,8 @@ pub struct Ask {
     pub envelope: Envelope,
     /// Events between two checkpoints in a stream; none were asked for with `None`.
     pub checkpoint_events: Option<NonZeroU64>,
+    /// Its clock.
+    pub visit: Arc<Visit>,
 }
 
 /// Why there is no answer.
@@ -213,6 +218,8 @@ impl Exchange {
 
     /// Remembers that a request was refused, so that there is a receipt of it too.
     pub fn refuse(&self, refused: Refused) {
+        let exchanges = &self.shared.signals.exchanges;
+        exchanges.refused(refused.endpoint, refused.status, refused.reason);
         refusals::refuse(&self.shared, refused);
     }
 

@@ -192,6 +192,14 @@ impl Fault {
         })
     }
 
+    /// Why, in a word for operators: the code, or the type.
+    pub const fn reason(&self) -> &'static str {
+        match self.code() {
+            Some(code) => code,
+            None => self.kind(),
+        }
+    }
+
     /// Seconds for `Retry-After`, where coming back helps.
     pub const fn retry_after_secs(&self) -> Option<u64> {
         match self {

@@ -24,6 +24,7 @@ pub mod auth;
 mod body;
 mod chat;
 mod cors;
+mod counted;
 pub mod error;
 mod estimate;
 mod finding;
@@ -41,6 +42,7 @@ mod user;
 
 pub use aci::name_keyset;
 pub use cors::cors;
+pub use counted::counted;
 pub use pace::Pace;
 
 use auth::Authenticator;

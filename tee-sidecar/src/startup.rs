@@ -28,6 +28,7 @@ use crate::keys;
 use crate::ledger::{self, Lead, Opened};
 use crate::network::Network;
 use crate::network::service::Route;
+use crate::signals::Signals;
 use crate::upstream::{Catalog, Target, Vllm};
 
 mod error;
@@ -103,6 +104,8 @@ impl Application {
         });
         reports.self_check().await?;
         let Opened { ledger, reader, lead } = ledger::open(&settings.ledger, clock.clone()).await?;
+        let signals = Signals::new(clock.now());
+        let ledger = signals.commits.timed(ledger);
         reports.show_ledger(reader.clone());
         let ledger = broker_core::spawn_writer(ledger, clock.clone());
         cover_accounts(&ledger, &settings.auth).await?;
@@ -119,7 +122,8 @@ impl Application {
         };
         let log = log_of(&reader).await?;
         let receipts = (identities, log);
-        let parts = Parts { signer, receipts, catalog, reports, ledger, lead, clock, network };
+        let parts =
+            Parts { signer, receipts, catalog, reports, ledger, lead, clock, network, signals };
         let settings = Arc::new(settings);
         let beside = settings.state_dir();
         let keysets = keysets::keeper(&parts, &reader).await?;
@@ -137,13 +141,12 @@ impl Application {
     ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let admission = Admission::new(settings.limits.clone());
-        let (catalog, lead) = (parts.catalog, parts.lead);
+        let (catalog, lead, refusals) = (parts.catalog, parts.lead, Arc::<Refusals>::default());
         let prices = Arc::new(Prices::new(settings.service.tariff.clone()));
         let (ledger, clock) = (&parts.ledger, &parts.clock);
         let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
         let keeping = keeping.beside(keysets);
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
-        let refusals = Arc::<Refusals>::default();
         let shared = Arc::new(Shared {
             ledger: parts.ledger.clone(),
             signer: parts.signer,
@@ -160,6 +163,7 @@ impl Application {
             stop: switch.watch(),
             fingerprint: Fingerprints::default(),
             live: keeping.live(),
+            signals: parts.signals,
         });
         // Connections belong to the thread that made them: each server thread has its own client.
         // This one shows at start that the next ones can be built.
@@ -278,6 +282,7 @@ struct Parts {
     lead: Lead,
     clock: Arc<dyn Clock>,
     network: Option<Arc<Network>>,
+    signals: Arc<Signals>,
 }
 
 /// The receipt log of the ledger.

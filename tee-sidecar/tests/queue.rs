@@ -19,6 +19,7 @@ use tee_sidecar::exchange::stop::StopSwitch;
 use tee_sidecar::exchange::{Ask, Exchange, Fingerprints, Shared};
 use tee_sidecar::fault::{Envelope, Fault};
 use tee_sidecar::identity::Identities;
+use tee_sidecar::signals::Signals;
 use tee_sidecar::upstream::{Catalog, Reply, Upstream, UpstreamError, UpstreamFuture};
 
 /// Counts what it is asked.
@@ -73,6 +74,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         fingerprint: Fingerprints::default(),
         funds: None,
         live: Arc::default(),
+        signals: Signals::new(SystemClock.now()),
     };
     let exchange = Exchange { shared: Arc::new(shared), engine: engine.clone() };
     let user = UserId::named("open");
@@ -87,6 +89,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         request_id: "r".into(),
         envelope: Envelope::default(),
         checkpoint_events: None,
+        visit: Arc::default(),
     };
     let failed = exchange.chat(ask).await.map(drop).unwrap_err();
     assert!(!failed.has_ended);

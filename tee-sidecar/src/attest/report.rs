@@ -29,14 +29,17 @@ mod query;
 mod self_check;
 mod shelf;
 mod slots;
+mod tally;
 
 use form::Form;
 use keysets::{Keysets, Stamp};
 use ledger_head::Heads;
 pub use query::ReportQuery;
+pub use tally::Making;
 
 use shelf::Shelf;
 use slots::{Line, Slot, Slots};
+use tally::Tally;
 
 /// The name of the served model, as soon as the engine has told it.
 pub type ModelName = Box<dyn Fn() -> Option<String> + Send + Sync>;
@@ -78,6 +81,8 @@ struct Parts {
     ledger: Heads,
     /// What is shown of the keyset and its log, once they are there.
     keysets: Keysets,
+    /// How it goes.
+    tally: Tally,
 }
 
 impl std::ops::Deref for Parts {
@@ -103,6 +108,7 @@ impl ReportService {
             slots: Slots::default(),
             ledger: Heads::default(),
             keysets: Keysets::default(),
+            tally: Tally::default(),
         }))
     }
 
@@ -121,6 +127,11 @@ impl ReportService {
     /// From now on reports that bind this keyset show how it stands to the one before it.
     pub(super) fn show_lineage(&self, keyset: Digest32, document: Box<RawValue>) {
         self.0.keysets.show_lineage(keyset, document);
+    }
+
+    /// How the making of reports went so far.
+    pub fn making(&self) -> Making {
+        self.0.tally.read()
     }
 
     /// True where the evidence proves nothing, and says so.
@@ -192,7 +203,11 @@ impl ReportService {
         let slot = self.0.slots.enter(line).await?;
         let made = self.made(form, nonce, line, slot).await;
         if let Err(cause @ (ReportError::NoEvidence(_) | ReportError::CheckFailed)) = &made {
+            self.0.tally.failed(self.0.clock.now());
             tracing::error!(%cause, ?form, ?line, "no evidence");
+        }
+        if made.is_ok() {
+            self.0.tally.made(self.0.clock.now());
         }
         made
     }

@@ -1,6 +1,7 @@
 //! How much may be in flight, and how fast one account may ask: decided before any money is held.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +13,42 @@ use crate::fault::Fault;
 
 const MINUTE_MILLIS: u64 = 60_000;
 
+/// What stands in the way of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// All places are taken.
+    Server,
+    /// All places of the account are.
+    Account,
+    /// The account's tokens of this minute are used.
+    Tokens,
+    /// The account's requests of this minute are.
+    Requests,
+}
+
+impl Limit {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Server, Self::Account, Self::Tokens, Self::Requests];
+
+    /// One word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Account => "account",
+            Self::Tokens => "tokens",
+            Self::Requests => "requests",
+        }
+    }
+}
+
 /// Counts exchanges in flight and what accounts used lately.
 #[derive(Debug)]
 pub struct Admission {
     limits: Limits,
     state: Mutex<State>,
     idle: Notify,
+    /// Requests that each limit turned away.
+    refused: [AtomicU64; Limit::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -43,13 +74,15 @@ pub struct Permit {
 impl Admission {
     /// Nothing in flight yet.
     pub fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, state: Mutex::default(), idle: Notify::new() })
+        let (state, idle, refused) = (Mutex::default(), Notify::new(), Default::default());
+        Arc::new(Self { limits, state, idle, refused })
     }
 
     /// A place for an exchange of `user`'s, or the limit that is in the way.
     pub fn enter(self: &Arc<Self>, user: UserId, now: Timestamp) -> Result<Permit, Fault> {
         let mut state = self.state();
         if state.in_flight >= self.limits.concurrent_max {
+            self.refuses(Limit::Server);
             return Err(Fault::Unavailable {
                 message: "this server has as many requests in flight as it takes; try again".into(),
                 retry_after: Duration::from_secs(1),
@@ -61,6 +94,7 @@ impl Admission {
             tokens: Bucket::full(self.limits.tokens_per_minute, now),
         });
         if slot.in_flight >= self.limits.concurrent_per_account_max {
+            self.refuses(Limit::Account);
             let limit = self.limits.concurrent_per_account_max;
             let message = format!("this account has {limit} requests in flight, the limit here");
             return Err(Fault::RateLimited { message, retry_after: Duration::from_secs(1) });
@@ -68,10 +102,12 @@ impl Admission {
         slot.tokens.refill(now);
         slot.requests.refill(now);
         if let Some(retry_after) = slot.tokens.wait_for(1) {
+            self.refuses(Limit::Tokens);
             let message = "this account used as many tokens in a minute as it may".into();
             return Err(Fault::RateLimited { message, retry_after });
         }
         if let Some(retry_after) = slot.requests.wait_for(1) {
+            self.refuses(Limit::Requests);
             let message = "this account sent as many requests in a minute as it may".into();
             return Err(Fault::RateLimited { message, retry_after });
         }
@@ -84,6 +120,22 @@ impl Admission {
     /// Exchanges in flight.
     pub fn in_flight(&self) -> usize {
         self.state().in_flight
+    }
+
+    /// How many may be in flight.
+    pub const fn places(&self) -> usize {
+        self.limits.concurrent_max
+    }
+
+    /// How many requests a limit turned away.
+    pub fn refused(&self, limit: Limit) -> u64 {
+        self.refused.get(limit as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    fn refuses(&self, limit: Limit) {
+        if let Some(count) = self.refused.get(limit as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Resolves when nothing is in flight.
@@ -228,6 +280,8 @@ mod tests {
         let fault = admission.enter(user, Timestamp(0)).unwrap_err();
         assert_eq!(fault.status(), 429);
         assert!(fault.retry_after_secs().unwrap() >= 60);
+        let counted = Limit::ALL.map(|limit| admission.refused(limit));
+        assert_eq!(counted, [0, 0, 1, 0]);
         assert!(admission.enter(user, Timestamp(60_000)).is_err());
         assert!(admission.enter(user, Timestamp(60_101)).is_ok());
     }

@@ -12,6 +12,7 @@ use super::stop::stopping;
 use super::{Answer, Ask, Exchange, Failed, buffered, streamed};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
+use crate::signals::Step;
 use crate::upstream::{Reply, UpstreamError};
 
 /// An admitted request, not yet held.
@@ -47,6 +48,7 @@ impl Pump {
             Ok(hold) => hold,
             Err(fault) => return drop(answer.send(Err(fault.into()))),
         };
+        ask.visit.reached(Step::Held);
         let forwarded = AtomicBool::new(false);
         let held = Held { exchange, ask, request, bound, hold, forwarded };
         match held.forward(&mut answer).await {
@@ -78,7 +80,8 @@ impl Held {
         let body = self.request.forwarded.clone();
         let call = async {
             self.forwarded.store(true, Ordering::Relaxed);
-            self.exchange.engine.chat(body, &id, self.request.stream).await
+            let call = self.exchange.engine.chat(body, &id, self.request.stream);
+            shared.signals.engine.timed(&self.ask.visit, call).await
         };
         let abort = shared.on_disconnect == OnDisconnect::Abort;
         tokio::select! {
@@ -106,6 +109,7 @@ impl Held {
     /// Tells the operator what the engine did, and the client what it means.
     pub(super) fn explain(&self, error: &UpstreamError) -> Fault {
         tracing::warn!(request_id = self.ask.request_id, receipt = %self.ask.id, %error, "engine");
+        self.exchange.shared.signals.engine.failed(error);
         match error {
             UpstreamError::Connect(_) => {
                 Fault::BadGateway("the model server cannot be reached; try again")
@@ -155,7 +159,8 @@ impl Held {
     pub(super) async fn close(self, ending: Ending) -> Result<(), Unbilled> {
         let told = self.told();
         let Self { exchange, ask, hold, bound, .. } = self;
-        let (outcome, usage) = (ending.outcome, ending.usage);
+        let (outcome, usage, status) = (ending.outcome, ending.usage, ending.status);
+        let exchanges = &exchange.shared.signals.exchanges;
         if usage.output > bound.output {
             tracing::warn!(receipt = %ask.id, tokens = usage.output, bound = bound.output,
                 "the engine counts more tokens than were asked for");
@@ -167,6 +172,7 @@ impl Held {
         match hold.close(ending, told, &exchange.shared).await {
             Ok(receipt) => {
                 ask.permit.used(usage.input.saturating_add(usage.output));
+                exchanges.ended(ask.endpoint, &receipt, &ask.visit);
                 tracing::info!(
                     request_id = ask.request_id, receipt = %receipt.id, user = %receipt.user,
                     outcome = outcome.as_str(), status = receipt.status, input = usage.input,
@@ -176,6 +182,7 @@ impl Held {
             }
             Err(error) => {
                 tracing::error!(request_id = ask.request_id, receipt = %ask.id, %error, "unbilled");
+                exchanges.unbilled(ask.endpoint, status);
                 Err(error)
             }
         }

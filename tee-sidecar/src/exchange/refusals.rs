@@ -38,6 +38,8 @@ pub struct Refused {
     pub request_hash: Digest32,
     /// The HTTP status of the answer.
     pub status: u16,
+    /// Why, in one of our own words.
+    pub reason: &'static str,
     /// SHA-256 of the answer.
     pub response_hash: Digest32,
     /// How many bytes that has.

@@ -15,6 +15,7 @@ use super::pump::{Head, Held};
 use super::reader::Reader;
 use super::{ANSWER_TIME_MAX, Answer, AnswerBody};
 use crate::config::OnDisconnect;
+use crate::signals::Probes;
 use crate::upstream::{Reply, UpstreamBody};
 
 /// How far a stream is read on after its client has left, where the host wants that.
@@ -124,6 +125,7 @@ async fn forward(
     let late = sleep(ANSWER_TIME_MAX);
     tokio::pin!(closing, late);
     let mut checkpoints = Checkpoints::every(held.ask.checkpoint_events);
+    let mut probes = Probes::new(&shared.signals, &held.ask.visit);
     loop {
         let read = tokio::select! {
             biased;
@@ -132,6 +134,7 @@ async fn forward(
             () = &mut late => return End::Truncated,
             read = body.next() => read,
         };
+        sender.probe = probes.read(sender.probe.take());
         let ended = !matches!(read, Some(Ok(_)));
         let batch = match read {
             Some(Ok(bytes)) => match reader.read(&bytes) {

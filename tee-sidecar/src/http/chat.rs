@@ -1,6 +1,7 @@
 //! `POST /v1/chat/completions`
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -13,6 +14,7 @@ use super::error::{ApiError, Ids};
 use crate::exchange::refusals::Refused;
 use crate::exchange::{Answer, AnswerBody, Ask, Failed};
 use crate::fault::Fault;
+use crate::signals::Visit;
 
 /// The longest `Idempotency-Key`.
 const CLIENT_KEY_BYTES_MAX: usize = 255;
@@ -57,13 +59,14 @@ pub(super) struct Seen {
     user: Option<UserId>,
     request_hash: Option<Digest32>,
     method: String,
+    visit: Arc<Visit>,
 }
 
 impl Seen {
     pub(super) fn of(request: &HttpRequest) -> Self {
         // A method may be a word of the client's: no more of it than a receipt should quote.
         let method = request.method().as_str().chars().take(METHOD_CHARS_MAX).collect();
-        Self { user: None, request_hash: None, method }
+        Self { user: None, request_hash: None, method, visit: Arc::default() }
     }
 
     /// Refuses, and sees to it that there is a receipt of that.
@@ -82,6 +85,7 @@ impl Seen {
                 unread: self.request_hash.is_none(),
                 request_hash: self.request_hash.unwrap_or_else(|| Digest32::sha256(b"")),
                 status: fault.status_in(ids.envelope),
+                reason: fault.reason(),
                 response_hash: Digest32::sha256(&body),
                 bytes: body.len() as u64,
                 method: self.method,
@@ -121,6 +125,7 @@ async fn answer(
         request_id,
         envelope,
         checkpoint_events,
+        visit: Arc::clone(&seen.visit),
     };
     state.exchange.chat(ask).await
 }

@@ -42,6 +42,18 @@ pub(super) async fn live(state: web::Data<AppState>) -> HttpResponse {
 
 /// The process can answer; if not, why.
 pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
+    let is_up = state.exchange.shared.catalog.is_up(&*state.exchange.engine).await;
+    let reasons = reasons(&state, is_up);
+    let leads = state.network.as_ref().is_none_or(|network| network.settler.leads());
+    let notes = if leads { Vec::new() } else { vec![FOLLOWS] };
+    if reasons.is_empty() {
+        return HttpResponse::Ok().json(Health { status: "ready", reasons, notes });
+    }
+    HttpResponse::ServiceUnavailable().json(Health { status: "not ready", reasons, notes })
+}
+
+/// Why no paid work is taken, where the model server is up or not.
+pub(super) fn reasons(state: &AppState, is_up: bool) -> Vec<Cow<'static, str>> {
     let shared = &state.exchange.shared;
     let mut reasons: Vec<Cow<'static, str>> = Vec::new();
     if !shared.stop.is_running() {
@@ -53,16 +65,11 @@ pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
     if state.lead.silence().is_some_and(|silence| silence > SILENCE_MAX) {
         reasons.push(SILENT.into());
     }
-    if !shared.catalog.is_up(&*state.exchange.engine).await {
+    if !is_up {
         reasons.push("the model server does not say which model it serves".into());
     }
     if let Some(network) = &state.network {
         reasons.extend(network.gate.waits_for().into_iter().map(Cow::from));
     }
-    let leads = state.network.as_ref().is_none_or(|network| network.settler.leads());
-    let notes = if leads { Vec::new() } else { vec![FOLLOWS] };
-    if reasons.is_empty() {
-        return HttpResponse::Ok().json(Health { status: "ready", reasons, notes });
-    }
-    HttpResponse::ServiceUnavailable().json(Health { status: "not ready", reasons, notes })
+    reasons
 }

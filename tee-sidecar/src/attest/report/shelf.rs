@@ -54,8 +54,12 @@ pub(super) async fn kept(service: &ReportService, form: Form) -> Outcome {
     let (served, making, job) = {
         let mut place = place(service, form);
         match place.served(&now) {
-            Some((outcome, false)) => return outcome,
+            Some((outcome, false)) => {
+                service.0.tally.kept();
+                return outcome;
+            }
             Some((outcome, true)) => {
+                service.0.tally.kept();
                 let (making, job) = make(service, form, &mut place);
                 (Some(outcome), making, job)
             }
