@@ -94,6 +94,10 @@ fn serve(mut stream: TcpStream, name: &str, model: &str) -> Option<()> {
         reader.read_exact(&mut body).ok()?;
         let answer = if head.starts_with("GET /v1/models ") {
             format!(r#"{{"data":[{{"id":"{model}","max_model_len":4096}}]}}"#)
+        } else if String::from_utf8_lossy(&body).contains("\"stream\":true") {
+            // A stream ends with its connection.
+            stream.write_all(events(name, model).as_bytes()).ok()?;
+            return None;
         } else {
             let message = format!(r#""choices":[{{"index":0,"message":{{"content":"{name}"}}}}]"#);
             let usage = r#""usage":{"prompt_tokens":10,"completion_tokens":5}"#;
@@ -105,6 +109,17 @@ fn serve(mut stream: TcpStream, name: &str, model: &str) -> Option<()> {
         );
         stream.write_all(format!("{head}{answer}").as_bytes()).ok()?;
     }
+}
+
+/// A streamed answer of one event and its total.
+fn events(name: &str, model: &str) -> String {
+    let event = |rest: String| format!("data: {{\"id\":\"c\",\"model\":\"{model}\",{rest}}}\n\n");
+    let delta = format!(r#""choices":[{{"index":0,"delta":{{"content":"{name}"}}}}]"#);
+    let usage = r#""choices":[],"usage":{"prompt_tokens":10,"completion_tokens":5}"#;
+    let events = [event(delta), event(usage.to_owned()), "data: [DONE]\n\n".to_owned()].concat();
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{events}"
+    )
 }
 
 /// A running sidecar; stopped when dropped.
