@@ -24,7 +24,7 @@ use crate::config::OnDisconnect;
 use crate::fault::{Envelope, Fault};
 use crate::identity::Identities;
 use crate::ledger::Live;
-use crate::signals::{Signals, Visit};
+use crate::signals::{Signals, Visit, record};
 use crate::upstream::{Catalog, Model, Upstream};
 
 pub mod admission;
@@ -223,7 +223,8 @@ impl Exchange {
     }
 
     /// Remembers that a request was refused, so that there is a receipt of it too.
-    pub fn refuse(&self, refused: Refused) {
+    pub fn refuse(&self, refused: Refused, request_id: &str, visit: &Visit) {
+        record::refused(request_id, &refused, visit);
         let exchanges = &self.shared.signals.exchanges;
         exchanges.refused(refused.endpoint, refused.status, refused.reason);
         refusals::refuse(&self.shared, refused);

@@ -18,6 +18,8 @@ mod engine;
 mod exchanges;
 mod ledger;
 pub mod process;
+pub mod record;
+mod trace;
 mod visit;
 
 pub use answers::Answers;
@@ -25,6 +27,7 @@ pub use books::{BookKeeper, Books};
 pub use engine::Engine;
 pub use exchanges::Exchanges;
 pub use ledger::Commits;
+pub use trace::Trace;
 pub use visit::{Probe, Probes, Step, Visit};
 
 /// What names of metrics begin with.

@@ -20,14 +20,14 @@ use tee_sidecar::exchange::{Ask, Exchange, Fingerprints, Shared};
 use tee_sidecar::fault::{Envelope, Fault};
 use tee_sidecar::identity::Identities;
 use tee_sidecar::signals::Signals;
-use tee_sidecar::upstream::{Catalog, Reply, Upstream, UpstreamError, UpstreamFuture};
+use tee_sidecar::upstream::{Catalog, Reply, Tag, Upstream, UpstreamError, UpstreamFuture};
 
 /// Counts what it is asked.
 #[derive(Default)]
 struct Engine(AtomicUsize);
 
 impl Upstream for Engine {
-    fn chat(&self, _: Bytes, _: &str, _: bool) -> UpstreamFuture<'_, Reply> {
+    fn chat(&self, _: Bytes, _: Tag<'_>, _: bool) -> UpstreamFuture<'_, Reply> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Box::pin(async { Err(UpstreamError::Broken("asked".into())) })
     }

@@ -12,8 +12,8 @@ use super::stop::stopping;
 use super::{Answer, Ask, Exchange, Failed, buffered, streamed};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
-use crate::signals::Step;
-use crate::upstream::{Reply, UpstreamError};
+use crate::signals::{Step, record};
+use crate::upstream::{Reply, Tag, UpstreamError};
 
 /// An admitted request, not yet held.
 pub(super) struct Pump {
@@ -80,7 +80,8 @@ impl Held {
         let body = self.request.forwarded.clone();
         let call = async {
             self.forwarded.store(true, Ordering::Relaxed);
-            let call = self.exchange.engine.chat(body, &id, self.request.stream);
+            let tag = Tag { id: &id, trace: &self.ask.visit.trace };
+            let call = self.exchange.engine.chat(body, tag, self.request.stream);
             shared.signals.engine.timed(&self.ask.visit, call).await
         };
         let abort = shared.on_disconnect == OnDisconnect::Abort;
@@ -108,7 +109,9 @@ impl Held {
 
     /// Tells the operator what the engine did, and the client what it means.
     pub(super) fn explain(&self, error: &UpstreamError) -> Fault {
-        tracing::warn!(request_id = self.ask.request_id, receipt = %self.ask.id, %error, "engine");
+        let Ask { id, request_id, visit, .. } = &self.ask;
+        let trace_id = visit.trace.id();
+        tracing::warn!(request_id, trace_id, receipt = %id, %error, "engine");
         self.exchange.shared.signals.engine.failed(error);
         match error {
             UpstreamError::Connect(_) => {
@@ -159,7 +162,7 @@ impl Held {
     pub(super) async fn close(self, ending: Ending) -> Result<(), Unbilled> {
         let told = self.told();
         let Self { exchange, ask, hold, bound, .. } = self;
-        let (outcome, usage, status) = (ending.outcome, ending.usage, ending.status);
+        let (usage, status) = (ending.usage, ending.status);
         let exchanges = &exchange.shared.signals.exchanges;
         if usage.output > bound.output {
             tracing::warn!(receipt = %ask.id, tokens = usage.output, bound = bound.output,
@@ -173,15 +176,12 @@ impl Held {
             Ok(receipt) => {
                 ask.permit.used(usage.input.saturating_add(usage.output));
                 exchanges.ended(ask.endpoint, &receipt, &ask.visit);
-                tracing::info!(
-                    request_id = ask.request_id, receipt = %receipt.id, user = %receipt.user,
-                    outcome = outcome.as_str(), status = receipt.status, input = usage.input,
-                    output = usage.output, fee = %receipt.fee, bytes = receipt.bytes, "exchange"
-                );
+                record::ended(&ask.request_id, ask.endpoint, &receipt, &ask.visit);
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(request_id = ask.request_id, receipt = %ask.id, %error, "unbilled");
+                let (request_id, trace_id) = (ask.request_id, ask.visit.trace.id());
+                tracing::error!(request_id, trace_id, receipt = %ask.id, %error, "unbilled");
                 exchanges.unbilled(ask.endpoint, status);
                 Err(error)
             }

@@ -312,7 +312,7 @@ mod tests {
             model: None,
             request_hash: Digest32::default(),
             status: 429,
-            reason: "bad_request",
+            reason: "rate_limited",
             response_hash: Digest32::default(),
             bytes: 0,
             method: "POST".to_owned(),

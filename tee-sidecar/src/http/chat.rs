@@ -14,7 +14,7 @@ use super::error::{ApiError, Ids};
 use crate::exchange::refusals::Refused;
 use crate::exchange::{Answer, AnswerBody, Ask, Failed};
 use crate::fault::Fault;
-use crate::signals::Visit;
+use crate::signals::{Trace, Visit};
 
 /// The longest `Idempotency-Key`.
 const CLIENT_KEY_BYTES_MAX: usize = 255;
@@ -64,9 +64,11 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn of(request: &HttpRequest) -> Self {
+        let all = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
+        let trace = Trace::of(all("traceparent"), all("tracestate"));
         // A method may be a word of the client's: no more of it than a receipt should quote.
         let method = request.method().as_str().chars().take(METHOD_CHARS_MAX).collect();
-        Self { user: None, request_hash: None, method, visit: Arc::default() }
+        Self { user: None, request_hash: None, method, visit: Arc::new(Visit::new(trace)) }
     }
 
     /// Refuses, and sees to it that there is a receipt of that.
@@ -81,7 +83,7 @@ impl Seen {
                 "HEAD" => bytes::Bytes::new(),
                 _ => fault.body(ids.envelope),
             };
-            state.exchange.refuse(Refused {
+            let refused = Refused {
                 id,
                 user: self.user,
                 endpoint: ENDPOINT,
@@ -93,7 +95,8 @@ impl Seen {
                 response_hash: Digest32::sha256(&body),
                 bytes: body.len() as u64,
                 method: self.method,
-            });
+            };
+            state.exchange.refuse(refused, &ids.request, &self.visit);
         }
         ApiError::new(ids, fault)
     }

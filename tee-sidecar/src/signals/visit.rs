@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Signals;
+use super::{Signals, Trace};
 
 /// Of so many reads of a stream one is timed, and the first.
 const SAMPLED_READS: u32 = 16;
@@ -20,22 +20,29 @@ pub enum Step {
     First,
 }
 
-/// The clock of one exchange.
+/// The clock of one exchange, and its place in a trace.
 #[derive(Debug)]
 pub struct Visit {
+    /// The trace that it belongs to.
+    pub trace: Trace,
     arrived: Instant,
     /// Microseconds from the arrival to each step; 0 before it.
     steps: [AtomicU64; 3],
 }
 
 impl Default for Visit {
-    /// Arrives now.
+    /// Arrives now, and begins a trace.
     fn default() -> Self {
-        Self { arrived: Instant::now(), steps: Default::default() }
+        Self::new(Trace::default())
     }
 }
 
 impl Visit {
+    /// Arrives now.
+    pub fn new(trace: Trace) -> Self {
+        Self { trace, arrived: Instant::now(), steps: Default::default() }
+    }
+
     /// How long ago it arrived.
     pub fn elapsed(&self) -> Duration {
         self.arrived.elapsed()

@@ -43,20 +43,23 @@ impl Replica {
 
     /// Where the public routes are, once it serves.
     pub(crate) fn public(&self) -> Option<SocketAddr> {
-        self.told(" serving public=")
+        self.told("public")
     }
 
     /// Where the operator's routes are, once it serves.
     pub(crate) fn admin(&self) -> Option<SocketAddr> {
-        self.told(" admin=")
+        self.told("admin")
     }
 
-    fn told(&self, what: &str) -> Option<SocketAddr> {
+    /// Of the last start, in either format of the log.
+    fn told(&self, name: &str) -> Option<SocketAddr> {
         let log = self.log();
         let lines = log.get(self.from..)?;
-        let line = lines.split_inclusive('\n').rfind(|line| line.contains(" serving public="))?;
-        let (_, told) = line.strip_suffix('\n')?.split_once(what)?;
-        told.split(' ').next()?.parse().ok()
+        let serving = |line: &&str| line.contains(" serving public=") || line.contains(SERVING);
+        let line = lines.split_inclusive('\n').rfind(serving)?.strip_suffix('\n')?;
+        let (text, json) = (format!(" {name}="), format!("\"{name}\":\""));
+        let (_, told) = line.split_once(&text).or_else(|| line.split_once(&json))?;
+        told.split([' ', '"']).next()?.parse().ok()
     }
 
     pub(crate) fn wait_until_ready(&mut self) -> SocketAddr {
@@ -179,3 +182,6 @@ impl DerefMut for Process {
 pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_tee-sidecar")
 }
+
+/// Of a log in JSON.
+const SERVING: &str = "\"message\":\"serving\"";
