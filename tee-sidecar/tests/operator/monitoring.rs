@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use tempfile::TempDir;
 
-use super::support::{KEY, Sidecar, ask, chain, engine, seed_body, wait_until};
+use super::support::{DIES, KEY, Sidecar, ask, chain, engine, seed_body, wait_until};
 use files::{Alert, alerts, expressions, names_in, runbook_headings, text_of};
 use scrape::Scrape;
 
@@ -88,6 +88,36 @@ fn what_a_sidecar_did_is_in_its_metrics() {
     assert!(told.value("tee_sidecar_receipt_log_leaves") >= 2.0);
     assert!(told.value("tee_sidecar_attestation_reports_total{outcome=\"made\"}") >= 1.0);
     assert!(told.value("process_resident_memory_bytes") > 1e6);
+}
+
+#[test]
+fn what_went_wrong_is_in_its_metrics_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = engine(DIES, "tiny");
+    let sidecar = Sidecar::start(folder.path(), &chain(), upstream, |settings| {
+        settings.limits.requests_per_minute = Some(1);
+    });
+    assert_eq!(sidecar.admin("POST", "/v1/service", &seed_body(upstream)).status, 204);
+    sidecar.chain.owner_acknowledges(true).unwrap();
+    assert_eq!(sidecar.admin("POST", "/v1/sync-service", "").status, 202);
+    assert_eq!(sidecar.chat("tiny").status, 502);
+    assert_eq!(sidecar.chat("tiny").status, 429);
+    let told = scrape(&sidecar);
+    let labels =
+        |outcome, class| format!("route=\"{CHAT}\",outcome=\"{outcome}\",class=\"{class}\"");
+    for (sample, expected) in [
+        (format!("exchanges_total{{{}}}", labels("upstream_error", "5xx")), 1.0),
+        (format!("exchanges_total{{{}}}", labels("refused", "4xx")), 1.0),
+        ("upstream_failures_total{kind=\"broken\"}".into(), 1.0),
+        ("admission_refusals_total{limit=\"requests\"}".into(), 1.0),
+        ("admission_refusals_total{limit=\"server\"}".into(), 0.0),
+        ("refusals_total{reason=\"rate_limited\"}".into(), 1.0),
+        ("unbilled_total".into(), 0.0),
+        ("fees_neuron_total".into(), 0.0),
+        ("time_to_first_token_seconds_count".into(), 0.0),
+    ] {
+        assert_eq!(told.value(&format!("tee_sidecar_{sample}")), expected, "{sample}");
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ use tokio::sync::oneshot;
 
 /// Where clients are told to go.
 pub(crate) const SERVING_URL: &str = "https://provider.example";
+/// The engine of this name breaks off every chat.
+pub(crate) const DIES: &str = "dies";
 /// Who asks in these tests.
 pub(crate) const KEY: &str = "sk-0123456789abcdef";
 
@@ -94,6 +96,8 @@ fn serve(mut stream: TcpStream, name: &str, model: &str) -> Option<()> {
         reader.read_exact(&mut body).ok()?;
         let answer = if head.starts_with("GET /v1/models ") {
             format!(r#"{{"data":[{{"id":"{model}","max_model_len":4096}}]}}"#)
+        } else if name == DIES {
+            return None;
         } else if String::from_utf8_lossy(&body).contains("\"stream\":true") {
             // A stream ends with its connection.
             stream.write_all(events(name, model).as_bytes()).ok()?;
