@@ -7,18 +7,19 @@ use tokio::sync::oneshot;
 
 use super::billing::{Ending, OpenHold, Told, Unbilled};
 use super::meter::Meter;
-use super::request::ChatRequest;
+use super::request::Request;
 use super::stop::stopping;
 use super::{Answer, Ask, Exchange, Failed, buffered, streamed};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
-use crate::upstream::{Reply, UpstreamError};
+use crate::route::Dialect;
+use crate::upstream::{Post, Reply, UpstreamError};
 
 /// An admitted request, not yet held.
 pub(super) struct Pump {
     pub(super) exchange: Exchange,
     pub(super) ask: Ask,
-    pub(super) request: ChatRequest,
+    pub(super) request: Request,
     pub(super) bound: TokenBound,
     pub(super) answer: oneshot::Sender<Result<Answer, Failed>>,
 }
@@ -27,7 +28,7 @@ pub(super) struct Pump {
 pub(super) struct Held {
     pub(super) exchange: Exchange,
     pub(super) ask: Ask,
-    pub(super) request: ChatRequest,
+    pub(super) request: Request,
     pub(super) bound: TokenBound,
     pub(super) hold: OpenHold,
     /// The engine was asked.
@@ -75,10 +76,11 @@ impl Held {
     async fn forward(&self, answer: &mut Head) -> Forwarded {
         let shared = &self.exchange.shared;
         let id = self.ask.id.to_string();
-        let body = self.request.forwarded.clone();
+        let Request { route, forwarded, content_type, stream, .. } = &self.request;
         let call = async {
             self.forwarded.store(true, Ordering::Relaxed);
-            self.exchange.engine.chat(body, &id, self.request.stream).await
+            let post = Post { route: *route, content_type, body: forwarded.clone() };
+            self.exchange.engine.post(post, &id, *stream).await
         };
         let abort = shared.on_disconnect == OnDisconnect::Abort;
         tokio::select! {
@@ -118,7 +120,7 @@ impl Held {
     /// Ends with an answer of ours instead of the engine's; nothing is charged.
     pub(super) async fn fail(self, fault: Fault, outcome: Outcome, answer: Head) {
         let envelope = self.ask.envelope;
-        let body = fault.body(envelope);
+        let body = fault.body(envelope, &self.ask.request_id);
         let ending = Ending::with_body(&body, outcome, fault.status_in(envelope));
         let fault = self.close(ending).await.map_or_else(|_| unbilled(), |()| fault);
         let _ = answer.send(Err(Failed { fault, has_ended: true }));
@@ -142,13 +144,18 @@ impl Held {
             false => Digest32::sha256(&request.forwarded),
         });
         let model = request.model.clone();
-        let (method, endpoint) = ("POST".to_owned(), ask.endpoint);
+        let (method, endpoint) = ("POST".to_owned(), ask.route.path());
         Told { method, unread: false, endpoint, model, forwarded_hash }
     }
 
     /// What is charged for where the count stands at `meter`.
     pub(super) fn usage(&self, meter: &Meter, prompt: Option<u64>) -> Usage {
-        meter.usage(prompt, self.request.received.len(), self.bound)
+        match self.request.route.dialect() {
+            // No text and no prompt says how many tokens an image or a second of speech is.
+            Dialect::Media if meter.last.is_none() => Usage::default(),
+            Dialect::Uncounted => Usage::default(),
+            _ => meter.usage(prompt, self.request.received.len(), self.bound),
+        }
     }
 
     /// Signs and charges, durably. On an error the end of the answer must not leave.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 
-use super::{Reply, Target, Upstream, UpstreamError, UpstreamFuture};
+use super::{Post, Reply, Target, Upstream, UpstreamError, UpstreamFuture};
 use crate::config::Limits;
 use crate::net;
 
@@ -86,13 +86,14 @@ impl Timeouts {
 }
 
 impl Upstream for Vllm {
-    fn chat(&self, body: Bytes, id: &str, stream: bool) -> UpstreamFuture<'_, Reply> {
+    fn post(&self, post: Post<'_>, id: &str, stream: bool) -> UpstreamFuture<'_, Reply> {
+        let Post { route, content_type, body } = post;
         let accept = if stream { "text/event-stream" } else { "application/json" };
         let base = self.target.now();
         let request = self.client(&base).map(|client| {
             client
-                .post(format!("{base}/v1/chat/completions"))
-                .header(CONTENT_TYPE, "application/json")
+                .post(format!("{base}{}", route.engine_path()))
+                .header(CONTENT_TYPE, content_type)
                 .header(ACCEPT, accept)
                 .header(ACCEPT_ENCODING, "identity")
                 .header("x-request-id", id)
