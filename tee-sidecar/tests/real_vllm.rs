@@ -98,14 +98,15 @@ impl RealHome {
     fn python(&self) -> Result<PathBuf, String> {
         let python = self.0.join("clients/bin/python");
         let has_packages = Command::new(&python)
-            .args(["-c", "import openai, eth_account"])
+            .args(["-c", "import anthropic, openai, eth_account"])
             .stderr(Stdio::null())
             .status()
             .is_ok_and(|status| status.success());
         if has_packages {
             Ok(python)
         } else {
-            Err(format!("{} lacks openai or eth-account: .ci/install-clients", python.display()))
+            let path = python.display();
+            Err(format!("{path} lacks anthropic, openai or eth-account: .ci/install-clients"))
         }
     }
 
@@ -176,7 +177,8 @@ impl Sidecar {
              tee: {{ provider: simulated }}\n\
              gpu: {{ provider: none }}\n\
              ledger: {{ url: \"sqlite://{}\" }}\n\
-             service: {{ inputPrice: \"{INPUT_PRICE}\", outputPrice: \"{OUTPUT_PRICE}\" }}\n\
+             service:\n  inputPrice: \"{INPUT_PRICE}\"\n  outputPrice: \"{OUTPUT_PRICE}\"\n  \
+             routes: [{ROUTES}]\n\
              auth:\n  mode: apiKeys\n  apiKeys:\n    \
              - {{ account: alice, key: \"{KEY}\", creditNeuron: \"{CREDIT}\" }}\n",
             ledger.display()
@@ -274,6 +276,9 @@ fn shown(output: &Output) -> String {
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tee-sidecar");
 const MODEL: &str = "tiny";
 const KEY: &str = "sk-real-vllm-test";
+/// What vLLM has for a model that generates, and one route that it lacks.
+const ROUTES: &str = "chat/completions, completions, responses, messages, tokenize, detokenize, \
+                      embeddings";
 const INPUT_PRICE: &str = "100000";
 const OUTPUT_PRICE: &str = "200000";
 /// One 0G: far more than the exchanges cost together.

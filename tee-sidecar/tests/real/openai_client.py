@@ -13,10 +13,17 @@ import traceback
 import check_bytes
 import check_client
 import check_leaving
+import check_routes
 import check_tools
 from sidecar import CheckFailed, Sidecar, must
 
-CHECKS = check_client.CHECKS + check_bytes.CHECKS + check_leaving.CHECKS + check_tools.CHECKS
+CHECKS = [
+    *check_client.CHECKS,
+    *check_bytes.CHECKS,
+    *check_leaving.CHECKS,
+    *check_tools.CHECKS,
+    *check_routes.CHECKS,
+]
 
 
 def main():
