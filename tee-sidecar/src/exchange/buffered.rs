@@ -19,8 +19,8 @@ use crate::upstream::{Reply, UpstreamBody, UpstreamError};
 /// The longest buffered answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Told where an answer has no price.
-const NO_PRICE: &str = "the model server does not count tokens here, so its answer has no price and \
-is not handed over; nothing is charged";
+const NO_PRICE: &str = "the model server does not count tokens here, so its answer has no price \
+and is not handed over; nothing is charged";
 
 enum Collected {
     Whole(Bytes),

@@ -5,19 +5,19 @@
 //! bytes, so that the engine counts every token in every event.
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
 use serde_json::Map;
-use serde_json::error::Category;
-use serde_json::value::RawValue;
 
 use super::MODEL_BYTES_MAX;
 use super::event::Purpose;
 use crate::fault::Fault;
 use crate::route::{Dialect, Route};
 
+mod fields;
 mod form;
 mod size;
 
+pub(super) use fields::Given;
+use fields::{boolean, fields, shape, string, wrong};
 pub use size::Size;
 
 /// A request that has the shape of one.
@@ -48,76 +48,6 @@ pub struct UsageWanted {
     pub at_end: bool,
     /// A running count in every event (`continuous_usage_stats`).
     pub running: bool,
-}
-
-/// The members that a decision needs, of all routes.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Fields<'a> {
-    #[serde(borrow)]
-    model: Given<'a>,
-    #[serde(borrow)]
-    stream: Given<'a>,
-    #[serde(borrow)]
-    stream_options: Given<'a>,
-    #[serde(borrow)]
-    background: Given<'a>,
-    #[serde(borrow)]
-    n: Given<'a>,
-    #[serde(borrow)]
-    best_of: Given<'a>,
-    #[serde(borrow)]
-    max_tokens: Given<'a>,
-    #[serde(borrow)]
-    max_completion_tokens: Given<'a>,
-    #[serde(borrow)]
-    max_output_tokens: Given<'a>,
-    #[serde(borrow)]
-    messages: Given<'a>,
-    #[serde(borrow)]
-    prompt: Given<'a>,
-    #[serde(borrow)]
-    prompt_embeds: Given<'a>,
-    #[serde(borrow)]
-    input: Given<'a>,
-    #[serde(borrow)]
-    tokens: Given<'a>,
-    #[serde(borrow)]
-    query: Given<'a>,
-    #[serde(borrow)]
-    documents: Given<'a>,
-    #[serde(borrow)]
-    queries: Given<'a>,
-    #[serde(borrow)]
-    items: Given<'a>,
-    #[serde(borrow)]
-    text_1: Given<'a>,
-    #[serde(borrow)]
-    text_2: Given<'a>,
-    #[serde(borrow)]
-    data_1: Given<'a>,
-    #[serde(borrow)]
-    data_2: Given<'a>,
-}
-
-/// A member as it was written; unlike an `Option`, `null` is something that was written.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Given<'a>(Option<&'a RawValue>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&'a RawValue>::deserialize(deserializer).map(|raw| Self(Some(raw)))
-    }
-}
-
-impl<'a> Given<'a> {
-    pub(super) fn text(self) -> Option<&'a str> {
-        self.0.map(RawValue::get)
-    }
-
-    fn not_null(self) -> Option<&'a str> {
-        self.text().filter(|text| *text != "null")
-    }
 }
 
 impl Request {
@@ -166,90 +96,6 @@ impl Request {
             dialect: self.route.dialect(),
         }
     }
-}
-
-/// What each route cannot do without.
-fn shape(route: Route, fields: &Fields<'_>) -> Result<(), Fault> {
-    let list = |param, given: Given<'_>, what: &str| match given.text() {
-        Some(text) if text.starts_with('[') => Ok(()),
-        Some(_) => Err(wrong(param, &format!("an array of {what}"))),
-        None => Err(wrong(param, &format!("present: an array of {what}"))),
-    };
-    let any = |param, rule: &str, given: &[Given<'_>]| {
-        let there = given.iter().any(|given| given.not_null().is_some());
-        if there { Ok(()) } else { Err(wrong(param, rule)) }
-    };
-    match route {
-        Route::Chat | Route::Messages => list("messages", fields.messages, "messages"),
-        Route::Completions => {
-            any("prompt", "present: a text or an array", &[fields.prompt, fields.prompt_embeds])
-        }
-        Route::Embeddings => {
-            any("input", "present: a text or an array", &[fields.input, fields.messages])
-        }
-        Route::Responses => {
-            // The engine would work on when the exchange has ended, and nobody would be charged.
-            if boolean("background", fields.background)? == Some(true) {
-                return Err(wrong("background", "false: answers are given here and now only"));
-            }
-            any("input", "present: a text or an array", &[fields.input, fields.prompt])
-        }
-        Route::Rerank => any("query", "present", &[fields.query])
-            .and_then(|()| any("documents", "present: an array", &[fields.documents])),
-        Route::Score => {
-            let (queries, texts) = (fields.queries, fields.text_1);
-            any("queries", "present, with 'documents'", &[queries, texts, fields.data_1])
-        }
-        Route::Tokenize => {
-            any("prompt", "present, or 'messages'", &[fields.prompt, fields.messages])
-        }
-        Route::Detokenize => list("tokens", fields.tokens, "tokens"),
-        Route::ImageGenerations => any("prompt", "present: a text", &[fields.prompt]),
-        Route::Transcriptions | Route::ImageEdits | Route::ImageVariations => Ok(()),
-    }
-}
-
-fn fields(body: &[u8]) -> Result<Fields<'_>, Fault> {
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Fault::BadRequest("the request body must be a JSON object".into()));
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        // serde's text for a syntax error holds a position and no content; for anything else of an
-        // object whose members are read raw, only a name of ours that stands twice is left.
-        let text = match error.classify() {
-            Category::Syntax | Category::Eof | Category::Io => format!(
-                "the request body is not valid JSON (line {}, column {})",
-                error.line(),
-                error.column()
-            ),
-            Category::Data => format!(
-                "the request body is ambiguous (line {}, column {}): a member stands twice",
-                error.line(),
-                error.column()
-            ),
-        };
-        Fault::BadRequest(text)
-    })
-}
-
-fn wrong(param: &'static str, rule: &str) -> Fault {
-    Fault::BadParameter { param, message: format!("'{param}' must be {rule}") }
-}
-
-fn string(param: &'static str, given: Given<'_>) -> Result<Option<String>, Fault> {
-    let read = given.not_null().map(serde_json::from_str).transpose();
-    read.map_err(|_| wrong(param, "a string"))
-}
-
-fn boolean(param: &'static str, given: Given<'_>) -> Result<Option<bool>, Fault> {
-    let read = given.not_null().map(serde_json::from_str).transpose();
-    read.map_err(|_| wrong(param, "true or false"))
-}
-
-fn count(param: &'static str, given: Given<'_>) -> Result<Option<u64>, Fault> {
-    let read = given.not_null().map(serde_json::from_str::<u32>).transpose();
-    let read = read.map_err(|_| wrong(param, "a whole number from 0 to 4294967295"))?;
-    Ok(read.map(u64::from))
 }
 
 type Options = Map<String, serde_json::Value>;
@@ -402,6 +248,12 @@ mod tests {
             (Route::Embeddings, r#"{"input":null}"#, "input"),
             (Route::Responses, r#"{"prompt":null}"#, "input"),
             (Route::Responses, r#"{"input":"x","background":true}"#, "background"),
+            (
+                Route::Responses,
+                r#"{"input":"x","previous_response_id":"resp_1"}"#,
+                "previous_response_id",
+            ),
+            (Route::Responses, r#"{"input":"x","conversation":{}}"#, "conversation"),
             (Route::Messages, r#"{"messages":"x"}"#, "messages"),
             (Route::Rerank, r#"{"documents":[]}"#, "query"),
             (Route::Rerank, r#"{"query":"x"}"#, "documents"),

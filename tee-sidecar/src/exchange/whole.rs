@@ -107,7 +107,10 @@ fn is_list(raw: Option<&RawValue>) -> bool {
 mod tests {
     use super::*;
 
-    fn counts(route: Route, body: &str) -> Option<(bool, Option<(u64, u64)>, u64)> {
+    /// Whether it is an answer, what was counted, and bytes of text.
+    type Counts = (bool, Option<(u64, u64)>, u64);
+
+    fn counts(route: Route, body: &str) -> Option<Counts> {
         let said = Said::read(route, body.as_bytes())?;
         let usage = said.usage.map(|usage| (usage.input().unwrap_or(0), usage.output()));
         Some((said.answered, usage, said.text_bytes))

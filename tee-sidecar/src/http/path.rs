@@ -21,6 +21,10 @@ pub(super) enum Endpoint {
 /// Whether an error at this path has Anthropic's shape.
 pub(super) fn is_anthropic_s(path: &str, is_alias: impl Fn(&str) -> bool) -> bool {
     let messages = Route::Messages;
+    // Most paths need no closer look.
+    if !path.contains(messages.name()) && !path.contains('%') {
+        return false;
+    }
     path == messages.path() || proxied(path, is_alias) == Some(Some(Endpoint::Inference(messages)))
 }
 

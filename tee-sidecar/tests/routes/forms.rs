@@ -14,7 +14,8 @@ const IMAGE: &str = r#"{"data":[{"b64_json":"AAAA"}],
 /// A form with one file; bytes that are no text are in it.
 fn form(field: &str) -> Vec<u8> {
     let head = format!(
-        "--b o\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"a\u{e9}.wav\"\r\n\r\n"
+        "--b o\r\nContent-Disposition: form-data; name=\"{field}\"; \
+         filename=\"a\u{e9}.wav\"\r\n\r\n"
     );
     [head.as_bytes(), &[0, 159, 146, 150, 13, 10, 255], b"\r\n--b o--\r\n"].concat()
 }
@@ -67,7 +68,7 @@ fn what_has_no_price_or_is_no_form_is_refused_or_withheld() {
     let read = proved(&sidecar, Route::Transcriptions, &request, &withheld);
     assert_eq!(charged(&read), (0, 0, "upstream_error"));
     let json = [("content-type", "application/json")];
-    for (headers, body) in [(&json[..], request.clone()), (&[FORM][..], form("stream"))] {
+    for (headers, body) in [(&json[..], request), (&[FORM][..], form("stream"))] {
         let refused = post(sidecar.addr, path, headers, &body);
         assert_eq!((refused.status, refused.error_type().as_str()), (400, "bad_request"));
         proved(&sidecar, Route::Transcriptions, &body, &refused);

@@ -26,8 +26,9 @@ pub(crate) const RESPONSE: [&str; 5] = [
     "event: response.output_text.done\n\
      data: {\"type\":\"response.output_text.done\",\"text\":\"é日☕\"}\n\n",
     "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":\
-     {\"id\":\"resp_1\",\"status\":\"completed\",\"error\":null,\"temperature\":0.5,\"usage\":\
-     {\"input_tokens\":11,\"input_tokens_details\":{\"cached_tokens\":4},\"output_tokens\":3}}}\n\n",
+     {\"id\":\"resp_1\",\"status\":\"completed\",\"error\":null,\"temperature\":0.5,\
+     \"usage\":{\"input_tokens\":11,\"input_tokens_details\":{\"cached_tokens\":4},\
+     \"output_tokens\":3}}}\n\n",
 ];
 
 pub(crate) const MESSAGE: [&str; 6] = [

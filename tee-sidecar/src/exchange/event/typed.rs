@@ -1,5 +1,5 @@
-//! Events with types of their own: OpenAI's Responses and Anthropic's Messages. Nothing was added to
-//! their requests, so nothing is cut from them: they are only read.
+//! Events with types of their own: OpenAI's Responses and Anthropic's Messages. Nothing was added
+//! to their requests, so nothing is cut from them: they are only read.
 
 use std::borrow::Cow;
 

@@ -9,7 +9,7 @@ use memchr::memmem;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Fields, Given, count};
+use super::fields::{Fields, Given, count};
 use crate::fault::Fault;
 use crate::route::{Dialect, Route};
 
@@ -145,9 +145,7 @@ fn is_unbounded(route: Route, body: &[u8]) -> bool {
     ];
     let own: &[&[u8]] = match route.dialect() {
         Dialect::Completions => &[b"\"documents\""],
-        Dialect::Responses => {
-            &[b"input_image", b"input_file", b"\"prompt\"", b"\"conversation\"", b"\"previous_"]
-        }
+        Dialect::Responses => &[b"input_image", b"input_file", b"\"prompt\""],
         Dialect::Messages => &[b"\"image\"", b"\"document\"", b"\"source\""],
         // Each prompt may be filled up to the context.
         Dialect::Pooling => &[b"\"padding\"", b"\"image\""],
@@ -225,7 +223,7 @@ mod tests {
     #[test]
     fn what_is_only_named_in_a_body_is_bounded_by_the_context() {
         for (route, body) in [
-            (Route::Responses, r#"{"input":"x","previous_response_id":"r","max_output_tokens":3}"#),
+            (Route::Responses, r#"{"input":"x","prompt":{"id":"p"},"max_output_tokens":3}"#),
             (Route::Responses, r#"{"input":[{"type":"input_file"}],"max_output_tokens":3}"#),
             (
                 Route::Messages,
