@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use broker_core::settlement::Policy;
 use broker_core::{Address, Cover, Neuron, Tariff};
 
+use crate::route::Route;
+
 mod check;
 mod effective;
 mod env;
@@ -142,6 +144,8 @@ pub struct Service {
     pub verifiability: String,
     /// Prices in neuron per token.
     pub tariff: Tariff,
+    /// The inference routes that are served.
+    pub routes: Vec<Route>,
 }
 
 /// `network.*`

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod net;
 pub mod network;
 mod rate;
+pub mod route;
 pub mod signals;
 pub mod startup;
 pub mod telemetry;

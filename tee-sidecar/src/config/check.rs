@@ -18,6 +18,7 @@ mod ledger;
 mod limits;
 mod network;
 mod pricing;
+mod routes;
 mod values;
 
 pub(super) use ledger::in_file as ledger_url_in;
@@ -234,6 +235,7 @@ fn service(check: &mut Check, raw: &RawService) -> Service {
         model: check.name("service.model", raw.model.as_ref()),
         verifiability: verifiability.unwrap_or_else(|| VERIFIABILITY.to_owned()),
         tariff,
+        routes: routes::routes(check, raw.routes.as_ref()),
     }
 }
 

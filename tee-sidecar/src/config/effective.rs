@@ -59,6 +59,7 @@ pub fn effective(settings: &Settings) -> String {
             "verifiability": service.verifiability,
             "inputPrice": service.tariff.input_price,
             "outputPrice": service.tariff.output_price,
+            "routes": service.routes.iter().map(|route| route.name()).collect::<Vec<_>>(),
             "tieredPricing": network::tiered_pricing(&service.tariff),
             "cacheTokenBilling": network::cache_token_billing(&service.tariff),
         },

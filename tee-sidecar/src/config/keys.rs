@@ -70,6 +70,7 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
 pub(super) const LISTS: &[(&str, ListSlot)] = &[
     ("server.allowOrigins", |raw| &mut raw.server.allow_origins),
     ("network.privateKeys", |raw| &mut raw.network.private_keys),
+    ("service.routes", |raw| &mut raw.service.routes),
 ];
 
 /// A list of objects; only a file can hold it.

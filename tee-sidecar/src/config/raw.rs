@@ -91,6 +91,7 @@ pub(super) struct RawService {
     pub(super) verifiability: Option<Text>,
     pub(super) input_price: Option<Text>,
     pub(super) output_price: Option<Text>,
+    pub(super) routes: Option<Texts>,
     #[serde(deserialize_with = "null_is_default")]
     pub(super) tiered_pricing: RawTieredPricing,
     #[serde(deserialize_with = "null_is_default")]

@@ -7,19 +7,20 @@ use tokio::sync::oneshot;
 
 use super::billing::{Ending, OpenHold, Told, Unbilled};
 use super::meter::Meter;
-use super::request::ChatRequest;
+use super::request::Request;
 use super::stop::stopping;
 use super::{Answer, Ask, Exchange, Failed, buffered, streamed};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
+use crate::route::Dialect;
 use crate::signals::{Step, record};
-use crate::upstream::{Reply, Tag, UpstreamError};
+use crate::upstream::{Post, Reply, Tag, UpstreamError};
 
 /// An admitted request, not yet held.
 pub(super) struct Pump {
     pub(super) exchange: Exchange,
     pub(super) ask: Ask,
-    pub(super) request: ChatRequest,
+    pub(super) request: Request,
     pub(super) bound: TokenBound,
     pub(super) answer: oneshot::Sender<Result<Answer, Failed>>,
 }
@@ -28,7 +29,7 @@ pub(super) struct Pump {
 pub(super) struct Held {
     pub(super) exchange: Exchange,
     pub(super) ask: Ask,
-    pub(super) request: ChatRequest,
+    pub(super) request: Request,
     pub(super) bound: TokenBound,
     pub(super) hold: OpenHold,
     /// The engine was asked.
@@ -77,11 +78,12 @@ impl Held {
     async fn forward(&self, answer: &mut Head) -> Forwarded {
         let shared = &self.exchange.shared;
         let id = self.ask.id.to_string();
-        let body = self.request.forwarded.clone();
+        let Request { route, forwarded, content_type, stream, .. } = &self.request;
         let call = async {
             self.forwarded.store(true, Ordering::Relaxed);
             let tag = Tag { id: &id, trace: &self.ask.visit.trace };
-            let call = self.exchange.engine.chat(body, tag, self.request.stream);
+            let post = Post { route: *route, content_type, body: forwarded.clone() };
+            let call = self.exchange.engine.post(post, tag, *stream);
             shared.signals.engine.timed(&self.ask.visit, call).await
         };
         let abort = shared.on_disconnect == OnDisconnect::Abort;
@@ -125,7 +127,7 @@ impl Held {
     /// Ends with an answer of ours instead of the engine's; nothing is charged.
     pub(super) async fn fail(self, fault: Fault, outcome: Outcome, answer: Head) {
         let envelope = self.ask.envelope;
-        let body = fault.body(envelope);
+        let body = fault.body(envelope, &self.ask.request_id);
         let ending = Ending::with_body(&body, outcome, fault.status_in(envelope));
         let fault = self.close(ending).await.map_or_else(|_| unbilled(), |()| fault);
         let _ = answer.send(Err(Failed { fault, has_ended: true }));
@@ -149,13 +151,18 @@ impl Held {
             false => Digest32::sha256(&request.forwarded),
         });
         let model = request.model.clone();
-        let (method, endpoint) = ("POST".to_owned(), ask.endpoint);
+        let (method, endpoint) = ("POST".to_owned(), ask.route.path());
         Told { method, unread: false, endpoint, model, forwarded_hash }
     }
 
     /// What is charged for where the count stands at `meter`.
     pub(super) fn usage(&self, meter: &Meter, prompt: Option<u64>) -> Usage {
-        meter.usage(prompt, self.request.received.len(), self.bound)
+        match self.request.route.dialect() {
+            // No text and no prompt says how many tokens an image or a second of speech is.
+            Dialect::Media if meter.last.is_none() => Usage::default(),
+            Dialect::Uncounted => Usage::default(),
+            _ => meter.usage(prompt, self.request.received.len(), self.bound),
+        }
     }
 
     /// Signs and charges, durably. On an error the end of the answer must not leave.
@@ -175,14 +182,14 @@ impl Held {
         match hold.close(ending, told, &exchange.shared).await {
             Ok(receipt) => {
                 ask.permit.used(usage.input.saturating_add(usage.output));
-                exchanges.ended(ask.endpoint, &receipt, &ask.visit);
-                record::ended(&ask.request_id, ask.endpoint, &receipt, &ask.visit);
+                exchanges.ended(ask.route.path(), &receipt, &ask.visit);
+                record::ended(&ask.request_id, ask.route.path(), &receipt, &ask.visit);
                 Ok(())
             }
             Err(error) => {
                 let (request_id, trace_id) = (ask.request_id, ask.visit.trace.id());
                 tracing::error!(request_id, trace_id, receipt = %ask.id, %error, "unbilled");
-                exchanges.unbilled(ask.endpoint, status);
+                exchanges.unbilled(ask.route.path(), status);
                 Err(error)
             }
         }

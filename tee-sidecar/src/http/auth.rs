@@ -10,9 +10,13 @@ use subtle::ConstantTimeEq;
 use crate::config::{ApiKey, Auth};
 use crate::fault::Fault;
 use crate::network::sessions::Sessions;
+use crate::route::Route;
 
 /// The account that `open` charges.
 pub const OPEN_ACCOUNT: &str = "open";
+
+/// Where Anthropic's clients have their key.
+const API_KEY: &str = "x-api-key";
 
 /// Knows the accounts behind keys.
 pub enum Authenticator {
@@ -45,6 +49,24 @@ impl Authenticator {
     /// # Errors
     /// There is no key or token, or none we know; or the chain cannot be asked about a token.
     pub async fn account(&self, request: &HttpRequest) -> Result<UserId, Fault> {
+        self.by(request, bearer(request)).await
+    }
+
+    /// The account of a request to an inference route. Clients of Anthropic's have their key in a
+    /// header of its own.
+    ///
+    /// # Errors
+    /// As [`Self::account`].
+    pub async fn account_on(&self, route: Route, request: &HttpRequest) -> Result<UserId, Fault> {
+        let key = match bearer(request) {
+            None if route == Route::Messages => request.headers().get(API_KEY),
+            _ => None,
+        };
+        let key = key.map(|value| value.as_bytes().trim_ascii());
+        self.by(request, key.or_else(|| bearer(request))).await
+    }
+
+    async fn by(&self, request: &HttpRequest, presented: Option<&[u8]>) -> Result<UserId, Fault> {
         let keys = match self {
             Self::Open(user) => return Ok(*user),
             Self::ApiKeys(keys) => keys,
@@ -54,7 +76,7 @@ impl Authenticator {
                 return sessions.user(token, peer).await;
             }
         };
-        let presented = bearer(request).ok_or(Fault::Unauthorized(
+        let presented = presented.ok_or(Fault::Unauthorized(
             "an API key is needed: send the header 'Authorization: Bearer <key>'",
         ))?;
         let presented = Digest32::sha256(presented);

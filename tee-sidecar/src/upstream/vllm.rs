@@ -13,7 +13,7 @@ use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 
-use super::{Reply, Tag, Target, Upstream, UpstreamError, UpstreamFuture};
+use super::{Post, Reply, Tag, Target, Upstream, UpstreamError, UpstreamFuture};
 use crate::config::Limits;
 use crate::net;
 use crate::signals::Trace;
@@ -89,13 +89,14 @@ impl Timeouts {
 }
 
 impl Upstream for Vllm {
-    fn chat(&self, body: Bytes, tag: Tag<'_>, stream: bool) -> UpstreamFuture<'_, Reply> {
+    fn post(&self, post: Post<'_>, tag: Tag<'_>, stream: bool) -> UpstreamFuture<'_, Reply> {
+        let Post { route, content_type, body } = post;
         let accept = if stream { "text/event-stream" } else { "application/json" };
         let base = self.target.now();
         let request = self.client(&base).map(|client| {
             client
-                .post(format!("{base}/v1/chat/completions"))
-                .header(CONTENT_TYPE, "application/json")
+                .post(format!("{base}{}", route.engine_path()))
+                .header(CONTENT_TYPE, content_type)
                 .header(ACCEPT, accept)
                 .header(ACCEPT_ENCODING, "identity")
                 .header("x-request-id", tag.id)

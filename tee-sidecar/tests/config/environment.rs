@@ -137,6 +137,7 @@ const SETS: &[(&str, &str, &str)] = &[
     ("SIDECAR__SERVER__ALLOWPLAINHTTP", "true", "allowPlainHttp: true\n"),
     ("SIDECAR__SERVER__ALLOWORIGINS", "https://a.b, http://c:8000",
      "allowOrigins:\n  - https://a.b\n  - http://c:8000\n"),
+    ("SIDECAR__SERVICE__ROUTES", "score, tokenize", "routes:\n  - score\n  - tokenize\n"),
     ("SIDECAR__UPSTREAM__URL", "http://engine/v1", "url: http://engine\n"),
     ("SIDECAR__UPSTREAM__MODEL", "0123", "model: '0123'\n"),
     ("SIDECAR__UPSTREAM__ONDISCONNECT", "drain", "onDisconnect: drain\n"),

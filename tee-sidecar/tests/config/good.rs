@@ -6,8 +6,17 @@ use broker_core::{Cover, Neuron};
 use tee_sidecar::config::{
     Auth, GpuProvider, LedgerUrl, LogFormat, OnDisconnect, Settings, TeeProvider, effective,
 };
+use tee_sidecar::route::Route;
 
 use super::support::{file, load};
+
+#[test]
+fn routes_are_named_with_or_without_v1() {
+    for text in ["[tokenize, images/edits]", "[/v1/tokenize, v1/images/edits]"] {
+        let settings = load(&format!("service: {{routes: {text}}}")).unwrap();
+        assert_eq!(settings.service.routes, [Route::Tokenize, Route::ImageEdits], "{text}");
+    }
+}
 
 #[test]
 fn without_a_file_or_with_an_empty_one_the_defaults_hold() {
@@ -24,6 +33,7 @@ fn without_a_file_or_with_an_empty_one_the_defaults_hold() {
     assert_eq!(settings.service.kind, "chatbot");
     assert_eq!(settings.service.verifiability, "TeeML");
     assert!(settings.service.tariff.input_price.is_zero());
+    assert_eq!(settings.service.routes, Route::BY_DEFAULT);
     assert!(matches!(settings.auth, Auth::Open));
     assert!(settings.admin_token.is_none());
     assert_eq!(settings.limits.request_bytes_max, 32 << 20);

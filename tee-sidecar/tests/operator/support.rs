@@ -257,6 +257,7 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
             model: None,
             verifiability: "TeeML".into(),
             tariff: Tariff::per_token(Neuron::new(1), Neuron::new(2)),
+            routes: vec![tee_sidecar::route::Route::Chat],
         },
         auth: Auth::ApiKeys(vec![key]),
         admin_token: None,
