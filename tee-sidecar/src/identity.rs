@@ -55,12 +55,18 @@ impl Identity {
     }
 }
 
+/// The identity of now, and the TLS key that it is beside.
+#[derive(Debug)]
+struct Due {
+    tls_spki: Option<Digest32>,
+    identity: Arc<Identity>,
+}
+
 /// The identity of each moment.
 #[derive(Debug)]
 pub struct Identities {
     key: Arc<ReceiptKey>,
-    tls_spki: Option<Digest32>,
-    due: RwLock<Arc<Identity>>,
+    due: RwLock<Due>,
     signing: RwLock<Arc<Identity>>,
 }
 
@@ -70,7 +76,7 @@ impl Identities {
         let key = Arc::new(key);
         let first = Arc::new(Identity::at(key.clone(), tls_spki, now));
         let signing = RwLock::new(first.clone());
-        Self { key, tls_spki, due: RwLock::new(first), signing }
+        Self { key, due: RwLock::new(Due { tls_spki, identity: first }), signing }
     }
 
     /// The identity that signs receipts: the last one whose keyset is kept with its report.
@@ -86,13 +92,20 @@ impl Identities {
 
     /// The identity that is due now, which reports attest.
     pub fn at(&self, now: Timestamp) -> Arc<Identity> {
-        let current = self.due.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let current = self.due.read().unwrap_or_else(PoisonError::into_inner).identity.clone();
         if current.not_after == not_after(now) {
             return current;
         }
-        let next = Arc::new(Identity::at(self.key.clone(), self.tls_spki, now));
-        *self.due.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
-        next
+        let mut due = self.due.write().unwrap_or_else(PoisonError::into_inner);
+        due.identity = Arc::new(Identity::at(self.key.clone(), due.tls_spki, now));
+        due.identity.clone()
+    }
+
+    /// Keysets list this TLS key from now on; the one of now is another one then.
+    pub fn bind_tls(&self, spki: Digest32, now: Timestamp) {
+        let mut due = self.due.write().unwrap_or_else(PoisonError::into_inner);
+        due.tls_spki = Some(spki);
+        due.identity = Arc::new(Identity::at(self.key.clone(), Some(spki), now));
     }
 }
 
