@@ -15,7 +15,9 @@ pub mod net;
 pub mod network;
 mod rate;
 pub mod startup;
+pub mod systemd;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 
 /// Checking evidence: no I/O, no clock.
