@@ -139,4 +139,21 @@ mod tests {
         assert_ne!(next.digest(), first.digest());
         assert_eq!(next.author().key.id(), first.author().key.id());
     }
+
+    #[test]
+    fn another_tls_key_is_another_keyset_of_the_same_key_and_stays_when_a_quarter_ends() {
+        let now = Timestamp(20_000 * QUARTER_SECS);
+        let identities = Identities::new(ReceiptKey::from_secret(&[1; 32]), None, now);
+        let first = identities.at(now);
+        identities.bind_tls(Digest32([7; 32]), now);
+        let second = identities.at(now);
+        assert_ne!(second.digest(), first.digest());
+        assert_eq!(identities.signing().digest(), first.digest(), "until it is kept");
+        let listed = Digest32([7; 32]).to_string();
+        let next = identities.at(now.plus_millis(QUARTER_SECS * 1000));
+        for identity in [second, next] {
+            assert!(identity.keyset().contains(&listed));
+            assert_eq!(identity.author().key.id(), first.author().key.id());
+        }
+    }
 }

@@ -25,6 +25,9 @@ mod pinned;
 pub use keeper::TlsKeeper;
 pub use pinned::pinned;
 
+#[cfg(test)]
+mod tests;
+
 use certificate::Shown;
 use key::TlsKey;
 

@@ -9,7 +9,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::SigningKey;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::TlsError;
 use crate::keys::{KeyError, private_file};
@@ -59,12 +59,19 @@ impl TlsKey {
     }
 }
 
+impl Drop for TlsKey {
+    fn drop(&mut self) {
+        self.pair.zeroize();
+    }
+}
+
 /// Nobody has seen it and nobody outside will: its bytes are the operating system's, which in a TEE
 /// are the processor's.
 fn make(path: &Path) -> Result<(), TlsError> {
     let made = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256);
-    let pair = made.map_err(|error| TlsError::Unusable(error.to_string()))?;
+    let mut pair = made.map_err(|error| TlsError::Unusable(error.to_string()))?;
     let text = Zeroizing::new(pair.serialize_pem());
+    pair.zeroize();
     Ok(private_file::create(path, text.as_bytes())?)
 }
 

@@ -3,7 +3,9 @@
 use rcgen::KeyPair;
 
 use crate::certificates::{Authority, Files, TlsConn, audit, spki, tls_get, tls_sidecar};
-use crate::support::{ASK_STREAM, CHAT, notes, quick, reload, sha256_hex, waiting};
+use crate::support::{
+    ASK_STREAM, CHAT, SOON, notes, quick, reload, sha256_hex, wait_until, waiting,
+};
 
 /// The certificate that a new connection is shown, and what is wrong with it.
 fn shown(addr: std::net::SocketAddr) -> Vec<u8> {
@@ -90,6 +92,13 @@ fn a_new_key_with_its_certificate_is_shown_and_bound_by_reports_from_then_on() {
     let keyset = tls_get(addr, "/v1/aci/attestation").json()["attestation"].clone();
     let listed = keyset["workload_keyset"]["tls_public_keys"].to_string();
     assert!(listed.contains(&spki(&new).to_string()), "{listed}");
+    // Receipts are signed under the keyset that lists it as soon as that one is kept.
+    let digest = tls_get(addr, "/v1/aci/attestation").json()["workload_keyset_digest"].clone();
+    let digest = digest.as_str().unwrap();
+    wait_until("the new keyset", SOON, || {
+        tls_get(addr, "/healthz").header("x-aci-keyset-digest") == Some(digest)
+    });
+    assert_eq!(tls_get(addr, &format!("/v1/aci/keysets/{digest}")).status, 200);
     let (output, tls) = audit(folder.path(), addr, &authority.pem);
     assert_eq!((output.status.code(), tls), (Some(0), vec!["proved".to_owned()]), "{output:?}");
 }
