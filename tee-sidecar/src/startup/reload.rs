@@ -63,7 +63,7 @@ impl Reloader {
     }
 
     async fn take_over(&mut self, new: Settings) -> Result<(), String> {
-        let wanted = self.with_changes_of(&new);
+        let wanted = taken_over(&self.settings, &new);
         if let (Auth::ApiKeys(before), Auth::ApiKeys(keys)) = (&self.settings.auth, &wanted.auth) {
             self.cover(before, keys).await?;
             self.auth.replace(keys);
@@ -91,28 +91,6 @@ impl Reloader {
         Ok(())
     }
 
-    /// What is in force, with those values of `new` that can be taken over.
-    fn with_changes_of(&self, new: &Settings) -> Settings {
-        let mut wanted = self.settings.clone();
-        wanted.limits = Limits {
-            concurrent_max: new.limits.concurrent_max,
-            concurrent_per_account_max: new.limits.concurrent_per_account_max,
-            requests_per_minute: new.limits.requests_per_minute,
-            tokens_per_minute: new.limits.tokens_per_minute,
-            ..wanted.limits
-        };
-        wanted.server.drain_secs = new.server.drain_secs;
-        wanted.log.filter = new.log.filter.clone();
-        // With a network the chain says what is charged, and clients read it there.
-        if wanted.network.is_none() && new.network.is_none() {
-            wanted.service.tariff = new.service.tariff.clone();
-        }
-        if let (Auth::ApiKeys(keys), Auth::ApiKeys(new)) = (&mut wanted.auth, &new.auth) {
-            keys.clone_from(new);
-        }
-        wanted
-    }
-
     /// Gives accounts the cover that they have in `keys`, where it is another one than before.
     async fn cover(&self, before: &[ApiKey], keys: &[ApiKey]) -> Result<(), String> {
         let had = covers(before);
@@ -126,6 +104,68 @@ impl Reloader {
     }
 }
 
+/// What is in force, with those values of `new` that can be taken over.
+fn taken_over(settings: &Settings, new: &Settings) -> Settings {
+    let mut wanted = settings.clone();
+    wanted.limits = Limits {
+        concurrent_max: new.limits.concurrent_max,
+        concurrent_per_account_max: new.limits.concurrent_per_account_max,
+        requests_per_minute: new.limits.requests_per_minute,
+        tokens_per_minute: new.limits.tokens_per_minute,
+        ..wanted.limits
+    };
+    wanted.server.drain_secs = new.server.drain_secs;
+    wanted.log.filter = new.log.filter.clone();
+    // With a network the chain says what is charged, and clients read it there.
+    if wanted.network.is_none() && new.network.is_none() {
+        wanted.service.tariff = new.service.tariff.clone();
+    }
+    if let (Auth::ApiKeys(keys), Auth::ApiKeys(new)) = (&mut wanted.auth, &new.auth) {
+        keys.clone_from(new);
+    }
+    wanted
+}
+
 fn covers(keys: &[ApiKey]) -> BTreeMap<&str, Cover> {
     keys.iter().map(|key| (key.account.as_str(), key.cover)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn load(yaml: &str) -> Settings {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(yaml.as_bytes()).unwrap();
+        Settings::load(Some(file.path()), []).unwrap()
+    }
+
+    const NETWORK: &str = "network: {url: http://a, chainID: 1, \
+        privateKeys: [0x1111111111111111111111111111111111111111111111111111111111111111], \
+        contractAddress: 0x0165878A594ca255338adfa4d48449f69242Eb8F}\n";
+
+    #[test]
+    fn prices_are_taken_over_but_for_those_of_a_chain() {
+        let priced = |more: &str, price: u32| {
+            load(&format!("{more}service: {{inputPrice: {price}, outputPrice: {price}}}\n"))
+        };
+        let left = |old: &Settings, new: &Settings| changed(&taken_over(old, new), new);
+        assert!(left(&priced("", 1), &priced("", 2)).is_empty());
+        let [input, output] = ["service.inputPrice", "service.outputPrice"];
+        assert_eq!(left(&priced(NETWORK, 1), &priced(NETWORK, 2)), [input, output]);
+        let left = left(&priced("", 1), &priced(NETWORK, 2));
+        assert!(left.iter().any(|key| key == input), "{left:?}");
+    }
+
+    #[test]
+    fn the_way_in_which_clients_are_known_is_not_taken_over() {
+        let open = load("");
+        let keys = load("auth: {mode: apiKeys, apiKeys: [{account: a, key: k123456789abcdef}]}\n");
+        for (old, new) in [(&open, &keys), (&keys, &open)] {
+            let left = changed(&taken_over(old, new), new);
+            assert_eq!(left, ["auth.apiKeys", "auth.mode"]);
+        }
+    }
 }
