@@ -37,12 +37,14 @@ mod proxy;
 mod receipts;
 mod signature;
 mod tariff;
+mod unread;
 mod user;
 
 pub use aci::name_keyset;
 pub use cors::cors;
 pub use health::Notices;
 pub use pace::Pace;
+pub use unread::close_behind_errors;
 
 use auth::Authenticator;
 use error::ApiError;
