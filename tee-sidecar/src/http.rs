@@ -45,6 +45,7 @@ mod user;
 pub use aci::name_keyset;
 pub use cors::cors;
 pub use counted::counted;
+pub use health::Notices;
 pub use pace::Pace;
 pub use unread::close_behind_errors;
 
@@ -74,6 +75,8 @@ pub struct AppState {
     pub pace: Arc<Pace>,
     /// The service as it is advertised.
     pub service: Arc<crate::config::Service>,
+    /// What operators have to know.
+    pub notices: Arc<Notices>,
     /// The origins of web pages that may call the public routes.
     pub allow_origins: Vec<String>,
     /// What the operator's routes ask for where they are not on loopback.

@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use broker_core::Timestamp;
 use prometheus_client::encoding::text::encode_registry;
@@ -49,8 +48,6 @@ pub struct Signals {
     pub answers: Answers,
     /// What the ledger says, read at most once at a time.
     pub books: BookKeeper,
-    /// When the TLS certificate expires, in seconds since 1970; 0 where there is none.
-    certificate: AtomicU64,
 }
 
 impl Signals {
@@ -62,27 +59,7 @@ impl Signals {
         let commits = Commits::new(&mut registry);
         let answers = Answers::new(&mut registry);
         let books = BookKeeper::default();
-        let certificate = AtomicU64::default();
-        Arc::new(Self {
-            registry,
-            started,
-            exchanges,
-            engine,
-            commits,
-            answers,
-            books,
-            certificate,
-        })
-    }
-
-    /// The certificate that is served from now on expires then.
-    pub fn certificate_expires(&self, at: Timestamp) {
-        self.certificate.store(at.0 / 1000, Ordering::Relaxed);
-    }
-
-    /// When the served certificate expires, in seconds since 1970; 0 where there is none.
-    pub fn certificate_expiry_secs(&self) -> u64 {
-        self.certificate.load(Ordering::Relaxed)
+        Arc::new(Self { registry, started, exchanges, engine, commits, answers, books })
     }
 
     /// Writes what was counted, as OpenMetrics text without its end mark.

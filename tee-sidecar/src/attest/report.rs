@@ -6,7 +6,7 @@
 //! checked first: it carries what was asked for, and its signatures and certificates hold.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use broker_core::{Clock, Digest32, LedgerReader, Signer};
 use bytes::Bytes;
@@ -60,7 +60,7 @@ pub struct ReportParts {
     pub identities: Arc<Identities>,
     /// The model that it answers for.
     pub model: ModelName,
-    /// SHA-256 of the SubjectPublicKeyInfo of the TLS key, where TLS ends in this TEE.
+    /// SHA-256 of the SubjectPublicKeyInfo of the TLS key at start, where TLS ends in this TEE.
     pub tls_spki: Option<Digest32>,
     /// Certificates have to hold now.
     pub clock: Arc<dyn Clock>,
@@ -83,6 +83,15 @@ struct Parts {
     keysets: Keysets,
     /// How it goes.
     tally: Tally,
+    /// The TLS key of now.
+    tls: RwLock<Option<Digest32>>,
+}
+
+impl Parts {
+    /// The key that new connections end at, where TLS ends in this TEE.
+    fn tls_key(&self) -> Option<Digest32> {
+        *self.tls.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl std::ops::Deref for Parts {
@@ -98,6 +107,7 @@ impl ReportService {
     pub fn new(parts: ReportParts) -> Self {
         Self(Arc::new(Parts {
             info: parts.attester.info(),
+            tls: RwLock::new(parts.tls_spki),
             parts,
             shelf: Shelf::default(),
             admitted: Semaphore::new(NONCED_REPORTS_MAX),
@@ -134,6 +144,11 @@ impl ReportService {
         self.0.tally.read()
     }
 
+    /// From now on reports bind this TLS key. Those that are being made bind the one before.
+    pub fn bind_tls(&self, spki: Digest32) {
+        *self.0.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(spki);
+    }
+
     /// True where the evidence proves nothing, and says so.
     pub fn is_simulated(&self) -> bool {
         self.0.attester.platform().is_simulated()
@@ -153,7 +168,7 @@ impl ReportService {
         query: &ReportQuery,
         peer: Option<IpAddr>,
     ) -> Result<Bytes, ReportError> {
-        let asked = query.read(self.0.signer.address(), self.0.tls_spki.is_some())?;
+        let asked = query.read(self.0.signer.address(), self.0.tls_key().is_some())?;
         let document = self.answer(asked.form, asked.nonce, peer).await?;
         Ok(if asked.names_model { document.with_model } else { document.plain })
     }
@@ -266,6 +281,8 @@ struct Document {
     model: StatedModel,
     /// Where it binds a keyset.
     keyset: Option<Stamp>,
+    /// Where it binds a TLS key.
+    tls: Option<Digest32>,
 }
 
 /// What a document says of the served model.

@@ -13,6 +13,12 @@ mod network;
 /// Every key with the value in force. A secret shows as `<secret>`, or `<none>` where there is
 /// none; the keys that name a secret's file and the alias `servingUrl` do not show.
 pub fn effective(settings: &Settings) -> String {
+    // Texts and whole numbers always fit into YAML.
+    serde_yaml_ng::to_string(&document(settings)).unwrap_or_else(|error| format!("# {error}\n"))
+}
+
+/// The same as a document.
+pub(super) fn document(settings: &Settings) -> Value {
     let Settings {
         server,
         upstream,
@@ -29,12 +35,17 @@ pub fn effective(settings: &Settings) -> String {
         limits,
         log,
     } = settings;
-    let document = json!({
+    json!({
         "server": {
             "listen": server.listen,
             "adminListen": server.admin_listen,
             "allowPlainHttp": server.allow_plain_http,
             "allowOrigins": server.allow_origins,
+            "tls": {
+                "certFile": server.tls.as_ref().map(|tls| &tls.cert),
+                "keyFile": server.tls.as_ref().map(|tls| &tls.key),
+            },
+            "drainSecs": server.drain_secs,
         },
         "upstream": {
             "url": upstream.url,
@@ -76,9 +87,7 @@ pub fn effective(settings: &Settings) -> String {
             },
             "filter": log.filter,
         },
-    });
-    // Texts and whole numbers always fit into YAML.
-    serde_yaml_ng::to_string(&document).unwrap_or_else(|error| format!("# {error}\n"))
+    })
 }
 
 const fn tee_word(provider: TeeProvider) -> &'static str {

@@ -239,6 +239,8 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
             listen: any,
             admin_listen: any,
             allow_plain_http: false,
+            tls: None,
+            drain_secs: 25,
             allow_origins: Vec::new(),
         },
         upstream: Upstream {

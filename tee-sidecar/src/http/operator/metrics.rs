@@ -63,8 +63,8 @@ fn of_sidecar(page: &mut Page, state: &AppState) {
     let is_ready = health::reasons(state, is_up).is_empty();
     page.flag("ready", "1 while paid requests are taken; /readyz has the reasons", is_ready);
     page.flag("upstream_up", "1 where the model server told its model when last asked", is_up);
-    let expiry = shared.signals.certificate_expiry_secs();
-    let help = "When the served TLS certificate expires, since 1970; 0 where there is none";
+    let expiry = state.notices.tls.as_ref().and_then(|tls| tls.not_after_secs()).unwrap_or(0);
+    let help = "When the served TLS certificate expires, since 1970; 0 for none";
     page.gauge("tls_certificate_expiry_timestamp_seconds", help, expiry as f64);
 }
 

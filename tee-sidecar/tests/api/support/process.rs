@@ -84,12 +84,22 @@ impl Replica {
         }
     }
 
-    /// SIGTERM, and how it ended.
-    pub(crate) fn terminate(&mut self) -> ExitStatus {
+    /// Another configuration, ports included, for the next start or reload.
+    pub(crate) fn configure(&self, text: &str) {
+        std::fs::write(&self.config, text).unwrap();
+    }
+
+    /// A signal, as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
         // The shell's own `kill`: a slim image has no program of that name.
-        let sent = Command::new("sh").args(["-c", r#"kill -s TERM "$0""#, &pid]).status();
+        let sent = Command::new("sh").args(["-c", r#"kill -s "$1" "$0""#, &pid, name]).status();
         assert!(sent.unwrap().success());
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
         // Longer than its grace period and everything behind it.
         self.wait_for_end(Duration::from_secs(60))
     }

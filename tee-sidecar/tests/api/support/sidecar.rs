@@ -156,6 +156,8 @@ pub(crate) fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
             listen: any,
             admin_listen: any,
             allow_plain_http: false,
+            tls: None,
+            drain_secs: 25,
             allow_origins: Vec::new(),
         },
         upstream: Upstream {
