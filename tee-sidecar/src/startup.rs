@@ -149,9 +149,8 @@ impl Application {
         (reader, keysets): (Arc<dyn LedgerReader>, KeysetKeeper),
     ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
-        let lead = parts.lead;
         let prices = Arc::new(Prices::new(settings.service.tariff.clone()));
-        let (ledger, clock) = (&parts.ledger, &parts.clock);
+        let (ledger, clock, lead) = (&parts.ledger, &parts.clock, parts.lead);
         let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
         let keeping = keeping.beside(keysets);
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);

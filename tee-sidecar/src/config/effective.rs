@@ -4,7 +4,7 @@ use broker_core::Cover;
 use serde_json::{Value, json};
 
 use super::{
-    ApiKey, Auth, GpuProvider, Limits, LogFormat, OnDisconnect, Secret, Settings, TeeProvider,
+    ApiKey, Auth, GpuProvider, Limits, Log, LogFormat, OnDisconnect, Secret, Settings, TeeProvider,
     secret,
 };
 
@@ -80,14 +80,16 @@ pub(super) fn document(settings: &Settings) -> Value {
         "auth": auth_section(auth),
         "admin": { "token": secret_word(admin_token.as_ref()) },
         "limits": limits_section(limits),
-        "log": {
-            "format": match log.format {
-                LogFormat::Text => "text",
-                LogFormat::Json => "json",
-            },
-            "filter": log.filter,
-        },
+        "log": log_section(log),
     })
+}
+
+fn log_section(log: &Log) -> Value {
+    let format = match log.format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    json!({ "format": format, "filter": log.filter })
 }
 
 const fn tee_word(provider: TeeProvider) -> &'static str {

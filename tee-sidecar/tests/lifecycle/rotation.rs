@@ -4,7 +4,7 @@ use rcgen::KeyPair;
 
 use crate::certificates::{Authority, Files, TlsConn, audit, spki, tls_get, tls_sidecar};
 use crate::support::{
-    ASK_STREAM, CHAT, SOON, notes, quick, reload, sha256_hex, wait_until, waiting,
+    ASK_STREAM, CHAT, SOON, get, notes, quick, reload, sha256_hex, wait_until, waiting,
 };
 
 /// The certificate that a new connection is shown, and what is wrong with it.
@@ -26,6 +26,10 @@ fn a_certificate_is_taken_while_a_stream_runs_which_ends_as_if_nothing_had_been(
     let renewed = shown(addr);
     assert_ne!(renewed, own);
     assert_eq!(notes(&sidecar), "null");
+    let metrics = get(sidecar.admin().unwrap(), "/metrics", &[]).text();
+    let expires = "tee_sidecar_tls_certificate_expiry_timestamp_seconds 64092124800.0
+";
+    assert!(metrics.contains(expires), "{metrics}");
     files.write_cert(&authority.certify(&files.pair(), 4001));
     reload(&sidecar);
     assert_ne!(shown(addr), renewed);
