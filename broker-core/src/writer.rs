@@ -41,9 +41,10 @@ pub fn spawn_writer_with(
         // The writer that was not started says that it is gone when it is dropped.
         tracing::error!(%error, "the ledger's writer could not be started");
     }
-    let places = Arc::new(Semaphore::new(limits.queue_commands_max));
+    let queue_commands_max = limits.queue_commands_max;
+    let places = Arc::new(Semaphore::new(queue_commands_max));
     let thread = Arc::new(Mutex::new(thread.ok()));
-    LedgerHandle { queue, places, health, thread }
+    LedgerHandle { queue, places, queue_commands_max, health, thread }
 }
 
 /// How much may wait, and how much shares a commit.
@@ -75,6 +76,7 @@ impl Default for WriterLimits {
 pub struct LedgerHandle {
     queue: mpsc::UnboundedSender<Message>,
     places: Arc<Semaphore>,
+    queue_commands_max: usize,
     health: watch::Receiver<Health>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -149,6 +151,12 @@ impl LedgerHandle {
         if self.send(Job { command, answer: None, _place: None }).is_err() {
             tracing::warn!(key = %key.0, "the ledger has stopped: a hold stays open until restart");
         }
+    }
+
+    /// How many commands that begin something wait for the writer, and how many may.
+    pub fn queue(&self) -> (usize, usize) {
+        let waiting = self.queue_commands_max.saturating_sub(self.places.available_permits());
+        (waiting, self.queue_commands_max)
     }
 
     /// False once the writer has stopped, for whatever reason.

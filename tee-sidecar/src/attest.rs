@@ -31,7 +31,7 @@ pub use dstack::DstackAttester;
 pub use error::{AttestError, GpuError};
 pub use gpu::{GpuAttester, GpuLimits, NvmlAttester, choose_gpu, choose_gpu_from};
 pub use lineage::{KeepError, KeysetKeeper};
-pub use report::{ReportError, ReportQuery, ReportService};
+pub use report::{Making, ReportError, ReportQuery, ReportService};
 pub use tsm::TsmAttester;
 
 /// Makes quotes.

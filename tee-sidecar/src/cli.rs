@@ -109,7 +109,9 @@ impl Cli {
         if let Some(Command::Verify(args)) = &self.command {
             return verify::run(args);
         }
-        let settings = match Settings::load(self.config.file.as_deref(), environment()) {
+        let file = self.config.file.clone();
+        let load = move || Settings::load(file.as_deref(), environment());
+        let settings = match load() {
             Ok(settings) => settings,
             Err(error) => {
                 for problem in error.problems() {
@@ -119,7 +121,7 @@ impl Cli {
             }
         };
         match &self.command {
-            None | Some(Command::Serve) => serve::run(settings),
+            None | Some(Command::Serve) => serve::run(settings, load),
             Some(Command::CheckConfig) => check_config::run(&settings),
             Some(Command::Ledger(LedgerCommand::Status)) => ledger::status(&settings),
             Some(Command::Ledger(LedgerCommand::Audit { report, archive })) => {

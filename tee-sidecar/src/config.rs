@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use broker_core::settlement::Policy;
 use broker_core::{Address, Cover, Neuron, Tariff};
 
+use crate::route::Route;
+
+mod changes;
 mod check;
 mod effective;
 mod env;
@@ -17,8 +20,9 @@ mod raw;
 mod secret;
 mod text;
 
+pub use changes::changed;
 pub use effective::effective;
-pub use env::environment;
+pub use env::{environment, notify_socket};
 pub use error::{ConfigError, Problem};
 pub use ledger::{LedgerUrl, Retention};
 pub use secret::Secret;
@@ -81,6 +85,26 @@ pub struct Server {
     pub allow_plain_http: bool,
     /// The origins of web pages that browsers may call the public routes from.
     pub allow_origins: Vec<String>,
+    /// `server.tls`; `None` serves plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Seconds that running answers get to end by themselves when the sidecar is stopped.
+    pub drain_secs: u64,
+}
+
+impl Server {
+    /// The files of TLS, where the admin listener speaks it: on loopback nobody is in between.
+    pub fn admin_tls(&self) -> Option<&TlsFiles> {
+        self.tls.as_ref().filter(|_| !self.admin_listen.ip().to_canonical().is_loopback())
+    }
+}
+
+/// `server.tls`: the files of the key and certificate that TLS ends with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and those above it, in PEM.
+    pub cert: PathBuf,
+    /// The private key, in PEM; made where it does not exist.
+    pub key: PathBuf,
 }
 
 /// `upstream.*`
@@ -142,6 +166,17 @@ pub struct Service {
     pub verifiability: String,
     /// Prices in neuron per token.
     pub tariff: Tariff,
+    /// The inference routes that are served.
+    pub routes: Vec<Route>,
+}
+
+impl Service {
+    /// The host of the public address, without the brackets of IPv6.
+    pub fn serving_host(&self) -> Option<String> {
+        let url = reqwest::Url::parse(self.serving_url.as_deref()?).ok()?;
+        let host = url.host_str()?;
+        Some(host.trim_start_matches('[').trim_end_matches(']').to_owned())
+    }
 }
 
 /// `network.*`

@@ -24,6 +24,8 @@ use crate::config::OnDisconnect;
 use crate::fault::{Envelope, Fault};
 use crate::identity::Identities;
 use crate::ledger::Live;
+use crate::route::Route;
+use crate::signals::{Signals, Visit, record};
 use crate::upstream::{Catalog, Model, Upstream};
 
 pub mod admission;
@@ -44,13 +46,15 @@ pub mod request;
 pub mod sse;
 pub mod stop;
 mod streamed;
+pub mod usage;
+mod whole;
 
 use admission::{Admission, Permit};
 use funds::Funds;
 use handover::Receiver;
 use prices::Prices;
 use refusals::{Refusals, Refused};
-use request::ChatRequest;
+use request::Request;
 use stop::Stop;
 
 /// The longest name of a model that a receipt quotes.
@@ -59,8 +63,6 @@ pub(crate) const MODEL_BYTES_MAX: usize = 256;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 /// A hold that nobody ended may be swept after this time: longer than any answer takes.
 const HOLD_EXPIRY_MILLIS: u64 = 24 * 60 * 60 * 1000;
-/// Tokens that a chat template may put around a prompt beyond one for each byte of the body.
-const TEMPLATE_TOKENS: u64 = 1024;
 
 /// What all exchanges share.
 pub struct Shared {
@@ -94,6 +96,8 @@ pub struct Shared {
     pub fingerprint: Fingerprints,
     /// The holds of exchanges that run, which do not expire.
     pub live: Arc<Live>,
+    /// What is counted.
+    pub signals: Arc<Signals>,
 }
 
 /// The engine's `system_fingerprint`, as its last total told it.
@@ -128,10 +132,12 @@ pub struct Ask {
     pub id: ReceiptId,
     /// Who pays.
     pub user: UserId,
-    /// The route, under whatever spelling it was asked.
-    pub endpoint: &'static str,
+    /// What is asked for, under whatever spelling.
+    pub route: Route,
     /// The body's bytes as they arrived.
     pub body: Bytes,
+    /// The client's `Content-Type`, which a form with files cannot do without.
+    pub content_type: Option<String>,
     /// Their SHA-256.
     pub request_hash: Digest32,
     /// The place of the exchange, taken before its body was read.
@@ -144,6 +150,8 @@ pub struct Ask {
     pub envelope: Envelope,
     /// Events between two checkpoints in a stream; none were asked for with `None`.
     pub checkpoint_events: Option<NonZeroU64>,
+    /// Its clock.
+    pub visit: Arc<Visit>,
 }
 
 /// Why there is no answer.
@@ -197,13 +205,14 @@ impl Exchange {
         Ok(permit)
     }
 
-    /// Answers a chat completion.
+    /// Answers a request.
     ///
     /// # Errors
     /// What the client is to be told instead. May be dropped at any point.
-    pub async fn chat(&self, ask: Ask) -> Result<Answer, Failed> {
-        let (request, model) = self.read(ask.body.clone(), &ask.request_id).await?;
-        let bound = bound(&request, &model);
+    pub async fn answer(&self, ask: Ask) -> Result<Answer, Failed> {
+        let request = Request::parse(ask.route, ask.body.clone(), ask.content_type.as_deref())?;
+        let model = self.model_for(&request, &ask.request_id).await?;
+        let bound = request.size.bound(model.context_tokens);
         if let Some(funds) = &self.shared.funds {
             funds.admit(ask.user).await?;
         }
@@ -218,7 +227,10 @@ impl Exchange {
     }
 
     /// Remembers that a request was refused, so that there is a receipt of it too.
-    pub fn refuse(&self, refused: Refused) {
+    pub fn refuse(&self, refused: Refused, request_id: &str, visit: &Visit) {
+        record::refused(request_id, &refused, visit);
+        let exchanges = &self.shared.signals.exchanges;
+        exchanges.refused(refused.endpoint, refused.status, refused.reason);
         refusals::refuse(&self.shared, refused);
     }
 
@@ -245,19 +257,14 @@ impl Exchange {
         }
     }
 
-    /// A request for the served model.
-    async fn read(
-        &self,
-        body: Bytes,
-        request_id: &str,
-    ) -> Result<(ChatRequest, Arc<Model>), Fault> {
-        let request = ChatRequest::parse(body)?;
+    /// The served model, if the request is for that.
+    async fn model_for(&self, request: &Request, request_id: &str) -> Result<Arc<Model>, Fault> {
         let model = self.shared.catalog.model(&*self.engine).await.map_err(|error| {
             tracing::warn!(request_id, %error, "engine not ready");
             Fault::BadGateway("the model server cannot be reached; try again")
         })?;
-        check_model(&request, &model, &self.shared.catalog)?;
-        Ok((request, model))
+        check_model(request, &model, &self.shared.catalog)?;
+        Ok(model)
     }
 
     fn hold(&self, ask: &Ask, bound: TokenBound) -> Result<Hold, Fault> {
@@ -289,21 +296,11 @@ fn ceiling(tariff: &Tariff, bound: TokenBound) -> Result<Neuron, Fault> {
 }
 
 /// The engine's own name for the model, and the one that is advertised, are both good.
-fn check_model(request: &ChatRequest, model: &Model, catalog: &Catalog) -> Result<(), Fault> {
+fn check_model(request: &Request, model: &Model, catalog: &Catalog) -> Result<(), Fault> {
     match &request.model {
         Some(asked) if *asked != model.name && catalog.advertised().as_ref() != Some(asked) => {
             Err(Fault::UnknownModel { asked: asked.clone(), served: model.name.clone() })
         }
         _ => Ok(()),
     }
-}
-
-/// The most tokens the request can use. A token is at least a byte, so the body bounds the prompt,
-/// unless it holds what becomes tokens otherwise; the context bounds both.
-fn bound(request: &ChatRequest, model: &Model) -> TokenBound {
-    let context = model.context_tokens;
-    let bytes = (request.received.len() as u64).saturating_add(TEMPLATE_TOKENS);
-    let input = if request.unbounded_prompt { context } else { bytes.min(context) };
-    let each = request.max_tokens.unwrap_or(context).min(context);
-    TokenBound { input, output: each.saturating_mul(request.answers) }
 }

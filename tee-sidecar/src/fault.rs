@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
+mod anthropic;
 mod flat;
 
 /// The shape of an answer that is an error.
@@ -19,6 +20,8 @@ pub enum Envelope {
     OpenAi,
     /// 0G's: the text alone, and 400 for most of what a client does wrong.
     Flat,
+    /// Anthropic's object, on its route.
+    Anthropic,
 }
 
 /// Why a request is not answered as asked.
@@ -192,6 +195,14 @@ impl Fault {
         })
     }
 
+    /// Why, in a word for operators: the code, or the type.
+    pub const fn reason(&self) -> &'static str {
+        match self.code() {
+            Some(code) => code,
+            None => self.kind(),
+        }
+    }
+
     /// Seconds for `Retry-After`, where coming back helps.
     pub const fn retry_after_secs(&self) -> Option<u64> {
         match self {
@@ -207,16 +218,17 @@ impl Fault {
     /// The HTTP status of an answer in this shape.
     pub const fn status_in(&self, envelope: Envelope) -> u16 {
         match envelope {
-            Envelope::OpenAi => self.status(),
+            Envelope::OpenAi | Envelope::Anthropic => self.status(),
             Envelope::Flat => self.flat_status(),
         }
     }
 
-    /// The body of an answer in this shape.
-    pub fn body(&self, envelope: Envelope) -> Bytes {
+    /// The body of an answer in this shape, to the request with this `x-request-id`.
+    pub fn body(&self, envelope: Envelope, request_id: &str) -> Bytes {
         match envelope {
             Envelope::OpenAi => self.openai_body(),
             Envelope::Flat => self.flat_body(),
+            Envelope::Anthropic => self.anthropic_body(request_id),
         }
     }
 

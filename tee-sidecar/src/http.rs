@@ -17,17 +17,19 @@ use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::ledger::Lead;
 use crate::network::Network;
+use crate::route::Route;
 
 mod aci;
 mod attestation;
 pub mod auth;
 mod body;
-mod chat;
 mod cors;
+mod counted;
 pub mod error;
 mod estimate;
 mod finding;
 mod health;
+mod inference;
 mod log;
 mod models;
 mod operator;
@@ -42,6 +44,8 @@ mod user;
 
 pub use aci::name_keyset;
 pub use cors::cors;
+pub use counted::counted;
+pub use health::Notices;
 pub use pace::Pace;
 pub use unread::close_behind_errors;
 
@@ -71,17 +75,29 @@ pub struct AppState {
     pub pace: Arc<Pace>,
     /// The service as it is advertised.
     pub service: Arc<crate::config::Service>,
+    /// What operators have to know.
+    pub notices: Arc<Notices>,
     /// The origins of web pages that may call the public routes.
     pub allow_origins: Vec<String>,
     /// What the operator's routes ask for where they are not on loopback.
     pub admin_token: Option<Arc<Secret<String>>>,
 }
 
+type State = web::Data<AppState>;
+
 /// The routes that everyone may reach, on every listener. A route is taken by its one spelling;
 /// behind `/v1/proxy` by any that means the same.
 pub fn routes(config: &mut web::ServiceConfig) {
-    let chat = web::resource("/v1/chat/completions").route(web::post().to(chat::completions));
-    config.service(chat.default_service(web::to(chat::method_not_allowed)));
+    for route in Route::ALL {
+        let serve = move |request: HttpRequest, payload: web::Payload, state: State| {
+            inference::serve(route, request, payload, state)
+        };
+        let other = move |request: HttpRequest, state: State| {
+            inference::method_not_allowed(route, request, state)
+        };
+        let resource = web::resource(route.path()).route(web::post().to(serve));
+        config.service(resource.default_service(web::to(other)));
+    }
     let estimate = web::resource("/v1/estimate").route(web::post().to(estimate::upper_bound));
     config.service(only(estimate, "POST"));
     for base in ["", "/v1"] {

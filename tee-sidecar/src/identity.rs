@@ -55,12 +55,18 @@ impl Identity {
     }
 }
 
+/// The identity of now, and the TLS key that it is beside.
+#[derive(Debug)]
+struct Due {
+    tls_spki: Option<Digest32>,
+    identity: Arc<Identity>,
+}
+
 /// The identity of each moment.
 #[derive(Debug)]
 pub struct Identities {
     key: Arc<ReceiptKey>,
-    tls_spki: Option<Digest32>,
-    due: RwLock<Arc<Identity>>,
+    due: RwLock<Due>,
     signing: RwLock<Arc<Identity>>,
 }
 
@@ -70,7 +76,7 @@ impl Identities {
         let key = Arc::new(key);
         let first = Arc::new(Identity::at(key.clone(), tls_spki, now));
         let signing = RwLock::new(first.clone());
-        Self { key, tls_spki, due: RwLock::new(first), signing }
+        Self { key, due: RwLock::new(Due { tls_spki, identity: first }), signing }
     }
 
     /// The identity that signs receipts: the last one whose keyset is kept with its report.
@@ -92,13 +98,20 @@ impl Identities {
 
     /// The identity that is due now, which reports attest.
     pub fn at(&self, now: Timestamp) -> Arc<Identity> {
-        let current = self.due.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let current = self.due.read().unwrap_or_else(PoisonError::into_inner).identity.clone();
         if current.not_after == not_after(now) {
             return current;
         }
-        let next = Arc::new(Identity::at(self.key.clone(), self.tls_spki, now));
-        *self.due.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
-        next
+        let mut due = self.due.write().unwrap_or_else(PoisonError::into_inner);
+        due.identity = Arc::new(Identity::at(self.key.clone(), due.tls_spki, now));
+        due.identity.clone()
+    }
+
+    /// Keysets list this TLS key from now on; the one of now is another one then.
+    pub fn bind_tls(&self, spki: Digest32, now: Timestamp) {
+        let mut due = self.due.write().unwrap_or_else(PoisonError::into_inner);
+        due.tls_spki = Some(spki);
+        due.identity = Arc::new(Identity::at(self.key.clone(), Some(spki), now));
     }
 }
 
@@ -131,5 +144,22 @@ mod tests {
         let next = identities.at(start.plus_millis(QUARTER_SECS * 1000));
         assert_ne!(next.digest(), first.digest());
         assert_eq!(next.author().key.id(), first.author().key.id());
+    }
+
+    #[test]
+    fn another_tls_key_is_another_keyset_of_the_same_key_and_stays_when_a_quarter_ends() {
+        let now = Timestamp(20_000 * QUARTER_SECS);
+        let identities = Identities::new(ReceiptKey::from_secret(&[1; 32]), None, now);
+        let first = identities.at(now);
+        identities.bind_tls(Digest32([7; 32]), now);
+        let second = identities.at(now);
+        assert_ne!(second.digest(), first.digest());
+        assert_eq!(identities.signing().digest(), first.digest(), "until it is kept");
+        let listed = Digest32([7; 32]).to_string();
+        let next = identities.at(now.plus_millis(QUARTER_SECS * 1000));
+        for identity in [second, next] {
+            assert!(identity.keyset().contains(&listed));
+            assert_eq!(identity.author().key.id(), first.author().key.id());
+        }
     }
 }

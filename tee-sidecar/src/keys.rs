@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::attest::AttestError;
 use crate::attest::dstack::Agent;
 
+pub(crate) mod private_file;
 #[cfg(feature = "simulator")]
 mod secret_file;
 

@@ -14,8 +14,12 @@ pub mod ledger;
 pub mod net;
 pub mod network;
 mod rate;
+pub mod route;
+pub mod signals;
 pub mod startup;
+pub mod systemd;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 
 /// Checking evidence: no I/O, no clock.

@@ -1,6 +1,5 @@
 //! From settings to a running server: evidence first, then the ledger, then the ports.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,40 +10,40 @@ use broker_core::{
     Chain, Clock, Command, Cover, Digest32, LedgerError, LedgerHandle, LedgerReader, Signer,
     SystemClock, UserId,
 };
-use tokio::time::timeout;
 
 use crate::attest::report::ReportParts;
 use crate::attest::{self, KeysetKeeper, ReportService, Tee};
 use crate::config::{Auth, Limits, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
-use crate::exchange::refusals::Refusals;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
-use crate::http::AppState;
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
+use crate::http::{AppState, Notices};
 use crate::identity::Identities;
 use crate::keys;
 use crate::ledger::{self, Lead, Opened};
 use crate::network::Network;
 use crate::network::service::Route;
+use crate::signals::Signals;
+use crate::tls::{Tls, TlsKeeper};
 use crate::upstream::{Catalog, Target, Vllm};
 
 mod error;
 mod keeping;
 mod keysets;
 mod network;
+mod reload;
+mod run;
 mod servers;
 
 pub use error::StartError;
+pub use run::{Order, Orders};
 
 use keeping::Keeping;
+use reload::Reloader;
 use servers::{Listening, Servers};
 
-/// Running answers get this long to end by themselves when the sidecar is stopped.
-const DRAIN_TIME: Duration = Duration::from_secs(25);
-/// After that they are ended as `shutdown`, and get this long for it.
-const CLOSING_TIME: Duration = Duration::from_secs(10);
 /// Bytes that a client does not take for so long beyond `clientIdleSecs` end its connection.
 const CLIENT_SILENCE: Duration = Duration::from_secs(60);
 /// The simulation's secret, in the folder for what lies beside the ledger.
@@ -55,13 +54,12 @@ pub struct Application {
     public: Listening,
     admin: Listening,
     switch: StopSwitch,
-    admission: Arc<Admission>,
-    ledger: LedgerHandle,
+    shared: Arc<Shared>,
     keeping: Keeping,
-    catalog: Arc<Catalog>,
     engine: Arc<Vllm>,
     network: Option<Arc<Network>>,
-    refusals: Arc<Refusals>,
+    tls: Option<Arc<TlsKeeper>>,
+    reloader: Reloader,
 }
 
 impl Application {
@@ -87,7 +85,9 @@ impl Application {
         let secret_file = settings.state_dir().join(SECRET_FILE);
         let signer = keys::signer(&keys, &secret_file).await?;
         let receipt_key = keys::receipt_key(&keys, &secret_file)?;
-        let identities = Arc::new(Identities::new(receipt_key, None, clock.now()));
+        let tls = open_tls(&settings, &clock)?;
+        let tls_spki = tls.as_ref().map(|tls| tls.spki());
+        let identities = Arc::new(Identities::new(receipt_key, tls_spki, clock.now()));
         let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
         let told = catalog.clone();
         catalog.advertise(settings.service.model.clone());
@@ -98,11 +98,13 @@ impl Application {
             signer: signer.clone(),
             identities: identities.clone(),
             model: Box::new(model),
-            tls_spki: None,
+            tls_spki,
             clock: clock.clone(),
         });
         reports.self_check().await?;
         let Opened { ledger, reader, lead } = ledger::open(&settings.ledger, clock.clone()).await?;
+        let signals = Signals::new(clock.now());
+        let ledger = signals.commits.timed(ledger);
         reports.show_ledger(reader.clone());
         let ledger = broker_core::spawn_writer(ledger, clock.clone());
         cover_accounts(&ledger, &settings.auth).await?;
@@ -119,7 +121,18 @@ impl Application {
         };
         let log = log_of(&reader).await?;
         let receipts = (identities, log);
-        let parts = Parts { signer, receipts, catalog, reports, ledger, lead, clock, network };
+        let parts = Parts {
+            signer,
+            receipts,
+            catalog,
+            reports,
+            ledger,
+            lead,
+            clock,
+            network,
+            tls,
+            signals,
+        };
         let settings = Arc::new(settings);
         let beside = settings.state_dir();
         let keysets = keysets::keeper(&parts, &reader).await?;
@@ -136,23 +149,20 @@ impl Application {
         (reader, keysets): (Arc<dyn LedgerReader>, KeysetKeeper),
     ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
-        let admission = Admission::new(settings.limits.clone());
-        let (catalog, lead) = (parts.catalog, parts.lead);
         let prices = Arc::new(Prices::new(settings.service.tariff.clone()));
-        let (ledger, clock) = (&parts.ledger, &parts.clock);
+        let (ledger, clock, lead) = (&parts.ledger, &parts.clock, parts.lead);
         let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
         let keeping = keeping.beside(keysets);
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
-        let refusals = Arc::<Refusals>::default();
         let shared = Arc::new(Shared {
-            ledger: parts.ledger.clone(),
+            ledger: parts.ledger,
             signer: parts.signer,
             identities: parts.receipts.0.clone(),
             log: parts.receipts.1,
-            refusals: refusals.clone(),
-            catalog: catalog.clone(),
+            refusals: Arc::default(),
+            catalog: parts.catalog,
             prices,
-            admission: admission.clone(),
+            admission: Admission::new(settings.limits.clone()),
             funds: clients.funds,
             on_disconnect: settings.upstream.on_disconnect,
             client_idle: Duration::from_secs(settings.limits.client_idle_secs),
@@ -160,6 +170,7 @@ impl Application {
             stop: switch.watch(),
             fingerprint: Fingerprints::default(),
             live: keeping.live(),
+            signals: parts.signals,
         });
         // Connections belong to the thread that made them: each server thread has its own client.
         // This one shows at start that the next ones can be built.
@@ -169,9 +180,15 @@ impl Application {
             let (shared, target) = (shared.clone(), target.clone());
             network::serve(network, settings, Route { shared, target, probe: engine.clone() })?;
         }
+        let auth = Arc::new(Authenticator::new(&settings.auth, clients.sessions));
+        let notices = Arc::new(Notices { tls: parts.tls.clone(), ..Notices::default() });
+        let tls = parts.tls.map(|tls| TlsKeeper::of(tls, &parts.reports, &shared));
+        let told = (auth.clone(), notices.clone());
+        let reloader = Reloader::of(settings, shared.clone(), told, tls.clone());
         let state = AppState {
-            exchange: Exchange { shared, engine: engine.clone() },
-            auth: Arc::new(Authenticator::new(&settings.auth, clients.sessions)),
+            exchange: Exchange { shared: shared.clone(), engine: engine.clone() },
+            auth,
+            notices,
             reader,
             lead,
             reports: parts.reports,
@@ -182,22 +199,18 @@ impl Application {
             allow_origins: settings.server.allow_origins.clone(),
             admin_token: settings.admin_token.clone().map(Arc::new),
         };
-        let client_idle = Duration::from_secs(settings.limits.client_idle_secs);
         let state = of_thread(state, target, settings.limits.clone());
-        let servers = Servers { silence: client_idle + CLIENT_SILENCE, state };
-        let public = servers.public("server.listen", settings.server.listen)?;
-        let admin = servers.admin("server.adminListen", settings.server.admin_listen)?;
+        let (public, admin) = listen(settings, state, tls.as_ref())?;
         Ok(Self {
             public,
             admin,
             switch,
-            admission,
-            ledger: parts.ledger,
+            shared,
             keeping,
-            catalog,
             engine,
             network: parts.network,
-            refusals,
+            tls,
+            reloader,
         })
     }
 
@@ -209,62 +222,6 @@ impl Application {
     /// Where the operator's routes are.
     pub const fn admin_addr(&self) -> SocketAddr {
         self.admin.addr
-    }
-
-    /// Serves until `stop` resolves, then ends in order: nothing new begins, running answers end or
-    /// are closed as `shutdown`, the ledger finishes its queue.
-    ///
-    /// # Errors
-    /// A server failed. What was running has been ended all the same.
-    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let (public_handle, admin_handle) =
-            (self.public.server.handle(), self.admin.server.handle());
-        let mut public = rt::spawn(self.public.server);
-        let mut admin = rt::spawn(self.admin.server);
-        let watch = rt::spawn(async move { self.catalog.watch(&*self.engine).await });
-        let kept = self.keeping.start();
-        let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
-        let compare = services.map(|services| rt::spawn(async move { services.watch().await }));
-        let failed = tokio::select! {
-            () = stop => Ok(()),
-            ended = &mut public => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
-            ended = &mut admin => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
-            () = self.ledger.failed() => {
-                tracing::error!("the ledger has failed: nothing more can be answered");
-                Err(std::io::Error::other(kept.mending.clone()))
-            }
-        };
-        watch.abort();
-        kept.end();
-        if let Some(compare) = compare {
-            compare.abort();
-        }
-        tracing::info!(in_flight = self.admission.in_flight(), "stopping");
-        self.switch.drain();
-        // What cannot be charged any more is not waited for.
-        let patience = if self.ledger.is_healthy() { DRAIN_TIME } else { Duration::ZERO };
-        if timeout(patience, self.admission.idle()).await.is_err() {
-            tracing::warn!(in_flight = self.admission.in_flight(), "ending what still runs");
-            self.switch.close();
-            let _ = timeout(CLOSING_TIME, self.admission.idle()).await;
-        }
-        let _ = timeout(CLOSING_TIME, self.refusals.written()).await;
-        public_handle.stop(true).await;
-        admin_handle.stop(true).await;
-        let (ledger, network, lead) = (self.ledger, self.network, kept.lead);
-        let stopped = rt::task::spawn_blocking(move || {
-            if let Some(network) = network {
-                network.settler.stop();
-            }
-            lead.give_up();
-            ledger.stop();
-        });
-        let stopped = stopped.await;
-        if stopped.is_err() {
-            tracing::error!("the ledger's end was not waited for");
-        }
-        tracing::info!("stopped");
-        failed.map_err(StartError::Server)
     }
 }
 
@@ -278,6 +235,15 @@ struct Parts {
     lead: Lead,
     clock: Arc<dyn Clock>,
     network: Option<Arc<Network>>,
+    signals: Arc<Signals>,
+    tls: Option<Arc<Tls>>,
+}
+
+/// TLS, where the settings ask for it.
+fn open_tls(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option<Arc<Tls>>, StartError> {
+    let Some(files) = settings.server.tls.clone() else { return Ok(None) };
+    let host = settings.service.serving_host();
+    Ok(Some(Tls::open(files, host, clock.clone())?))
 }
 
 /// The receipt log of the ledger.
@@ -285,6 +251,21 @@ async fn log_of(reader: &Arc<dyn LedgerReader>) -> Result<Digest32, StartError> 
     let reader = reader.clone();
     let read = rt::task::spawn_blocking(move || reader.log()).await;
     Ok(read.unwrap_or(Err(LedgerError::Stopped))?.id)
+}
+
+/// Both servers, with their ports.
+fn listen(
+    settings: &Settings,
+    state: impl Fn() -> AppState + Clone + Send + 'static,
+    tls: Option<&Arc<TlsKeeper>>,
+) -> Result<(Listening, Listening), StartError> {
+    let client_idle = Duration::from_secs(settings.limits.client_idle_secs);
+    let tls = tls.map(|keeper| keeper.tls.clone());
+    let servers = Servers { silence: client_idle + CLIENT_SILENCE, tls, state };
+    let public = servers.public("server.listen", settings.server.listen)?;
+    let has_tls = settings.server.admin_tls().is_some();
+    let admin = servers.admin("server.adminListen", settings.server.admin_listen, has_tls)?;
+    Ok((public, admin))
 }
 
 /// The state of each server thread, with a client for the engine of its own.
@@ -311,9 +292,18 @@ async fn cover_accounts(ledger: &LedgerHandle, auth: &Auth) -> Result<(), StartE
         Auth::SessionTokens => Vec::new(),
     };
     for (account, cover) in covers {
-        let command = Command::Mirror { user: UserId::of_account(account), cover };
-        let decided = ledger.apply(command).await?;
-        decided.map_err(|why| StartError::Credit { account: account.to_owned(), why })?;
+        cover_account(ledger, account, cover).await?;
     }
+    Ok(())
+}
+
+async fn cover_account(
+    ledger: &LedgerHandle,
+    account: &str,
+    cover: Cover,
+) -> Result<(), StartError> {
+    let command = Command::Mirror { user: UserId::of_account(account), cover };
+    let decided = ledger.apply(command).await?;
+    decided.map_err(|why| StartError::Credit { account: account.to_owned(), why })?;
     Ok(())
 }

@@ -5,13 +5,14 @@
 //! Whoever can read the logs is outside the TEE; the prompts are not for them.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{Log, LogFormat};
 
@@ -26,9 +27,23 @@ pub fn init(log: &Log) {
     // The settings' filter has been checked, so the fallback is never needed.
     let filter = EnvFilter::try_new(&log.filter)
         .unwrap_or_else(|_| EnvFilter::default().add_directive(LevelFilter::INFO.into()));
+    let (filter, handle) = reload::Layer::new(filter);
     // An error means that logging runs already, as in a process with many tests.
-    let _ = Registry::default().with(lines).with(filter).try_init();
+    if Registry::default().with(lines).with(filter).try_init().is_ok() {
+        let _ = REFILTER.set(Box::new(move |filter| handle.reload(filter).is_ok()));
+    }
 }
+
+/// Logs by this filter from now on; false where it cannot be had.
+pub fn refilter(filter: &str) -> bool {
+    let (Some(set), Ok(filter)) = (REFILTER.get(), EnvFilter::try_new(filter)) else {
+        return false;
+    };
+    set(filter)
+}
+
+/// Sets the filter of the log that runs.
+static REFILTER: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock::new();
 
 /// Our own records keep the rule; the libraries below us print headers and bytes at their finer
 /// levels, so those never pass, whatever the filter says.

@@ -6,6 +6,9 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 
+use crate::route::Route;
+use crate::signals::Trace;
+
 pub mod catalog;
 pub mod target;
 pub mod vllm;
@@ -49,10 +52,30 @@ pub enum UpstreamError {
     Broken(String),
 }
 
+/// A request for an engine.
+#[derive(Clone, Debug)]
+pub struct Post<'a> {
+    /// What is asked for.
+    pub route: Route,
+    /// The `Content-Type` of the body.
+    pub content_type: &'a str,
+    /// The bytes.
+    pub body: Bytes,
+}
+
+/// What the engine is told of who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Tag<'a> {
+    /// Its request id.
+    pub id: &'a str,
+    /// The trace that its part belongs to.
+    pub trace: &'a Trace,
+}
+
 /// An engine that speaks OpenAI's API.
 pub trait Upstream: Send + Sync {
-    /// Posts a chat completion. The engine is told `id` as its request id.
-    fn chat(&self, body: Bytes, id: &str, stream: bool) -> UpstreamFuture<'_, Reply>;
+    /// Posts a request.
+    fn post(&self, post: Post<'_>, tag: Tag<'_>, stream: bool) -> UpstreamFuture<'_, Reply>;
 
     /// The engine's list of models, as its JSON body.
     fn models(&self) -> UpstreamFuture<'_, Bytes>;

@@ -19,14 +19,16 @@ use tee_sidecar::exchange::stop::StopSwitch;
 use tee_sidecar::exchange::{Ask, Exchange, Fingerprints, Shared};
 use tee_sidecar::fault::{Envelope, Fault};
 use tee_sidecar::identity::Identities;
-use tee_sidecar::upstream::{Catalog, Reply, Upstream, UpstreamError, UpstreamFuture};
+use tee_sidecar::route::Route;
+use tee_sidecar::signals::Signals;
+use tee_sidecar::upstream::{Catalog, Post, Reply, Tag, Upstream, UpstreamError, UpstreamFuture};
 
 /// Counts what it is asked.
 #[derive(Default)]
 struct Engine(AtomicUsize);
 
 impl Upstream for Engine {
-    fn chat(&self, _: Bytes, _: &str, _: bool) -> UpstreamFuture<'_, Reply> {
+    fn post(&self, _: Post<'_>, _: Tag<'_>, _: bool) -> UpstreamFuture<'_, Reply> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Box::pin(async { Err(UpstreamError::Broken("asked".into())) })
     }
@@ -73,13 +75,15 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         fingerprint: Fingerprints::default(),
         funds: None,
         live: Arc::default(),
+        signals: Signals::new(SystemClock.now()),
     };
     let exchange = Exchange { shared: Arc::new(shared), engine: engine.clone() };
     let user = UserId::named("open");
     let ask = Ask {
         id: ReceiptId::mint(),
         user,
-        endpoint: "/v1/chat/completions",
+        route: Route::Chat,
+        content_type: None,
         body: Bytes::from_static(b"{\"model\":\"tiny\",\"messages\":[]}"),
         request_hash: Digest32::sha256(b"{\"model\":\"tiny\",\"messages\":[]}"),
         permit: exchange.enter(user).unwrap(),
@@ -87,8 +91,9 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         request_id: "r".into(),
         envelope: Envelope::default(),
         checkpoint_events: None,
+        visit: Arc::default(),
     };
-    let failed = exchange.chat(ask).await.map(drop).unwrap_err();
+    let failed = exchange.answer(ask).await.map(drop).unwrap_err();
     assert!(!failed.has_ended);
     let fault = failed.fault;
     assert!(matches!(fault, Fault::Unavailable { .. }), "{fault:?}");

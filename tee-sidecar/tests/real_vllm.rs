@@ -17,17 +17,33 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 #[test]
 fn users_of_a_real_vllm_get_what_was_promised() {
+    promised(&[], |home, folder| home.vllm(folder));
+}
+
+#[test]
+fn users_of_a_real_vllm_that_embeds_get_what_was_promised() {
+    promised(&["--pooling"], |home, folder| {
+        home.installed(folder, &["--runner", "pooling", "--convert", "embed"])
+    });
+}
+
+/// Runs the checks against a sidecar before this vLLM.
+fn promised(options: &[&str], vllm: fn(&RealHome, &Path) -> Result<Vllm, String>) {
+    // Two at once would need twice the memory, and take longer than one after the other.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let home = RealHome::find();
     let folder = tempfile::tempdir().expect("a folder for ledger and logs");
     let python = match home.python() {
         Ok(python) => python,
         Err(missing) => return skipped(&missing),
     };
-    let vllm = match home.vllm(folder.path()) {
+    let vllm = match vllm(&home, folder.path()) {
         Ok(vllm) => vllm,
         Err(missing) => return skipped(&missing),
     };
@@ -40,6 +56,7 @@ fn users_of_a_real_vllm_get_what_was_promised() {
         .args(["--sidecar", &format!("http://{}", sidecar.public)])
         .args(["--engine", &vllm.url, "--key", KEY, "--model", MODEL])
         .args(["--input-price", INPUT_PRICE, "--output-price", OUTPUT_PRICE])
+        .args(options)
         .arg("--totals")
         .arg(&totals)
         .env("PYTHONDONTWRITEBYTECODE", "1");
@@ -98,14 +115,15 @@ impl RealHome {
     fn python(&self) -> Result<PathBuf, String> {
         let python = self.0.join("clients/bin/python");
         let has_packages = Command::new(&python)
-            .args(["-c", "import openai, eth_account"])
+            .args(["-c", "import anthropic, openai, eth_account"])
             .stderr(Stdio::null())
             .status()
             .is_ok_and(|status| status.success());
         if has_packages {
             Ok(python)
         } else {
-            Err(format!("{} lacks openai or eth-account: .ci/install-clients", python.display()))
+            let path = python.display();
+            Err(format!("{path} lacks anthropic, openai or eth-account: .ci/install-clients"))
         }
     }
 
@@ -115,12 +133,17 @@ impl RealHome {
             let url = url.to_string_lossy().trim_end_matches('/').to_owned();
             return Ok(Vllm { url, _group: None });
         }
+        self.installed(folder, &["--enable-auto-tool-choice", "--tool-call-parser", "hermes"])
+    }
+
+    /// One of the installed program's, with these options.
+    fn installed(&self, folder: &Path, options: &[&str]) -> Result<Vllm, String> {
         let program = self.0.join("vllm/venv/bin/vllm");
         let model = self.0.join("model/scripted/hf");
         if !program.exists() || !model.exists() {
-            return Err(format!("no REAL_VLLM_URL, and no vLLM in {}", self.0.display()));
+            return Err(format!("no vLLM and no model of the tests in {}", self.0.display()));
         }
-        Ok(Vllm::start(&program, &model, folder.join("vllm.log")))
+        Ok(Vllm::start(&program, &model, options, folder.join("vllm.log")))
     }
 
     /// What the scripted model says.
@@ -137,7 +160,7 @@ struct Vllm {
 }
 
 impl Vllm {
-    fn start(program: &Path, model: &Path, log: PathBuf) -> Self {
+    fn start(program: &Path, model: &Path, options: &[&str], log: PathBuf) -> Self {
         let address = free_address();
         let mut command = Command::new(program);
         command
@@ -146,7 +169,7 @@ impl Vllm {
             .args(["--served-model-name", MODEL, "--host", "127.0.0.1"])
             .args(["--port", &address.port().to_string(), "--dtype", "float32"])
             .args(["--max-model-len", "4096", "--max-num-seqs", "8", "--enforce-eager"])
-            .args(["--enable-auto-tool-choice", "--tool-call-parser", "hermes"])
+            .args(options)
             .envs([("HF_HUB_OFFLINE", "1"), ("TRANSFORMERS_OFFLINE", "1")])
             .envs([("VLLM_NO_USAGE_STATS", "1"), ("DO_NOT_TRACK", "1")])
             .envs([("VLLM_CPU_KVCACHE_SPACE", "1"), ("VLLM_CPU_OMP_THREADS_BIND", "nobind")])
@@ -176,7 +199,8 @@ impl Sidecar {
              tee: {{ provider: simulated }}\n\
              gpu: {{ provider: none }}\n\
              ledger: {{ url: \"sqlite://{}\" }}\n\
-             service: {{ inputPrice: \"{INPUT_PRICE}\", outputPrice: \"{OUTPUT_PRICE}\" }}\n\
+             service:\n  inputPrice: \"{INPUT_PRICE}\"\n  outputPrice: \"{OUTPUT_PRICE}\"\n  \
+             routes: [{ROUTES}]\n\
              auth:\n  mode: apiKeys\n  apiKeys:\n    \
              - {{ account: alice, key: \"{KEY}\", creditNeuron: \"{CREDIT}\" }}\n",
             ledger.display()
@@ -274,6 +298,9 @@ fn shown(output: &Output) -> String {
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tee-sidecar");
 const MODEL: &str = "tiny";
 const KEY: &str = "sk-real-vllm-test";
+/// What vLLM has, for models that generate and for those that embed.
+const ROUTES: &str = "chat/completions, completions, responses, messages, embeddings, score, \
+                      rerank, tokenize, detokenize";
 const INPUT_PRICE: &str = "100000";
 const OUTPUT_PRICE: &str = "200000";
 /// One 0G: far more than the exchanges cost together.

@@ -6,10 +6,12 @@
 use broker_core::ReceiptId;
 use bytes::Bytes;
 use proptest::prelude::*;
+use serde_json::json;
 use tee_sidecar::exchange::event::Purpose;
 use tee_sidecar::exchange::handover::hand_over;
 use tee_sidecar::exchange::reader::Reader;
 use tee_sidecar::exchange::request::UsageWanted;
+use tee_sidecar::route::Dialect;
 
 /// A part of an engine's stream, with our options and without them.
 #[derive(Clone, Debug)]
@@ -86,12 +88,49 @@ fn read(reader: &mut Reader, reads: &[Vec<u8>]) -> (Vec<u8>, u64, Option<Bytes>)
     (out, events + last.events, reader.done.take())
 }
 
+fn purpose(wanted: UsageWanted, several: bool) -> Purpose {
+    Purpose { wanted, several, per_prompt: 2, dialect: Dialect::Completions }
+}
+
 fn reader(wanted: UsageWanted) -> Reader {
-    Reader::new(Purpose { wanted, several: false }, None)
+    Reader::new(purpose(wanted, false), None)
 }
 
 /// What a client may ask to see: the total, and with it the running count.
 const WANTED: [(bool, bool); 3] = [(false, false), (true, false), (true, true)];
+
+/// A stream of Anthropic's that says these texts.
+fn messages(texts: &[String]) -> Vec<String> {
+    let event = |name: &str, data: serde_json::Value| format!("event: {name}\ndata: {data}\n\n");
+    let usage = json!({"input_tokens": 3, "cache_read_input_tokens": 10, "output_tokens": 1});
+    let start = json!({"type": "message_start", "message": {"id": "m", "usage": usage}});
+    let mut events = vec![event("message_start", start)];
+    events.extend(texts.iter().map(|text| {
+        let delta = json!({"type": "text_delta", "text": text});
+        event("content_block_delta", json!({"type": "content_block_delta", "delta": delta}))
+    }));
+    let (delta, usage) = (json!({"stop_reason": "end_turn"}), json!({"output_tokens": 9}));
+    let last = json!({"type": "message_delta", "delta": delta, "usage": usage});
+    events.push(event("message_delta", last));
+    events.push(event("message_stop", json!({"type": "message_stop"})));
+    events
+}
+
+/// The same of OpenAI's Responses.
+fn responses(texts: &[String]) -> Vec<String> {
+    let event = |data: serde_json::Value| format!("data:{data}\n\n");
+    let mut events = vec![event(json!({"type": "response.created", "response": {"id": "r"}}))];
+    events.extend(
+        texts
+            .iter()
+            .map(|text| event(json!({"type": "response.output_text.delta", "delta": text}))),
+    );
+    let usage = json!({"input_tokens": 13, "input_tokens_details": {"cached_tokens": 10},
+                       "output_tokens": 9});
+    let response = json!({"id": "r", "status": "completed", "error": null, "usage": usage});
+    events.push(event(json!({"type": "response.completed", "response": response})));
+    events
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
@@ -134,6 +173,38 @@ proptest! {
         prop_assert_eq!((usage.input, usage.output), (7, tokens));
         prop_assert!(!reader.failed);
         prop_assert_eq!(reader.answered, tokens > 0);
+    }
+
+    // B1, B7, B9: of typed streams nothing is cut, whatever stands behind their end.
+    #[test]
+    fn reads_of_a_typed_stream_may_fall_anywhere(
+        texts in prop::collection::vec("(\\PC|é|日|☕|\"|\\\\){0,8}", 0..12),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+        line_end in prop::sample::select(vec!["\n", "\r\n"]),
+        of_messages in any::<bool>(),
+        tail in prop::sample::select(vec!["", "data: [DONE]\n\n", ": bye\n\n"]),
+    ) {
+        let (dialect, events) = if of_messages {
+            (Dialect::Messages, messages(&texts))
+        } else {
+            (Dialect::Responses, responses(&texts))
+        };
+        let stream = events.concat() + tail;
+        let wanted = UsageWanted::default();
+        let purpose = Purpose { wanted, several: false, per_prompt: 1, dialect };
+        let mut reader = Reader::new(purpose, None);
+        let sent = stream.replace('\n', line_end);
+        let (out, count, held) = read(&mut reader, &cut(sent.as_bytes(), &cuts));
+        let held = String::from_utf8(held.unwrap().to_vec()).unwrap();
+        prop_assert_eq!(String::from_utf8(out).unwrap() + &held, stream);
+        prop_assert_eq!(&held, &(events.last().unwrap().clone() + tail));
+        let all = events.len() as u64 + u64::from(!tail.is_empty());
+        prop_assert_eq!(count + reader.done_events, all);
+        let bound = broker_core::TokenBound { input: 99, output: 99 };
+        let usage = reader.meter.usage(None, 0, bound);
+        prop_assert_eq!((usage.input, usage.cached_input, usage.output), (13, 10, 9));
+        prop_assert_eq!(usage.source, broker_core::UsageSource::Engine);
+        prop_assert!(reader.answered && !reader.failed);
     }
 
     // B11: wherever the stream breaks off, whole events and nothing of a half one.
@@ -226,8 +297,7 @@ fn the_fingerprint_is_put_back_where_the_client_would_have_found_it() {
     let bare = chunk(2, "x").without.replace(":0,", ":1,");
     for known in [None, Some("\"vllm-1\"".to_owned())] {
         let shown = if known.is_some() { mark } else { "" };
-        let purpose = Purpose { wanted: UsageWanted::default(), several: true };
-        let mut several = Reader::new(purpose, known);
+        let mut several = Reader::new(purpose(UsageWanted::default(), true), known);
         let mut out = String::new();
         for event in [end(0, usage, ""), other.clone(), end(1, usage, "")] {
             let batch = several.read(event.as_bytes()).unwrap();

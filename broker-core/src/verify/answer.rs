@@ -1,5 +1,9 @@
 //! An answer, or a part of one, against its receipt.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
 use crate::digest::Digest32;
 use crate::jcs::Json;
 use crate::keyset::Keyset;
@@ -68,8 +72,8 @@ pub enum AnswerFault {
         held: Digest32,
     },
     /// A stream that is signed as whole and has no end.
-    #[error("the receipt says that the stream is complete, and it does not end with [DONE]")]
-    NotEnded,
+    #[error("the receipt says that the stream is complete, and it does not end with {0}")]
+    NotEnded(&'static str),
     /// Our receipts have ids of another form.
     #[error("the receipt's id is no UUID, so no rolling hash can begin with it")]
     Id,
@@ -104,17 +108,56 @@ pub fn whole(receipt: &ReadReceipt, answer: &[u8]) -> Result<WholeAnswer, Answer
     if head != signed {
         return Err(AnswerFault::OtherChain { signed, held: head });
     }
-    if closed.outcome == Outcome::Complete && !ends(answer) {
-        return Err(AnswerFault::NotEnded);
+    let endpoint = receipt.document().get("endpoint").and_then(Json::text).unwrap_or_default();
+    if closed.outcome == Outcome::Complete {
+        ended(endpoint, answer).map_err(AnswerFault::NotEnded)?;
     }
     Ok(WholeAnswer { bytes: held, rolling: true })
 }
 
-/// Whether the last line with data says that the engine had no more to say.
-fn ends(stream: &[u8]) -> bool {
-    let mut lines = stream.trim_ascii_end().rsplit(|byte| *byte == b'\n');
-    let data = lines.find_map(|line| line.strip_prefix(b"data:"));
-    data.is_some_and(|data| data.trim_ascii() == b"[DONE]")
+/// Whether the last event with data says that the engine had no more to say, in the way of the
+/// route; else what would have said so. Typed streams have an event of their own for it; some
+/// servers send a `[DONE]` behind that.
+fn ended(endpoint: &str, stream: &[u8]) -> Result<(), &'static str> {
+    let (end, other) = match endpoint {
+        "/v1/responses" => ("response.completed", "response.incomplete"),
+        "/v1/messages" => ("message_stop", "message_stop"),
+        _ => {
+            let mut lines = stream.trim_ascii_end().rsplit(|byte| *byte == b'\n');
+            let data = lines.find_map(|line| line.strip_prefix(b"data:"));
+            let done = data.is_some_and(|data| data.trim_ascii() == b"[DONE]");
+            return if done { Ok(()) } else { Err("[DONE]") };
+        }
+    };
+    let data = last_data(stream);
+    let typed = serde_json::from_slice::<Typed<'_>>(&data).ok();
+    let ended = typed.is_some_and(|typed| [end, other].contains(&typed.kind.as_ref()));
+    if ended { Ok(()) } else { Err(end) }
+}
+
+/// The data of the last event that has any but `[DONE]`.
+fn last_data(stream: &[u8]) -> Vec<u8> {
+    let (mut last, mut data) = (Vec::new(), Vec::new());
+    // A blank line more ends an event that has none.
+    for line in stream.split(|byte| *byte == b'\n').chain([&b""[..]]) {
+        if let Some(more) = line.strip_prefix(b"data:") {
+            data.extend_from_slice(more);
+            data.push(b'\n');
+        } else if line.is_empty() {
+            let data = std::mem::take(&mut data);
+            if !data.is_empty() && data.trim_ascii() != b"[DONE]" {
+                last = data;
+            }
+        }
+    }
+    last
+}
+
+/// An event's own name for what it is. The rest may hold numbers that no receipt has.
+#[derive(Deserialize)]
+struct Typed<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
 }
 
 /// Why the first part of an answer does not fit a receipt.
@@ -175,4 +218,32 @@ pub fn receipt_of(part: &[u8]) -> Option<(ReceiptId, Digest32)> {
     let member = |key| checkpoint.get(key).and_then(Json::text);
     let keyset = member("workload_keyset_digest").and_then(crate::keyset::digest_text)?;
     Some((ReceiptId::parse(member("receipt_id")?)?, keyset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_whole_with_the_end_of_its_own_route_and_no_other() {
+        let chunks = "data: {\"choices\":[]}\n\ndata: [DONE]\n\n";
+        let of_responses = "event: x\ndata: {\"type\":\"response.completed\",\"t\":0.5}\n\n";
+        let of_messages = "event: x\ndata: {\"type\":\ndata: \"message_stop\"}\n\n: more\n";
+        let all = [
+            ("/v1/chat/completions", chunks, "[DONE]"),
+            ("/v1/responses", of_responses, "response.completed"),
+            ("/v1/messages", of_messages, "message_stop"),
+        ];
+        for (endpoint, own, end) in all {
+            for (_, stream, _) in all {
+                let found = ended(endpoint, stream.as_bytes());
+                assert_eq!(found, if stream == own { Ok(()) } else { Err(end) }, "{endpoint}");
+            }
+            assert_eq!(ended(endpoint, b""), Err(end));
+            let twice = format!("{own}\n\ndata: [DONE]\n\n");
+            assert_eq!(ended(endpoint, twice.as_bytes()), Ok(()), "{endpoint}");
+        }
+        let failed = "data: {\"type\":\"response.failed\"}\n\n";
+        assert_eq!(ended("/v1/responses", failed.as_bytes()), Err("response.completed"));
+    }
 }

@@ -6,7 +6,7 @@
 //! checked first: it carries what was asked for, and its signatures and certificates hold.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use broker_core::{Clock, Digest32, LedgerReader, Signer};
 use bytes::Bytes;
@@ -29,14 +29,17 @@ mod query;
 mod self_check;
 mod shelf;
 mod slots;
+mod tally;
 
 use form::Form;
 use keysets::{Keysets, Stamp};
 use ledger_head::Heads;
 pub use query::ReportQuery;
+pub use tally::Making;
 
 use shelf::Shelf;
 use slots::{Line, Slot, Slots};
+use tally::Tally;
 
 /// The name of the served model, as soon as the engine has told it.
 pub type ModelName = Box<dyn Fn() -> Option<String> + Send + Sync>;
@@ -57,7 +60,7 @@ pub struct ReportParts {
     pub identities: Arc<Identities>,
     /// The model that it answers for.
     pub model: ModelName,
-    /// SHA-256 of the SubjectPublicKeyInfo of the TLS key, where TLS ends in this TEE.
+    /// SHA-256 of the SubjectPublicKeyInfo of the TLS key at start, where TLS ends in this TEE.
     pub tls_spki: Option<Digest32>,
     /// Certificates have to hold now.
     pub clock: Arc<dyn Clock>,
@@ -78,6 +81,17 @@ struct Parts {
     ledger: Heads,
     /// What is shown of the keyset and its log, once they are there.
     keysets: Keysets,
+    /// How it goes.
+    tally: Tally,
+    /// The TLS key of now.
+    tls: RwLock<Option<Digest32>>,
+}
+
+impl Parts {
+    /// The key that new connections end at, where TLS ends in this TEE.
+    fn tls_key(&self) -> Option<Digest32> {
+        *self.tls.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl std::ops::Deref for Parts {
@@ -93,6 +107,7 @@ impl ReportService {
     pub fn new(parts: ReportParts) -> Self {
         Self(Arc::new(Parts {
             info: parts.attester.info(),
+            tls: RwLock::new(parts.tls_spki),
             parts,
             shelf: Shelf::default(),
             admitted: Semaphore::new(NONCED_REPORTS_MAX),
@@ -103,6 +118,7 @@ impl ReportService {
             slots: Slots::default(),
             ledger: Heads::default(),
             keysets: Keysets::default(),
+            tally: Tally::default(),
         }))
     }
 
@@ -121,6 +137,16 @@ impl ReportService {
     /// From now on reports that bind this keyset show how it stands to the one before it.
     pub(super) fn show_lineage(&self, keyset: Digest32, document: Box<RawValue>) {
         self.0.keysets.show_lineage(keyset, document);
+    }
+
+    /// How the making of reports went so far.
+    pub fn making(&self) -> Making {
+        self.0.tally.read()
+    }
+
+    /// From now on reports bind this TLS key. Those that are being made bind the one before.
+    pub fn bind_tls(&self, spki: Digest32) {
+        *self.0.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(spki);
     }
 
     /// True where the evidence proves nothing, and says so.
@@ -142,7 +168,7 @@ impl ReportService {
         query: &ReportQuery,
         peer: Option<IpAddr>,
     ) -> Result<Bytes, ReportError> {
-        let asked = query.read(self.0.signer.address(), self.0.tls_spki.is_some())?;
+        let asked = query.read(self.0.signer.address(), self.0.tls_key().is_some())?;
         let document = self.answer(asked.form, asked.nonce, peer).await?;
         Ok(if asked.names_model { document.with_model } else { document.plain })
     }
@@ -192,7 +218,11 @@ impl ReportService {
         let slot = self.0.slots.enter(line).await?;
         let made = self.made(form, nonce, line, slot).await;
         if let Err(cause @ (ReportError::NoEvidence(_) | ReportError::CheckFailed)) = &made {
+            self.0.tally.failed(self.0.clock.now());
             tracing::error!(%cause, ?form, ?line, "no evidence");
+        }
+        if made.is_ok() {
+            self.0.tally.made(self.0.clock.now());
         }
         made
     }
@@ -251,6 +281,8 @@ struct Document {
     model: StatedModel,
     /// Where it binds a keyset.
     keyset: Option<Stamp>,
+    /// Where it binds a TLS key.
+    tls: Option<Digest32>,
 }
 
 /// What a document says of the served model.

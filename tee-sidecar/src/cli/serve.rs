@@ -1,26 +1,39 @@
 //! `serve`: run the sidecar.
 
-use actix_web::rt::System;
+use std::future::pending;
+
+use actix_web::rt::{self, System};
 use broker_core::{ChainError, LedgerError};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::Exit;
 use super::ledger::mending;
 use crate::attest::{AttestError, GpuError};
-use crate::config::Settings;
+use crate::config::{ConfigError, Settings, notify_socket};
 use crate::keys::KeyError;
-use crate::startup::{Application, StartError};
+use crate::startup::{Application, Order, Orders, StartError};
+use crate::systemd::Systemd;
 use crate::telemetry;
 
-/// Runs the sidecar until it is told to stop: parse, build, run, drain.
-pub fn run(settings: Settings) -> Exit {
+/// Runs the sidecar until it is told to stop: parse, build, run, drain. `load` reads the settings
+/// anew, for a reload.
+pub fn run(settings: Settings, load: impl Fn() -> Result<Settings, ConfigError> + 'static) -> Exit {
     telemetry::init(&settings.log);
     let served = System::new().block_on(async {
-        let application = Application::build(settings).await?;
+        let (tell, mut orders) = Orders::new(load, systemd());
+        // From the beginning: a reload during the start must not end the process.
+        let told = rt::spawn(signals(tell));
+        let application = tokio::select! {
+            application = Application::build(settings) => application?,
+            () = orders.stop() => return Ok(()),
+        };
         tracing::info!(
             public = %application.public_addr(), admin = %application.admin_addr(), "serving"
         );
-        application.run_until(told_to_stop()).await
+        let ended = application.run(orders).await;
+        told.abort();
+        ended
     });
     match served {
         Ok(()) => Exit::Done,
@@ -55,18 +68,32 @@ const fn exit_of(error: &StartError) -> Exit {
     }
 }
 
-/// SIGTERM or SIGINT.
-async fn told_to_stop() {
-    let (Ok(mut term), Ok(mut int)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+/// SIGHUP is an order to reload; SIGTERM and SIGINT are orders to stop.
+async fn signals(tell: UnboundedSender<Order>) {
+    let watched = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()];
+    let [Ok(mut hup), Ok(mut term), Ok(mut int)] = watched.map(signal) else {
         tracing::warn!("signals cannot be watched; only SIGKILL stops this process");
-        return std::future::pending().await;
+        return pending().await;
     };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+    loop {
+        let order = tokio::select! {
+            _ = hup.recv() => Order::Reload,
+            _ = term.recv() => Order::Stop,
+            _ = int.recv() => Order::Stop,
+        };
+        if tell.send(order).is_err() {
+            return;
+        }
     }
+}
+
+/// The service manager, where there is one.
+fn systemd() -> Systemd {
+    let Some(socket) = notify_socket() else { return Systemd::default() };
+    Systemd::at(&socket).unwrap_or_else(|error| {
+        tracing::warn!(%error, "NOTIFY_SOCKET is no address: nobody is told");
+        Systemd::default()
+    })
 }
 
 #[cfg(test)]

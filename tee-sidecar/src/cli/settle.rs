@@ -16,13 +16,22 @@ use super::ledger::{explain, open, print};
 use crate::config::Settings;
 use crate::net;
 use crate::network::connect::connect;
+use crate::tls::pinned;
 
 /// Asks the running sidecar, on its admin listener, to collect from everyone who owes.
 pub fn ask(settings: &Settings) -> Exit {
     let at = reachable(settings.server.admin_listen);
-    let url = format!("http://{at}/v1/settle");
+    let (scheme, builder) = match settings.server.admin_tls().map(pinned).transpose() {
+        Ok(None) => ("http", net::plain_client_builder()),
+        Ok(Some(config)) => ("https", net::client_builder().tls_backend_preconfigured(config)),
+        Err(error) => {
+            eprintln!("tee-sidecar: {error}");
+            return Exit::Failed;
+        }
+    };
+    let url = format!("{scheme}://{at}/v1/settle");
     let asked = wait(async {
-        let client = net::plain_client_builder().timeout(ANSWER_TIME).build()?;
+        let client = builder.timeout(ANSWER_TIME).build()?;
         let mut request = client.post(&url);
         if let Some(token) = &settings.admin_token {
             request = request.bearer_auth(token.expose());

@@ -1,32 +1,28 @@
 //! The rules: from texts to values, noting every text that breaks one.
 
-use std::net::SocketAddr;
-
 use broker_core::{Neuron, Tariff};
 use tracing_subscriber::EnvFilter;
 
-use super::error::Problem;
-use super::keys;
-use super::raw::{RawLog, RawServer, RawService, RawSettings, RawUpstream};
-use super::text::{Text, Texts};
-use super::{
-    GpuProvider, Log, LogFormat, OnDisconnect, Server, Service, Settings, TeeProvider, Upstream,
-};
+use super::raw::{RawLog, RawService, RawSettings, RawUpstream};
+use super::text::Text;
+use super::{GpuProvider, Log, LogFormat, OnDisconnect, Service, Settings, TeeProvider, Upstream};
 
 mod access;
 mod ledger;
 mod limits;
 mod network;
 mod pricing;
+mod routes;
+mod server;
 mod values;
 
 pub(super) use ledger::in_file as ledger_url_in;
+use server::is_loopback;
 pub(super) use values::Check;
 
 /// Makes the settings. Where `check` has noted a problem, the default stands in for the value.
 pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
-    later_releases(check, raw);
-    let server = server(check, &raw.server);
+    let server = server::server(check, &raw.server);
     let upstream = upstream(check, &raw.upstream);
     let tee = tee_provider(check, raw.tee.provider.as_ref());
     let gpu = gpu_provider(check, raw.gpu.provider.as_ref());
@@ -74,84 +70,6 @@ pub(super) fn one_serving_url(check: &mut Check, raw: &mut RawSettings) {
         }
         _ => raw.service.serving_url = Some(alias),
     }
-}
-
-fn later_releases(check: &mut Check, raw: &RawSettings) {
-    for (key, rule) in keys::LATER {
-        if raw.server.tls.is_some() {
-            check.problems.push(Problem::of(*key, *rule));
-        }
-    }
-}
-
-fn server(check: &mut Check, raw: &RawServer) -> Server {
-    let listen = listen_address(check, "server.listen", raw.listen.as_ref());
-    let admin = listen_address(check, "server.adminListen", raw.admin_listen.as_ref());
-    let key = "server.allowPlainHttp";
-    let choices = [("true", true), ("false", false)];
-    let allow_plain_http = check.choice(key, raw.allow_plain_http.as_ref(), &choices, false);
-    if !allow_plain_http {
-        needs_plain_http(check, "server.listen", listen, raw.listen.as_ref());
-        needs_plain_http(check, "server.adminListen", admin, raw.admin_listen.as_ref());
-    }
-    let same = |listen: SocketAddr| Some(listen) == admin && listen.port() != 0;
-    if listen.is_some_and(same) {
-        let (key, rule) = ("server.adminListen", "must differ from server.listen");
-        match &raw.admin_listen {
-            Some(given) => check.refuse(key, given, rule),
-            None => check.refuse_key(key, rule),
-        }
-    }
-    let listen = listen.unwrap_or(LISTEN);
-    let admin_listen = admin.unwrap_or(ADMIN_LISTEN);
-    let allow_origins = origins(check, raw.allow_origins.as_ref());
-    Server { listen, admin_listen, allow_plain_http, allow_origins }
-}
-
-/// The pages that browsers may call us from. Exact: a wildcard would let every page spend tokens.
-fn origins(check: &mut Check, given: Option<&Texts>) -> Vec<String> {
-    let mut origins = Vec::new();
-    for (index, text) in given.into_iter().flat_map(Texts::items).enumerate() {
-        let is_origin = values::web_address(text.as_str())
-            .is_some_and(|url| url.origin().ascii_serialization() == text.as_str());
-        if is_origin {
-            origins.push(text.as_str().to_owned());
-        } else {
-            let rule = "must be an exact origin as browsers send it: https://app.example, without \
-                        path or default port";
-            check.refuse(&format!("server.allowOrigins[{index}]"), text, rule);
-        }
-    }
-    origins
-}
-
-fn needs_plain_http(
-    check: &mut Check,
-    key: &str,
-    address: Option<SocketAddr>,
-    given: Option<&Text>,
-) {
-    if let (Some(address), Some(given)) = (address, given)
-        && !is_loopback(address)
-    {
-        let rule =
-            "plain HTTP on an address that is not loopback needs server.allowPlainHttp: true";
-        check.refuse(key, given, rule);
-    }
-}
-
-/// `None` where the text is no address, so that rules about addresses stay silent.
-fn listen_address(check: &mut Check, key: &str, given: Option<&Text>) -> Option<SocketAddr> {
-    let default = if key == "server.listen" { LISTEN } else { ADMIN_LISTEN };
-    let rule = "must be an IP address and a port, as 127.0.0.1:8080 or [::1]:8080";
-    match given {
-        None => Some(default),
-        Some(_) => check.parsed(key, given, None, rule, |text| text.parse().ok().map(Some)),
-    }
-}
-
-fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }
 
 fn upstream(check: &mut Check, raw: &RawUpstream) -> Upstream {
@@ -234,6 +152,7 @@ fn service(check: &mut Check, raw: &RawService) -> Service {
         model: check.name("service.model", raw.model.as_ref()),
         verifiability: verifiability.unwrap_or_else(|| VERIFIABILITY.to_owned()),
         tariff,
+        routes: routes::routes(check, raw.routes.as_ref()),
     }
 }
 
@@ -249,9 +168,6 @@ fn log(check: &mut Check, raw: &RawLog) -> Log {
     Log { format, filter }
 }
 
-const LOOPBACK: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-const LISTEN: SocketAddr = SocketAddr::new(LOOPBACK, 8080);
-const ADMIN_LISTEN: SocketAddr = SocketAddr::new(LOOPBACK, 3080);
 const UPSTREAM_URL: &str = "http://127.0.0.1:8000";
 const SERVICE_TYPE: &str = "chatbot";
 const VERIFIABILITY: &str = "TeeML";

@@ -4,7 +4,7 @@ use broker_core::Cover;
 use serde_json::{Value, json};
 
 use super::{
-    ApiKey, Auth, GpuProvider, Limits, LogFormat, OnDisconnect, Secret, Settings, TeeProvider,
+    ApiKey, Auth, GpuProvider, Limits, Log, LogFormat, OnDisconnect, Secret, Settings, TeeProvider,
     secret,
 };
 
@@ -13,6 +13,12 @@ mod network;
 /// Every key with the value in force. A secret shows as `<secret>`, or `<none>` where there is
 /// none; the keys that name a secret's file and the alias `servingUrl` do not show.
 pub fn effective(settings: &Settings) -> String {
+    // Texts and whole numbers always fit into YAML.
+    serde_yaml_ng::to_string(&document(settings)).unwrap_or_else(|error| format!("# {error}\n"))
+}
+
+/// The same as a document.
+pub(super) fn document(settings: &Settings) -> Value {
     let Settings {
         server,
         upstream,
@@ -29,12 +35,17 @@ pub fn effective(settings: &Settings) -> String {
         limits,
         log,
     } = settings;
-    let document = json!({
+    json!({
         "server": {
             "listen": server.listen,
             "adminListen": server.admin_listen,
             "allowPlainHttp": server.allow_plain_http,
             "allowOrigins": server.allow_origins,
+            "tls": {
+                "certFile": server.tls.as_ref().map(|tls| &tls.cert),
+                "keyFile": server.tls.as_ref().map(|tls| &tls.key),
+            },
+            "drainSecs": server.drain_secs,
         },
         "upstream": {
             "url": upstream.url,
@@ -59,6 +70,7 @@ pub fn effective(settings: &Settings) -> String {
             "verifiability": service.verifiability,
             "inputPrice": service.tariff.input_price,
             "outputPrice": service.tariff.output_price,
+            "routes": service.routes.iter().map(|route| route.name()).collect::<Vec<_>>(),
             "tieredPricing": network::tiered_pricing(&service.tariff),
             "cacheTokenBilling": network::cache_token_billing(&service.tariff),
         },
@@ -68,16 +80,16 @@ pub fn effective(settings: &Settings) -> String {
         "auth": auth_section(auth),
         "admin": { "token": secret_word(admin_token.as_ref()) },
         "limits": limits_section(limits),
-        "log": {
-            "format": match log.format {
-                LogFormat::Text => "text",
-                LogFormat::Json => "json",
-            },
-            "filter": log.filter,
-        },
-    });
-    // Texts and whole numbers always fit into YAML.
-    serde_yaml_ng::to_string(&document).unwrap_or_else(|error| format!("# {error}\n"))
+        "log": log_section(log),
+    })
+}
+
+fn log_section(log: &Log) -> Value {
+    let format = match log.format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    json!({ "format": format, "filter": log.filter })
 }
 
 const fn tee_word(provider: TeeProvider) -> &'static str {

@@ -15,6 +15,11 @@ pub fn environment() -> std::env::VarsOs {
     std::env::vars_os()
 }
 
+/// Where the service manager wants to be told how far this process is, if it does.
+pub fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
+}
+
 /// Replaces in `raw` what the environment sets; returns what it sets wrongly.
 pub(super) fn override_with(
     raw: &mut RawSettings,
@@ -83,9 +88,6 @@ fn known(name: &str, path: &str) -> Result<(&'static str, Place), Problem> {
             name,
             format!("{list} {rule}; write the list in the file{secrets}"),
         ));
-    }
-    if let Some((key, rule)) = keys::LATER.iter().find(|(key, _)| within(key)) {
-        return Err(Problem::of(name, format!("{key}: {rule}")));
     }
     if let Some((key, slot)) = keys::LISTS.iter().find(|(key, _)| key.eq_ignore_ascii_case(path)) {
         return Ok((*key, Place::List(*slot)));

@@ -14,6 +14,9 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
     ("server.listen", |raw| &mut raw.server.listen),
     ("server.adminListen", |raw| &mut raw.server.admin_listen),
     ("server.allowPlainHttp", |raw| &mut raw.server.allow_plain_http),
+    ("server.tls.certFile", |raw| &mut raw.server.tls.cert_file),
+    ("server.tls.keyFile", |raw| &mut raw.server.tls.key_file),
+    ("server.drainSecs", |raw| &mut raw.server.drain_secs),
     ("upstream.url", |raw| &mut raw.upstream.url),
     ("upstream.model", |raw| &mut raw.upstream.model),
     ("upstream.onDisconnect", |raw| &mut raw.upstream.on_disconnect),
@@ -70,6 +73,7 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
 pub(super) const LISTS: &[(&str, ListSlot)] = &[
     ("server.allowOrigins", |raw| &mut raw.server.allow_origins),
     ("network.privateKeys", |raw| &mut raw.network.private_keys),
+    ("service.routes", |raw| &mut raw.service.routes),
 ];
 
 /// A list of objects; only a file can hold it.
@@ -83,10 +87,6 @@ pub(super) const OBJECT_LISTS: &[(&str, &[&str])] = &[
     (API_KEYS, &["account", "key", "keyFile", "creditNeuron"]),
     (TIERS, &["maxInputTokens", "inputMultiplier", "outputMultiplier"]),
 ];
-
-/// Keys that later releases have, and what to say to a host who uses one today.
-pub(super) const LATER: &[(&str, &str)] =
-    &[("server.tls", "this release does not serve TLS itself; leave the section out")];
 
 /// True for a key path that holds one value.
 pub(super) fn is_value(key: &str) -> bool {
@@ -108,8 +108,7 @@ pub(super) fn exists(key: &str) -> bool {
     let is_within = |known: &str| {
         known.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    let later = LATER.iter().map(|(known, _)| *known);
-    is_value(key) || all().chain(later).any(is_within)
+    is_value(key) || all().any(is_within)
 }
 
 /// Keys of 0G's own provider broker that mean nothing here, and what to write instead.

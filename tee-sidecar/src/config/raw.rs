@@ -1,6 +1,6 @@
 //! The configuration as written: its shape is checked here, its values are not.
 
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_path_to_error::{Path, Segment};
 
@@ -54,7 +54,16 @@ pub(super) struct RawServer {
     pub(super) admin_listen: Option<Text>,
     pub(super) allow_plain_http: Option<Text>,
     pub(super) allow_origins: Option<Texts>,
-    pub(super) tls: Option<IgnoredAny>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) tls: RawTls,
+    pub(super) drain_secs: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct RawTls {
+    pub(super) cert_file: Option<Text>,
+    pub(super) key_file: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -91,6 +100,7 @@ pub(super) struct RawService {
     pub(super) verifiability: Option<Text>,
     pub(super) input_price: Option<Text>,
     pub(super) output_price: Option<Text>,
+    pub(super) routes: Option<Texts>,
     #[serde(deserialize_with = "null_is_default")]
     pub(super) tiered_pricing: RawTieredPricing,
     #[serde(deserialize_with = "null_is_default")]

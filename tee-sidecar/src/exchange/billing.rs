@@ -147,7 +147,7 @@ impl OpenHold {
             open.account_seq = account_seq;
         }
         open.open = decided.is_ok();
-        open._running = open.open.then(|| shared.live.begin(open.key));
+        open._running = open.open.then(|| shared.live.begin(open.key, open.amount));
         Ok(decided.map(|_| open))
     }
 

@@ -1,22 +1,26 @@
 //! A buffered answer: collected, charged and signed, then handed over whole, byte for byte.
 
-use broker_core::{Outcome, Usage};
+use broker_core::{Outcome, Usage, UsageSource};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::time::sleep;
 
 use super::billing::Ending;
-use super::event::{Peek, finish_reason};
-use super::meter::{EngineUsage, Meter, text_bytes};
+use super::meter::Meter;
 use super::pump::{Head, Held, LEFT, unbilled};
 use super::stop::stopping;
+use super::whole::Said;
 use super::{ANSWER_TIME_MAX, Answer, AnswerBody, Failed};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
+use crate::route::Dialect;
 use crate::upstream::{Reply, UpstreamBody, UpstreamError};
 
 /// The longest buffered answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Told where an answer has no price.
+const NO_PRICE: &str = "the model server does not count tokens here, so its answer has no price \
+and is not handed over; nothing is charged";
 
 enum Collected {
     Whole(Bytes),
@@ -41,6 +45,12 @@ pub(super) async fn collect(held: Held, reply: Reply, mut head: Head) {
         }
         Collected::Whole(bytes) => {
             let ending = read(&held, &bytes, status);
+            if is_without_price(&held, &ending) {
+                let id = &held.ask.id;
+                tracing::warn!(receipt = %id, "the engine counts no tokens on this route");
+                let fault = Fault::BadGateway(NO_PRICE);
+                return held.fail(fault, Outcome::UpstreamError, head).await;
+            }
             let answer = Answer { status, content_type, body: AnswerBody::Whole(bytes) };
             let told = match held.close(ending).await {
                 Ok(()) => Ok(answer),
@@ -60,6 +70,13 @@ pub(super) async fn collect(held: Held, reply: Reply, mut head: Head) {
         Collected::ClientGone => held.left_early().await,
         Collected::Closing => held.fail(stopping(), Outcome::Shutdown, head).await,
     }
+}
+
+/// A success that nobody counted, on a route where no estimate would be fair.
+fn is_without_price(held: &Held, ending: &Ending) -> bool {
+    held.request.route.dialect() == Dialect::Media
+        && (200..300).contains(&ending.status)
+        && ending.usage.source == UsageSource::None
 }
 
 async fn read_all(held: &Held, body: &mut UpstreamBody, head: &mut Head) -> Collected {
@@ -96,31 +113,24 @@ async fn read_all(held: &Held, body: &mut UpstreamBody, head: &mut Head) -> Coll
     }
 }
 
-/// What a whole body says. Only a success with choices in it is an answer; everything else is the
+/// What a whole body says. Only a success with an answer in it is one; everything else is the
 /// engine's error, passed on as it is, and costs nothing but what the engine counted.
 fn read(held: &Held, body: &[u8], status: u16) -> Ending {
-    let peek = serde_json::from_slice::<Peek<'_>>(body).ok();
-    let answered = (200..300).contains(&status)
-        && peek.as_ref().is_some_and(|p| {
-            !p.is_error() && p.choices.is_some_and(|choices| choices.get().starts_with('['))
-        });
+    let said = Said::read(held.request.route, body);
+    let answered = (200..300).contains(&status) && said.as_ref().is_some_and(|s| s.answered);
     let outcome = if answered { Outcome::Complete } else { Outcome::UpstreamError };
     let mut ending = Ending::with_body(body, outcome, status);
-    let Some(peek) = peek else { return ending };
-    if let Some(fingerprint) = peek.system_fingerprint.text().filter(|_| answered) {
-        held.exchange.shared.fingerprint.tell(fingerprint.to_owned());
+    let Some(said) = said else { return ending };
+    if let Some(fingerprint) = said.fingerprint.filter(|_| answered) {
+        held.exchange.shared.fingerprint.tell(fingerprint);
     }
-    let usage = peek.usage.and_then(|raw| EngineUsage::read(raw.get()));
     let mut meter = Meter::default();
-    let counted = usage.is_some_and(|usage| usage.counts_output());
-    let text = if counted { 0 } else { peek.choices.map_or(0, text_bytes) };
-    meter.take(usage, text);
-    ending.usage = match (answered, usage) {
+    meter.take(said.usage, said.text_bytes);
+    ending.usage = match (answered, said.usage) {
         (false, None) => Usage::default(),
         _ => held.usage(&meter, None),
     };
-    ending.upstream_id = peek.usable_id();
-    let reason = peek.choices.and_then(|choices| finish_reason(choices.get()));
-    ending.finish_reason = reason.map(str::to_owned);
+    ending.upstream_id = said.id;
+    ending.finish_reason = said.finish_reason;
     ending
 }

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::Exchange;
+use super::request::Request;
 use crate::fault::Fault;
+use crate::route::Route;
 
 /// How long the prices of an estimate are meant to stay. They may change sooner: a request is
 /// charged under the prices it was admitted under, which its estimate names.
@@ -60,8 +62,9 @@ impl Exchange {
     /// The request would be refused for its shape, its model or its size.
     pub async fn estimate(&self, body: Bytes, request_id: &str) -> Result<Estimate, Fault> {
         let shared = &self.shared;
-        let (request, model) = self.read(body, request_id).await?;
-        let bound = super::bound(&request, &model);
+        let request = Request::parse(Route::Chat, body, None)?;
+        let model = self.model_for(&request, request_id).await?;
+        let bound = request.size.bound(model.context_tokens);
         let tariff = shared.prices.now();
         let max_fee = super::ceiling(&tariff, bound)?;
         let issued_at = shared.clock.now();

@@ -6,9 +6,15 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::meter::{EngineUsage, text_bytes};
+use super::meter::text_bytes;
 use super::request::{Given, UsageWanted, span};
 use super::sse::Data;
+use super::usage::EngineUsage;
+use crate::route::Dialect;
+
+mod typed;
+
+pub(super) use typed::Answer;
 
 /// What an event is.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +52,8 @@ pub struct Event {
     pub finish_reason: Option<String>,
     /// `system_fingerprint` of a total, as JSON text.
     pub fingerprint: Option<String>,
+    /// The engine says that nothing of the answer comes behind this event.
+    pub ends: bool,
     /// What the client gets; `None` where it asked for nothing of this event.
     pub bytes: Option<Bytes>,
 }
@@ -57,6 +65,17 @@ pub struct Purpose {
     pub wanted: UsageWanted,
     /// The client asked for more than one answer.
     pub several: bool,
+    /// Of several answers, how many belong to one prompt.
+    pub per_prompt: u64,
+    /// The shape of the events.
+    pub dialect: Dialect,
+}
+
+impl Purpose {
+    /// Events have types of their own, and none of our options is in them.
+    pub(super) const fn is_typed(self) -> bool {
+        matches!(self.dialect, Dialect::Responses | Dialect::Messages)
+    }
 }
 
 /// The members of a chunk, and of a buffered answer, that we look at.
@@ -84,10 +103,14 @@ struct Choice {
 /// The longest engine's id that is kept: the ledger is no place for what an engine likes to write.
 const ID_BYTES_MAX: usize = 256;
 
+/// An engine's id, if it is one to keep.
+pub(super) fn usable_id(id: Option<&str>) -> Option<String> {
+    id.filter(|id| (1..=ID_BYTES_MAX).contains(&id.len())).map(str::to_owned)
+}
+
 impl Peek<'_> {
     pub(super) fn usable_id(&self) -> Option<String> {
-        let id = self.id.as_deref().filter(|id| (1..=ID_BYTES_MAX).contains(&id.len()));
-        id.map(str::to_owned)
+        usable_id(self.id.as_deref())
     }
 
     pub(super) fn is_error(&self) -> bool {
@@ -107,13 +130,16 @@ impl Event {
                 (&joined, false)
             }
         };
+        if purpose.is_typed() {
+            return typed::read(&bytes, data, purpose.dialect);
+        }
         if data.trim_ascii() == b"[DONE]" {
-            return Self::opaque(Kind::Done, bytes);
+            return Self { ends: true, ..Self::opaque(Kind::Done, bytes) };
         }
         let Ok(peek) = serde_json::from_slice::<Peek<'_>>(data) else {
             return Self::opaque(Kind::Garbage, bytes);
         };
-        let usage = peek.usage.and_then(|raw| EngineUsage::read(raw.get()));
+        let usage = peek.usage.and_then(|raw| EngineUsage::read(purpose.dialect, raw.get()));
         let choices = peek.choices.map_or("", RawValue::get);
         let kind = match () {
             () if peek.is_error() => Kind::Error,
@@ -143,6 +169,7 @@ impl Event {
                 && finish_reason.is_some(),
             finish_reason: finish_reason.map(str::to_owned),
             fingerprint: fingerprint.map(str::to_owned),
+            ends: false,
             bytes: shown,
         }
     }
@@ -157,6 +184,7 @@ impl Event {
             lacks_fingerprint: false,
             finish_reason: None,
             fingerprint: None,
+            ends: false,
             bytes: Some(bytes),
         }
     }
@@ -173,9 +201,14 @@ pub(super) fn finish_reason(choices: &str) -> Option<&str> {
     choices.rmatch_indices(NAME).find_map(|(at, _)| {
         let value = choices.get(at + NAME.len()..)?.trim_start().strip_prefix(':')?.trim_start();
         let (reason, _) = value.strip_prefix('"')?.split_once('"')?;
-        let plain = reason.len() <= REASON_BYTES_MAX && !reason.contains('\\');
-        Some(if plain { reason } else { "" })
+        Some(plain_reason(reason))
     })
+}
+
+/// The reason, if a receipt may quote it.
+pub(super) fn plain_reason(reason: &str) -> &str {
+    let plain = reason.len() <= REASON_BYTES_MAX && !reason.contains(['\\', '"']);
+    if plain { reason } else { "" }
 }
 
 /// The longest reason for an answer's end that a receipt quotes; a longer one, or one with
@@ -250,7 +283,8 @@ mod tests {
     const ALL: UsageWanted = UsageWanted { at_end: true, running: true };
 
     fn read(event: &str, wanted: UsageWanted) -> Event {
-        let purpose = Purpose { wanted, several: true };
+        let dialect = Dialect::Completions;
+        let purpose = Purpose { wanted, several: true, per_prompt: 2, dialect };
         Event::read(Bytes::copy_from_slice(event.as_bytes()), purpose, false)
     }
 

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::meter::Meter;
+use crate::signals::Probe;
 
 /// Pieces on their way at most: enough to keep a socket busy, little enough to hold back an engine
 /// whose client is slow.
@@ -77,18 +78,23 @@ impl Shared {
     }
 }
 
+/// A piece, its number, and who times its way.
+type Piece = (u64, Bytes, Option<Probe>);
+
 /// The pump's end.
 pub struct Sender {
-    pieces: mpsc::Sender<(u64, Bytes)>,
+    pieces: mpsc::Sender<Piece>,
     shared: Arc<Shared>,
     /// After the last piece sent, and before it the pieces on their way, oldest first.
     marks: VecDeque<Mark>,
     last: Mark,
+    /// Goes with the next piece.
+    pub probe: Option<Probe>,
 }
 
 /// The HTTP layer's end: a body.
 pub struct Receiver {
-    pieces: mpsc::Receiver<(u64, Bytes)>,
+    pieces: mpsc::Receiver<Piece>,
     shared: Arc<Shared>,
     /// The server has had its chance to write what it was handed before the connection is cut.
     flushed: bool,
@@ -117,7 +123,7 @@ pub fn hand_over(receipt: &ReceiptId) -> (Sender, Receiver) {
     };
     let marks = VecDeque::from([start.clone()]);
     (
-        Sender { pieces: sender, shared: shared.clone(), marks, last: start },
+        Sender { pieces: sender, shared: shared.clone(), marks, last: start, probe: None },
         Receiver { pieces: receiver, shared, flushed: false },
     )
 }
@@ -136,7 +142,8 @@ impl Sender {
         }
         self.marks.push_back(mark.clone());
         self.last = mark;
-        self.pieces.send((self.last.sequence, piece)).await.map_err(|_| Gone)
+        let piece = (self.last.sequence, piece, self.probe.take());
+        self.pieces.send(piece).await.map_err(|_| Gone)
     }
 
     /// Waits until everything sent has been handed on, as long as the next piece goes within
@@ -177,7 +184,7 @@ impl Sender {
         self.shared.state().whole = true;
         let sequence = self.last.sequence.saturating_add(1);
         // Drained before: there is a place, unless the client is gone.
-        let _ = self.pieces.try_send((sequence, end));
+        let _ = self.pieces.try_send((sequence, end, None));
     }
 }
 
@@ -188,8 +195,12 @@ impl Stream for Receiver {
         let Poll::Ready(piece) = self.pieces.poll_recv(cx) else { return Poll::Pending };
         let mut state = self.shared.state();
         match piece {
-            Some((sequence, bytes)) if !state.halted => {
+            Some((sequence, bytes, probe)) if !state.halted => {
                 state.handed = sequence;
+                drop(state);
+                if let Some(probe) = probe {
+                    probe.handed();
+                }
                 return Poll::Ready(Some(Ok(bytes)));
             }
             None if state.whole => return Poll::Ready(None),

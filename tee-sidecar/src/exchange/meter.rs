@@ -3,82 +3,16 @@
 
 use broker_core::jcs::INTEGER_MAX;
 use broker_core::{TokenBound, Usage, UsageSource};
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+use super::usage::EngineUsage;
 
 /// Bytes of text to a token when the engine does not count: fewer than real text has, so that the
 /// estimate is not below the count.
 const BYTES_PER_TOKEN: u64 = 3;
 /// Tokens that a chat template puts around each answer.
 const TOKENS_PER_ANSWER: u64 = 4;
-
-/// A usage object of the engine's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct EngineUsage {
-    #[serde(default)]
-    prompt_tokens: Option<u64>,
-    #[serde(default)]
-    completion_tokens: Option<u64>,
-    #[serde(default)]
-    prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
-    cache_write_tokens: Option<u64>,
-    #[serde(default)]
-    cache_write_1h_tokens: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-struct PromptDetails {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
-}
-
-impl EngineUsage {
-    /// Reads a usage object; `None` for `null` and for what is none.
-    pub fn read(text: &str) -> Option<Self> {
-        let usage: Self = serde_json::from_str::<Option<Self>>(text).ok()??;
-        let counts = [usage.prompt_tokens, usage.completion_tokens];
-        if counts.into_iter().flatten().any(|count| count > INTEGER_MAX) {
-            // No receipt could say it, and no engine has counted so far.
-            return None;
-        }
-        // An object without any count says nothing.
-        (usage.prompt_tokens.is_some() || usage.completion_tokens.is_some()).then_some(usage)
-    }
-
-    /// Prompt tokens, if they were told.
-    pub fn input(&self) -> Option<u64> {
-        self.prompt_tokens
-    }
-
-    /// Generated tokens.
-    pub fn output(&self) -> u64 {
-        self.completion_tokens.unwrap_or(0)
-    }
-
-    /// Whether generated tokens were counted, if only as zero.
-    pub fn counts_output(&self) -> bool {
-        self.completion_tokens.is_some()
-    }
-
-    /// Prompt tokens that the engine's cache had, took, and took for an hour: none of them more
-    /// than those before it left of the prompt.
-    fn cache_parts(&self, input: u64) -> [u64; 3] {
-        let cached = self.prompt_tokens_details.and_then(|details| details.cached_tokens);
-        let mut left = input;
-        [cached, self.cache_write_tokens, self.cache_write_1h_tokens].map(|count| {
-            let count = count.unwrap_or(0).min(left);
-            left = left.saturating_sub(count);
-            count
-        })
-    }
-
-    /// The same with another count of generated tokens.
-    pub fn with_output(self, tokens: u64) -> Self {
-        Self { completion_tokens: Some(tokens), ..self }
-    }
-}
 
 /// What is known of an exchange's tokens at one point of its answer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,13 +27,11 @@ impl Meter {
     /// Takes what an event says: the last count stands.
     pub fn take(&mut self, usage: Option<EngineUsage>, text_bytes: u64) {
         if let Some(usage) = usage {
-            if usage.completion_tokens.is_some() {
+            if usage.counts_output() {
                 // A running count includes the text of the events before it.
                 self.uncounted_bytes = 0;
             }
-            let before = self.last.and_then(|last| last.completion_tokens);
-            let completion_tokens = usage.completion_tokens.or(before);
-            self.last = Some(EngineUsage { completion_tokens, ..usage });
+            self.last = Some(usage.after(self.last.unwrap_or_default()));
         }
         self.uncounted_bytes = self.uncounted_bytes.saturating_add(text_bytes);
     }
@@ -110,7 +42,7 @@ impl Meter {
     /// the request can use. Without any count of the engine's it is an estimate, and says so.
     pub fn usage(&self, prompt: Option<u64>, request_bytes: usize, bound: TokenBound) -> Usage {
         let engine = self.last.unwrap_or_default();
-        let told_input = engine.prompt_tokens.or(prompt);
+        let told_input = engine.input().or(prompt);
         let input = told_input.unwrap_or_else(|| estimate(request_bytes as u64).min(bound.input));
         // Text that came after the last count, or without any.
         let uncounted = match self.uncounted_bytes {
@@ -157,19 +89,43 @@ fn strings(value: &Value) -> u64 {
     }
 }
 
+/// Bytes of generated text in the typed blocks of Responses and Messages: of texts, reasoning and
+/// the arguments of tools, whether these are text or objects.
+pub(super) fn block_bytes(blocks: &RawValue) -> u64 {
+    serde_json::from_str(blocks.get()).map_or(0, |blocks| generated(&blocks))
+}
+
+fn generated(value: &Value) -> u64 {
+    match value {
+        Value::Array(items) => items.iter().map(generated).sum(),
+        Value::Object(members) => {
+            let of = |(name, value): (&String, &Value)| match (name.as_str(), value) {
+                ("text" | "arguments" | "refusal" | "thinking" | "partial_json", text) => {
+                    strings(text)
+                }
+                ("input", arguments) => arguments.to_string().len() as u64,
+                (_, inner) => generated(inner),
+            };
+            members.iter().map(of).sum()
+        }
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::Dialect;
 
     const BOUND: TokenBound = TokenBound { input: 1_000, output: 50 };
 
+    fn read(text: &str) -> Option<EngineUsage> {
+        EngineUsage::read(Dialect::Completions, text)
+    }
+
     #[test]
-    fn absent_null_and_zero_are_told_apart() {
-        assert_eq!(EngineUsage::read("null"), None);
-        assert_eq!(EngineUsage::read("{}"), None);
-        assert_eq!(EngineUsage::read("{\"prompt_tokens\":-1}"), None);
-        assert_eq!(EngineUsage::read("\"7\""), None);
-        let zero = EngineUsage::read("{\"prompt_tokens\":0,\"completion_tokens\":0}").unwrap();
+    fn a_count_of_zero_is_a_count() {
+        let zero = read("{\"prompt_tokens\":0,\"completion_tokens\":0}").unwrap();
         let mut meter = Meter::default();
         meter.take(Some(zero), 0);
         let usage = meter.usage(None, 3_000, BOUND);
@@ -184,7 +140,7 @@ mod tests {
                 "{{\"prompt_tokens\":13,\"completion_tokens\":{n},\
                  \"prompt_tokens_details\":{{\"cached_tokens\":5}}}}"
             );
-            meter.take(EngineUsage::read(&text), 0);
+            meter.take(read(&text), 0);
         }
         let usage = meter.usage(None, 10, BOUND);
         assert_eq!((usage.input, usage.cached_input, usage.output), (13, 5, 3));
@@ -206,7 +162,7 @@ mod tests {
                  \"cache_write_tokens\":{write},\"cache_write_1h_tokens\":{write_1h}}}"
             );
             let mut meter = Meter::default();
-            meter.take(EngineUsage::read(&text), 0);
+            meter.take(read(&text), 0);
             let usage = meter.usage(None, 10, BOUND);
             let read = [usage.cached_input, usage.cache_write, usage.cache_write_1h];
             assert_eq!((read, usage.source), (parts, UsageSource::Engine), "{text}");
@@ -227,16 +183,16 @@ mod tests {
     #[test]
     fn text_behind_the_last_count_is_estimated() {
         let mut meter = Meter::default();
-        meter.take(EngineUsage::read("{\"prompt_tokens\":13,\"completion_tokens\":2}"), 0);
+        meter.take(read("{\"prompt_tokens\":13,\"completion_tokens\":2}"), 0);
         meter.take(None, 30);
         let usage = meter.usage(None, 10, BOUND);
         assert_eq!((usage.input, usage.output, usage.source), (13, 16, UsageSource::Estimate));
         let mut no_output = Meter::default();
-        no_output.take(EngineUsage::read("{\"prompt_tokens\":13}"), 30);
+        no_output.take(read("{\"prompt_tokens\":13}"), 30);
         let usage = no_output.usage(None, 10, BOUND);
         assert_eq!((usage.input, usage.output, usage.source), (13, 14, UsageSource::Estimate));
         let mut half = Meter::default();
-        half.take(EngineUsage::read("{\"completion_tokens\":2}"), 0);
+        half.take(read("{\"completion_tokens\":2}"), 0);
         let usage = half.usage(None, 300, BOUND);
         assert_eq!((usage.input, usage.output, usage.source), (104, 2, UsageSource::Estimate));
     }
@@ -249,5 +205,16 @@ mod tests {
                 .into(),
         );
         assert_eq!(text_bytes(&raw.unwrap()), 11);
+    }
+
+    #[test]
+    fn typed_blocks_count_their_text_and_their_tools_arguments() {
+        let raw = |text: &str| RawValue::from_string(text.into()).unwrap();
+        let of_responses = r#"[{"type":"message","id":"long-id","content":[{"text":"日本語"}]},
+            {"type":"function_call","name":"f","arguments":"{}"}]"#;
+        assert_eq!(block_bytes(&raw(of_responses)), 11);
+        let of_messages = r#"[{"type":"thinking","thinking":"ab","signature":"long"},
+            {"type":"text","text":"c"},{"type":"tool_use","id":"x","input":{"a":1}}]"#;
+        assert_eq!(block_bytes(&raw(of_messages)), 10);
     }
 }

@@ -7,18 +7,20 @@ use tokio::sync::oneshot;
 
 use super::billing::{Ending, OpenHold, Told, Unbilled};
 use super::meter::Meter;
-use super::request::ChatRequest;
+use super::request::Request;
 use super::stop::stopping;
 use super::{Answer, Ask, Exchange, Failed, buffered, streamed};
 use crate::config::OnDisconnect;
 use crate::fault::Fault;
-use crate::upstream::{Reply, UpstreamError};
+use crate::route::Dialect;
+use crate::signals::{Step, record};
+use crate::upstream::{Post, Reply, Tag, UpstreamError};
 
 /// An admitted request, not yet held.
 pub(super) struct Pump {
     pub(super) exchange: Exchange,
     pub(super) ask: Ask,
-    pub(super) request: ChatRequest,
+    pub(super) request: Request,
     pub(super) bound: TokenBound,
     pub(super) answer: oneshot::Sender<Result<Answer, Failed>>,
 }
@@ -27,7 +29,7 @@ pub(super) struct Pump {
 pub(super) struct Held {
     pub(super) exchange: Exchange,
     pub(super) ask: Ask,
-    pub(super) request: ChatRequest,
+    pub(super) request: Request,
     pub(super) bound: TokenBound,
     pub(super) hold: OpenHold,
     /// The engine was asked.
@@ -47,6 +49,7 @@ impl Pump {
             Ok(hold) => hold,
             Err(fault) => return drop(answer.send(Err(fault.into()))),
         };
+        ask.visit.reached(Step::Held);
         let forwarded = AtomicBool::new(false);
         let held = Held { exchange, ask, request, bound, hold, forwarded };
         match held.forward(&mut answer).await {
@@ -75,10 +78,13 @@ impl Held {
     async fn forward(&self, answer: &mut Head) -> Forwarded {
         let shared = &self.exchange.shared;
         let id = self.ask.id.to_string();
-        let body = self.request.forwarded.clone();
+        let Request { route, forwarded, content_type, stream, .. } = &self.request;
         let call = async {
             self.forwarded.store(true, Ordering::Relaxed);
-            self.exchange.engine.chat(body, &id, self.request.stream).await
+            let tag = Tag { id: &id, trace: &self.ask.visit.trace };
+            let post = Post { route: *route, content_type, body: forwarded.clone() };
+            let call = self.exchange.engine.post(post, tag, *stream);
+            shared.signals.engine.timed(&self.ask.visit, call).await
         };
         let abort = shared.on_disconnect == OnDisconnect::Abort;
         tokio::select! {
@@ -105,7 +111,10 @@ impl Held {
 
     /// Tells the operator what the engine did, and the client what it means.
     pub(super) fn explain(&self, error: &UpstreamError) -> Fault {
-        tracing::warn!(request_id = self.ask.request_id, receipt = %self.ask.id, %error, "engine");
+        let Ask { id, request_id, visit, .. } = &self.ask;
+        let trace_id = visit.trace.id();
+        tracing::warn!(request_id, trace_id, receipt = %id, %error, "engine");
+        self.exchange.shared.signals.engine.failed(error);
         match error {
             UpstreamError::Connect(_) => {
                 Fault::BadGateway("the model server cannot be reached; try again")
@@ -118,7 +127,7 @@ impl Held {
     /// Ends with an answer of ours instead of the engine's; nothing is charged.
     pub(super) async fn fail(self, fault: Fault, outcome: Outcome, answer: Head) {
         let envelope = self.ask.envelope;
-        let body = fault.body(envelope);
+        let body = fault.body(envelope, &self.ask.request_id);
         let ending = Ending::with_body(&body, outcome, fault.status_in(envelope));
         let fault = self.close(ending).await.map_or_else(|_| unbilled(), |()| fault);
         let _ = answer.send(Err(Failed { fault, has_ended: true }));
@@ -142,20 +151,26 @@ impl Held {
             false => Digest32::sha256(&request.forwarded),
         });
         let model = request.model.clone();
-        let (method, endpoint) = ("POST".to_owned(), ask.endpoint);
+        let (method, endpoint) = ("POST".to_owned(), ask.route.path());
         Told { method, unread: false, endpoint, model, forwarded_hash }
     }
 
     /// What is charged for where the count stands at `meter`.
     pub(super) fn usage(&self, meter: &Meter, prompt: Option<u64>) -> Usage {
-        meter.usage(prompt, self.request.received.len(), self.bound)
+        match self.request.route.dialect() {
+            // No text and no prompt says how many tokens an image or a second of speech is.
+            Dialect::Media if meter.last.is_none() => Usage::default(),
+            Dialect::Uncounted => Usage::default(),
+            _ => meter.usage(prompt, self.request.received.len(), self.bound),
+        }
     }
 
     /// Signs and charges, durably. On an error the end of the answer must not leave.
     pub(super) async fn close(self, ending: Ending) -> Result<(), Unbilled> {
         let told = self.told();
         let Self { exchange, ask, hold, bound, .. } = self;
-        let (outcome, usage) = (ending.outcome, ending.usage);
+        let (usage, status) = (ending.usage, ending.status);
+        let exchanges = &exchange.shared.signals.exchanges;
         if usage.output > bound.output {
             tracing::warn!(receipt = %ask.id, tokens = usage.output, bound = bound.output,
                 "the engine counts more tokens than were asked for");
@@ -167,15 +182,14 @@ impl Held {
         match hold.close(ending, told, &exchange.shared).await {
             Ok(receipt) => {
                 ask.permit.used(usage.input.saturating_add(usage.output));
-                tracing::info!(
-                    request_id = ask.request_id, receipt = %receipt.id, user = %receipt.user,
-                    outcome = outcome.as_str(), status = receipt.status, input = usage.input,
-                    output = usage.output, fee = %receipt.fee, bytes = receipt.bytes, "exchange"
-                );
+                exchanges.ended(ask.route.path(), &receipt, &ask.visit);
+                record::ended(&ask.request_id, ask.route.path(), &receipt, &ask.visit);
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(request_id = ask.request_id, receipt = %ask.id, %error, "unbilled");
+                let (request_id, trace_id) = (ask.request_id, ask.visit.trace.id());
+                tracing::error!(request_id, trace_id, receipt = %ask.id, %error, "unbilled");
+                exchanges.unbilled(ask.route.path(), status);
                 Err(error)
             }
         }

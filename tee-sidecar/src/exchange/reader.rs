@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::event::{Event, Kind, Purpose};
 use super::finish::HeldBack;
-use super::meter::{EngineUsage, Meter};
+use super::meter::Meter;
 use super::sse::{EventTooLong, Framer};
+use super::usage::EngineUsage;
 
 /// What of a read goes on to the client now.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub struct Reader {
     purpose: Purpose,
     /// Tokens of each answer, where the client asked for several.
     answers: BTreeMap<u64, u64>,
+    /// Tokens of each prompt, likewise.
+    prompts: BTreeMap<u64, u64>,
     held_back: HeldBack,
     /// Tokens up to here.
     pub meter: Meter,
@@ -43,8 +46,11 @@ pub struct Reader {
     pub fingerprint: Option<String>,
     /// Why the answer that ended last did.
     pub finish_reason: Option<String>,
-    /// The event that ends a whole answer; held back until fee and signature are durable.
+    /// The event that ends a whole answer, and what the engine sent behind it; held back until fee
+    /// and signature are durable.
     pub done: Option<Bytes>,
+    /// How many events that is.
+    pub done_events: u64,
 }
 
 impl Reader {
@@ -54,6 +60,7 @@ impl Reader {
             framer: Framer::default(),
             purpose,
             answers: BTreeMap::new(),
+            prompts: BTreeMap::new(),
             held_back: HeldBack::new(purpose.several, fingerprint),
             meter: Meter::default(),
             prompt: None,
@@ -63,26 +70,34 @@ impl Reader {
             fingerprint: None,
             finish_reason: None,
             done: None,
+            done_events: 0,
         }
     }
 
-    /// Takes what was read. What comes after `[DONE]` is not looked at.
+    /// Takes what was read. What comes after `[DONE]` is not looked at; what comes after the end of
+    /// a typed stream belongs to it, since some servers send a `[DONE]` there too.
     ///
     /// # Errors
     /// The engine sends an event without end.
     pub fn read(&mut self, read: &[u8]) -> Result<Batch, EventTooLong> {
         let mut batch = Gather::default();
-        if self.done.is_some() {
+        if self.done.is_some() && !self.may_go_on() {
             return Ok(batch.into());
         }
         self.framer.push(read);
         while let Some(event) = self.framer.next_event()? {
             self.take(event, &mut batch);
-            if self.done.is_some() {
+            if self.done.is_some() && !self.may_go_on() {
                 break;
             }
         }
         Ok(batch.into())
+    }
+
+    /// Whether what follows the end belongs to the answer too, up to some length.
+    pub fn may_go_on(&self) -> bool {
+        let length = self.done.as_ref().map_or(0, Bytes::len);
+        self.purpose.is_typed() && length < TAIL_BYTES_MAX
     }
 
     /// Takes the end of the stream: an event may be left without its blank line.
@@ -102,7 +117,7 @@ impl Reader {
             };
             if whole {
                 self.take(tail, &mut batch);
-            } else if self.purpose.wanted.running {
+            } else if self.purpose.wanted.running || self.purpose.is_typed() {
                 batch.add(Counted { bytes: tail, meter: self.meter });
             }
         }
@@ -111,16 +126,16 @@ impl Reader {
     }
 
     fn take(&mut self, bytes: Bytes, batch: &mut Gather) {
+        if let Some(done) = &self.done {
+            self.done = Some(Bytes::from([&done[..], &bytes[..]].concat()));
+            self.done_events = self.done_events.saturating_add(1);
+            return;
+        }
         let event = Event::read(bytes, self.purpose, self.upstream_id.is_some());
         match event.kind {
-            Kind::Done => {
-                self.held_back.release(None, batch);
-                self.done = event.bytes;
-                return;
-            }
             Kind::Error | Kind::Garbage => self.failed = true,
             Kind::Chunk => self.answered = true,
-            Kind::Total | Kind::Quiet => {}
+            Kind::Total | Kind::Quiet | Kind::Done => {}
         }
         if event.id.is_some() {
             self.upstream_id = event.id;
@@ -130,6 +145,12 @@ impl Reader {
         }
         let usage = event.usage.map(|usage| self.count(usage, event.choice));
         self.meter.take(usage, event.text_bytes);
+        if event.ends {
+            self.held_back.release(None, batch);
+            self.done = event.bytes;
+            self.done_events = 1;
+            return;
+        }
         if event.kind == Kind::Total {
             self.held_back.release(event.fingerprint.as_deref(), batch);
             self.fingerprint = event.fingerprint;
@@ -140,14 +161,31 @@ impl Reader {
         }
     }
 
-    /// The count of all answers so far. A running count is of the event's own answer only.
+    /// The count of all answers so far. A running count is of the event's own answer, and of the
+    /// prompt that this one belongs to.
     fn count(&mut self, usage: EngineUsage, choice: Option<u64>) -> EngineUsage {
-        self.prompt = usage.input().or(self.prompt);
-        let Some(choice) = choice.filter(|_| usage.counts_output()) else { return usage };
+        let Some(choice) = choice.filter(|_| usage.counts_output()) else {
+            self.prompt = usage.input().or(self.prompt);
+            return usage;
+        };
         self.answers.insert(choice, usage.output());
-        usage.with_output(self.answers.values().fold(0, |sum, n| sum.saturating_add(*n)))
+        if let Some(input) = usage.input() {
+            let prompt = choice.checked_div(self.purpose.per_prompt).unwrap_or_default();
+            self.prompts.insert(prompt, input);
+        }
+        let sum = |counts: &BTreeMap<u64, u64>| {
+            counts.values().fold(0, |sum: u64, count| sum.saturating_add(*count))
+        };
+        if !self.prompts.is_empty() {
+            self.prompt = Some(sum(&self.prompts));
+        }
+        let usage = usage.with_output(sum(&self.answers));
+        self.prompt.map_or(usage, |prompt| usage.with_input(prompt))
     }
 }
+
+/// What may follow the end of a typed stream.
+const TAIL_BYTES_MAX: usize = 64 * 1024;
 
 /// Joins events into one piece; the usual single one without a copy.
 #[derive(Default)]

@@ -39,6 +39,8 @@ pub struct Refused {
     pub request_hash: Digest32,
     /// The HTTP status of the answer.
     pub status: u16,
+    /// Why, in one of our own words.
+    pub reason: &'static str,
     /// SHA-256 of the answer.
     pub response_hash: Digest32,
     /// How many bytes that has.
@@ -310,6 +312,7 @@ mod tests {
             model: None,
             request_hash: Digest32::default(),
             status: 429,
+            reason: "rate_limited",
             response_hash: Digest32::default(),
             bytes: 0,
             method: "POST".to_owned(),

@@ -1,38 +1,44 @@
 //! The request body: kept as it arrived, read only where a decision needs it.
 //!
-//! Nothing is re-serialised. The one transform is named: a streamed request is forwarded with
+//! Nothing is re-serialised. The one transform is named: a streamed completion is forwarded with
 //! `stream_options.include_usage` and `continuous_usage_stats` set, written into the client's own
 //! bytes, so that the engine counts every token in every event.
 
 use bytes::Bytes;
-use memchr::memmem;
-use serde::{Deserialize, Deserializer};
 use serde_json::Map;
-use serde_json::error::Category;
-use serde_json::value::RawValue;
 
 use super::MODEL_BYTES_MAX;
+use super::event::Purpose;
 use crate::fault::Fault;
+use crate::route::{Dialect, Route};
 
-/// A chat request that has the shape of one.
+mod fields;
+mod form;
+mod size;
+
+pub(super) use fields::Given;
+use fields::{boolean, fields, shape, string, wrong};
+pub use size::Size;
+
+/// A request that has the shape of one.
 #[derive(Clone, Debug)]
-pub struct ChatRequest {
+pub struct Request {
+    /// What it asks for.
+    pub route: Route,
     /// The bytes that arrived; these are hashed.
     pub received: Bytes,
     /// The bytes for the engine.
     pub forwarded: Bytes,
+    /// The `Content-Type` of these.
+    pub content_type: String,
     /// The model asked for; the engine has a default.
     pub model: Option<String>,
     /// Whether the answer is streamed.
     pub stream: bool,
     /// Which usage the client asked to see in a stream.
     pub usage_wanted: UsageWanted,
-    /// How many answers, each of `max_tokens`.
-    pub answers: u64,
-    /// The client's limit of generated tokens for one answer.
-    pub max_tokens: Option<u64>,
-    /// The prompt may hold more tokens than bytes: images, audio, a template of the client's.
-    pub unbounded_prompt: bool,
+    /// What bounds its tokens.
+    pub size: Size,
 }
 
 /// Which usage the client asked to see in a stream.
@@ -44,52 +50,15 @@ pub struct UsageWanted {
     pub running: bool,
 }
 
-#[derive(Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow, default)]
-    model: Given<'a>,
-    #[serde(borrow, default)]
-    messages: Given<'a>,
-    #[serde(borrow, default)]
-    stream: Given<'a>,
-    #[serde(borrow, default)]
-    stream_options: Given<'a>,
-    #[serde(borrow, default)]
-    n: Given<'a>,
-    #[serde(borrow, default)]
-    best_of: Given<'a>,
-    #[serde(borrow, default)]
-    max_tokens: Given<'a>,
-    #[serde(borrow, default)]
-    max_completion_tokens: Given<'a>,
-}
-
-/// A member as it was written; unlike an `Option`, `null` is something that was written.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Given<'a>(Option<&'a RawValue>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&'a RawValue>::deserialize(deserializer).map(|raw| Self(Some(raw)))
-    }
-}
-
-impl<'a> Given<'a> {
-    pub(super) fn text(self) -> Option<&'a str> {
-        self.0.map(RawValue::get)
-    }
-
-    fn not_null(self) -> Option<&'a str> {
-        self.text().filter(|text| *text != "null")
-    }
-}
-
-impl ChatRequest {
-    /// Reads what admission needs.
+impl Request {
+    /// Reads what admission needs. `content_type` is the client's, and counts for forms only.
     ///
     /// # Errors
     /// What is wrong with the body and how to mend it. The text never quotes the body.
-    pub fn parse(received: Bytes) -> Result<Self, Fault> {
+    pub fn parse(route: Route, received: Bytes, content_type: Option<&str>) -> Result<Self, Fault> {
+        if route.is_multipart() {
+            return form::parse(route, received, content_type);
+        }
         let fields = fields(&received)?;
         let model = string("model", fields.model)?;
         if model.as_ref().is_some_and(|model| model.len() > MODEL_BYTES_MAX) {
@@ -98,77 +67,35 @@ impl ChatRequest {
                 message: format!("'model' is a name of at most {MODEL_BYTES_MAX} bytes"),
             });
         }
-        match fields.messages.text() {
-            Some(text) if text.starts_with('[') => {}
-            Some(_) => return Err(wrong("messages", "an array of messages")),
-            None => return Err(wrong("messages", "present: an array of messages")),
-        }
+        shape(route, &fields)?;
         let stream = boolean("stream", fields.stream)?.unwrap_or(false);
-        let options = options(fields.stream_options)?;
-        let answers = count("n", fields.n)?.unwrap_or(1).max(1);
-        let best_of = count("best_of", fields.best_of)?.unwrap_or(1);
-        let max_tokens = count("max_tokens", fields.max_tokens)?;
-        let max_completion = count("max_completion_tokens", fields.max_completion_tokens)?;
-        let usage_wanted = if stream { wanted(options.as_ref())? } else { UsageWanted::default() };
-        let forwarded = if stream && !(usage_wanted.at_end && usage_wanted.running) {
+        if stream && route.dialect() == Dialect::Media {
+            return Err(form::not_streamed());
+        }
+        let stream = stream && route.streams();
+        let asks_usage = stream && route.dialect() == Dialect::Completions;
+        let options = if asks_usage { options(fields.stream_options)? } else { None };
+        let usage_wanted = if asks_usage { wanted(options.as_ref())? } else { NOT_WANTED };
+        let forwarded = if asks_usage && !(usage_wanted.at_end && usage_wanted.running) {
             with_usage(&received, fields.stream_options, options)
         } else {
             received.clone()
         };
-        Ok(Self {
-            model,
-            stream,
-            usage_wanted,
-            forwarded,
-            answers: answers.max(best_of),
-            max_tokens: max_tokens.max(max_completion),
-            unbounded_prompt: unbounded_prompt(&received),
-            received,
-        })
+        let size = Size::of(route, &fields, &received)?;
+        let content_type = JSON.to_owned();
+        Ok(Self { route, model, stream, usage_wanted, forwarded, content_type, size, received })
     }
-}
 
-fn fields(body: &[u8]) -> Result<Fields<'_>, Fault> {
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Fault::BadRequest("the request body must be a JSON object".into()));
+    /// What its stream is read for.
+    pub fn purpose(&self) -> Purpose {
+        let Size { prompts, answers, .. } = self.size;
+        Purpose {
+            wanted: self.usage_wanted,
+            several: prompts.saturating_mul(answers) > 1,
+            per_prompt: answers,
+            dialect: self.route.dialect(),
+        }
     }
-    serde_json::from_slice(body).map_err(|error| {
-        // serde's text for a syntax error holds a position and no content; for anything else of an
-        // object whose members are read raw, only a name of ours that stands twice is left.
-        let text = match error.classify() {
-            Category::Syntax | Category::Eof | Category::Io => format!(
-                "the request body is not valid JSON (line {}, column {})",
-                error.line(),
-                error.column()
-            ),
-            Category::Data => format!(
-                "the request body is ambiguous (line {}, column {}): a member stands twice",
-                error.line(),
-                error.column()
-            ),
-        };
-        Fault::BadRequest(text)
-    })
-}
-
-fn wrong(param: &'static str, rule: &str) -> Fault {
-    Fault::BadParameter { param, message: format!("'{param}' must be {rule}") }
-}
-
-fn string(param: &'static str, given: Given<'_>) -> Result<Option<String>, Fault> {
-    let read = given.not_null().map(serde_json::from_str).transpose();
-    read.map_err(|_| wrong(param, "a string"))
-}
-
-fn boolean(param: &'static str, given: Given<'_>) -> Result<Option<bool>, Fault> {
-    let read = given.not_null().map(serde_json::from_str).transpose();
-    read.map_err(|_| wrong(param, "true or false"))
-}
-
-fn count(param: &'static str, given: Given<'_>) -> Result<Option<u64>, Fault> {
-    let read = given.not_null().map(serde_json::from_str::<u32>).transpose();
-    let read = read.map_err(|_| wrong(param, "a whole number from 0 to 4294967295"))?;
-    Ok(read.map(u64::from))
 }
 
 type Options = Map<String, serde_json::Value>;
@@ -204,7 +131,7 @@ fn with_usage(body: &Bytes, given: Given<'_>, options: Option<Options>) -> Bytes
             out.extend_from_slice(body.get(end..).unwrap_or_default());
         }
         None => {
-            // `messages` is there, so a comma is right.
+            // `stream` is there, so a comma is right.
             let open = memchr::memchr(b'{', body).map_or(0, |at| at + 1);
             out.extend_from_slice(body.get(..open).unwrap_or_default());
             out.extend_from_slice(b"\"stream_options\":");
@@ -223,35 +150,21 @@ pub(super) fn span(whole: &[u8], part: &str) -> Option<(usize, usize)> {
     (end <= whole.len()).then_some((start, end))
 }
 
-/// Whether the bytes of the body may not bound the tokens of the prompt: media are counted by their
-/// content, templates repeat, and tools are written anew with indentation. Spelled-out ASCII
-/// (`image\u005furl`) could hide each of them, so it counts as unbounded too.
-fn unbounded_prompt(body: &[u8]) -> bool {
-    const HINTS: [&[u8]; 14] = [
-        b"image_url",
-        b"input_audio",
-        b"audio_url",
-        b"video_url",
-        b"_embeds",
-        b"chat_template",
-        b"\"documents\"",
-        b"\"tools\"",
-        b"\\u002",
-        b"\\u003",
-        b"\\u004",
-        b"\\u005",
-        b"\\u006",
-        b"\\u007",
-    ];
-    HINTS.iter().any(|hint| memmem::find(body, hint).is_some())
-}
+/// What is not asked for.
+const NOT_WANTED: UsageWanted = UsageWanted { at_end: false, running: false };
+/// The type of every body but forms.
+const JSON: &str = "application/json";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(body: &str) -> Result<ChatRequest, Fault> {
-        ChatRequest::parse(Bytes::copy_from_slice(body.as_bytes()))
+    fn parse(body: &str) -> Result<Request, Fault> {
+        of(Route::Chat, body)
+    }
+
+    fn of(route: Route, body: &str) -> Result<Request, Fault> {
+        Request::parse(route, Bytes::copy_from_slice(body.as_bytes()), None)
     }
 
     fn forwarded(body: &str) -> String {
@@ -329,17 +242,47 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_read_at_their_largest() {
-        let request =
-            parse(r#"{"messages":[],"n":2,"best_of":5,"max_tokens":7,"max_completion_tokens":9}"#);
-        let request = request.unwrap();
-        assert_eq!((request.answers, request.max_tokens), (5, Some(9)));
-        assert!(!request.unbounded_prompt);
-        let image = r#"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#;
-        assert!(parse(image).unwrap().unbounded_prompt);
-        for hidden in ["\\u0069mage_url", "image\\u005furl"] {
-            let body = format!("{{\"messages\":[{{\"content\":[{{\"type\":\"{hidden}\"}}]}}]}}");
-            assert!(parse(&body).unwrap().unbounded_prompt);
+    fn what_a_route_cannot_do_without_is_named() {
+        for (route, body, param) in [
+            (Route::Completions, r#"{"messages":[]}"#, "prompt"),
+            (Route::Embeddings, r#"{"input":null}"#, "input"),
+            (Route::Responses, r#"{"prompt":null}"#, "input"),
+            (Route::Responses, r#"{"input":"x","background":true}"#, "background"),
+            (
+                Route::Responses,
+                r#"{"input":"x","previous_response_id":"resp_1"}"#,
+                "previous_response_id",
+            ),
+            (Route::Responses, r#"{"input":"x","conversation":{}}"#, "conversation"),
+            (Route::Messages, r#"{"messages":"x"}"#, "messages"),
+            (Route::Rerank, r#"{"documents":[]}"#, "query"),
+            (Route::Rerank, r#"{"query":"x"}"#, "documents"),
+            (Route::Score, "{}", "queries"),
+            (Route::Tokenize, "{}", "prompt"),
+            (Route::Detokenize, r#"{"tokens":"x"}"#, "tokens"),
+            (Route::ImageGenerations, "{}", "prompt"),
+            (Route::ImageGenerations, r#"{"prompt":"x","stream":true}"#, "stream"),
+        ] {
+            let fault = of(route, body).unwrap_err();
+            let named = matches!(fault, Fault::BadParameter { param: p, .. } if p == param);
+            assert!(named, "{body}: {fault:?}");
         }
+    }
+
+    // Only streams of chunks know the option; elsewhere it is none of our business.
+    #[test]
+    fn usage_is_asked_for_where_that_is_an_option_and_nowhere_else() {
+        for (route, body) in [
+            (Route::Responses, r#"{"input":"x","stream":true,"stream_options":{"x":1}}"#),
+            (Route::Messages, r#"{"messages":[],"stream":true}"#),
+            (Route::Embeddings, r#"{"input":"x","stream":true}"#),
+            (Route::Rerank, r#"{"query":"x","documents":[],"stream":true}"#),
+        ] {
+            let request = of(route, body).unwrap();
+            assert_eq!(request.forwarded, body, "{route:?}");
+            assert_eq!(request.stream, route.streams(), "{route:?}");
+        }
+        let request = of(Route::Completions, r#"{"prompt":"x","stream":true}"#).unwrap();
+        assert!(request.forwarded.starts_with(b"{\"stream_options\":{\"include_usage\":true"));
     }
 }

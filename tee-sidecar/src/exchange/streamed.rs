@@ -9,23 +9,23 @@ use tokio::time::{sleep, timeout};
 
 use super::billing::Ending;
 use super::checkpoints::Checkpoints;
-use super::event::Purpose;
 use super::handover::{Mark, Sender, hand_over};
 use super::pump::{Head, Held};
 use super::reader::Reader;
 use super::{ANSWER_TIME_MAX, Answer, AnswerBody};
 use crate::config::OnDisconnect;
+use crate::signals::Probes;
 use crate::upstream::{Reply, UpstreamBody};
 
 /// How far a stream is read on after its client has left, where the host wants that.
 const DRAIN_BYTES_MAX: u64 = 10 * 1024 * 1024;
-/// How long an engine may take to close a stream behind its `[DONE]`, so that the connection can be
-/// used again.
+/// How long an engine may take to close a stream behind its end, so that the connection can be used
+/// again; what follows the end of a typed stream has to come within this time too.
 const CLOSING_TIME: Duration = Duration::from_millis(200);
 
 /// How a stream ended.
 enum End {
-    /// With `[DONE]`, here held back.
+    /// With its own end, `[DONE]` or another one, here held back.
     Whole(Bytes),
     /// Without.
     Truncated,
@@ -41,7 +41,7 @@ pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
     let answer = Answer { status, content_type, body: AnswerBody::Stream(receiver) };
     // A client that is gone by now dropped the receiver: the loop below sees it.
     let _ = head.send(Ok(answer));
-    let purpose = Purpose { wanted: held.request.usage_wanted, several: held.request.answers > 1 };
+    let purpose = held.request.purpose();
     let fingerprint = &held.exchange.shared.fingerprint;
     let mut reader = Reader::new(purpose, fingerprint.last());
     let end = forward(&held, &mut body, &mut reader, &mut sender).await;
@@ -69,7 +69,7 @@ pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
             });
             let success = reader.answered && !reader.failed;
             let outcome = if success { Outcome::Complete } else { Outcome::UpstreamError };
-            let mut mark = sender.sent().after(&done, 1);
+            let mut mark = sender.sent().after(&done, reader.done_events);
             // The total may have been cut out for the client; it counts all the same.
             mark.meter = reader.meter;
             if close(held, &reader, &mark, outcome, false).await {
@@ -124,6 +124,7 @@ async fn forward(
     let late = sleep(ANSWER_TIME_MAX);
     tokio::pin!(closing, late);
     let mut checkpoints = Checkpoints::every(held.ask.checkpoint_events);
+    let mut probes = Probes::new(&shared.signals, &held.ask.visit);
     loop {
         let read = tokio::select! {
             biased;
@@ -132,6 +133,7 @@ async fn forward(
             () = &mut late => return End::Truncated,
             read = body.next() => read,
         };
+        sender.probe = probes.read(sender.probe.take());
         let ended = !matches!(read, Some(Ok(_)));
         let batch = match read {
             Some(Ok(bytes)) => match reader.read(&bytes) {
@@ -163,10 +165,23 @@ async fn forward(
             let due = checkpoints.due(held, sender.sent(), reader.prompt).filter(|_| !ended);
             next = due.map(|comment| (comment, 1));
         }
+        if reader.done.is_some() && reader.may_go_on() && !ended {
+            let _ = timeout(CLOSING_TIME, read_tail(body, reader)).await;
+        }
         match reader.done.take() {
             Some(done) => return End::Whole(done),
             None if ended => return End::Truncated,
             None => {}
+        }
+    }
+}
+
+/// Reads what the engine sends behind the end of a typed stream.
+async fn read_tail(body: &mut UpstreamBody, reader: &mut Reader) {
+    while reader.may_go_on() {
+        let Some(Ok(bytes)) = body.next().await else { return };
+        if reader.read(&bytes).is_err() {
+            return;
         }
     }
 }

@@ -77,7 +77,7 @@ mod tests {
             (Fault::GatewayTimeout, 504, "Gateway Timeout".into()),
         ] {
             let body: serde_json::Value =
-                serde_json::from_slice(&fault.body(Envelope::Flat)).unwrap();
+                serde_json::from_slice(&fault.body(Envelope::Flat, "r")).unwrap();
             assert_eq!(fault.status_in(Envelope::Flat), status, "{fault:?}");
             assert_eq!(body, serde_json::json!({ "error": text }), "{fault:?}");
         }

@@ -1,6 +1,6 @@
 //! Who asks: from the `Authorization` header to the account that pays.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
@@ -10,16 +10,20 @@ use subtle::ConstantTimeEq;
 use crate::config::{ApiKey, Auth};
 use crate::fault::Fault;
 use crate::network::sessions::Sessions;
+use crate::route::Route;
 
 /// The account that `open` charges.
 pub const OPEN_ACCOUNT: &str = "open";
+
+/// Where Anthropic's clients have their key.
+const API_KEY: &str = "x-api-key";
 
 /// Knows the accounts behind keys.
 pub enum Authenticator {
     /// Everyone is the account `open`.
     Open(UserId),
     /// By the SHA-256 of the key, so that a comparison tells nothing about a key.
-    ApiKeys(Vec<(Digest32, UserId)>),
+    ApiKeys(RwLock<Arc<[Known]>>),
     /// By what the user signed.
     SessionTokens(Arc<Sessions>),
 }
@@ -29,15 +33,18 @@ impl Authenticator {
     pub fn new(auth: &Auth, sessions: Option<Arc<Sessions>>) -> Self {
         match auth {
             Auth::Open => Self::Open(UserId::named(OPEN_ACCOUNT)),
-            Auth::ApiKeys(keys) => Self::ApiKeys(keys.iter().map(Self::entry).collect()),
+            Auth::ApiKeys(keys) => Self::ApiKeys(RwLock::new(known(keys))),
             Auth::SessionTokens => {
-                sessions.map_or_else(|| Self::ApiKeys(Vec::new()), Self::SessionTokens)
+                sessions.map_or_else(|| Self::ApiKeys(RwLock::new([].into())), Self::SessionTokens)
             }
         }
     }
 
-    fn entry(key: &ApiKey) -> (Digest32, UserId) {
-        (Digest32::sha256(key.key.expose().as_bytes()), UserId::of_account(&key.account))
+    /// These keys are known from now on, and no others, where accounts are known by keys at all.
+    pub fn replace(&self, keys: &[ApiKey]) {
+        if let Self::ApiKeys(entries) = self {
+            *entries.write().unwrap_or_else(PoisonError::into_inner) = known(keys);
+        }
     }
 
     /// The account of a request.
@@ -45,22 +52,40 @@ impl Authenticator {
     /// # Errors
     /// There is no key or token, or none we know; or the chain cannot be asked about a token.
     pub async fn account(&self, request: &HttpRequest) -> Result<UserId, Fault> {
+        self.by(request, bearer(request)).await
+    }
+
+    /// The account of a request to an inference route. Clients of Anthropic's have their key in a
+    /// header of its own.
+    ///
+    /// # Errors
+    /// As [`Self::account`].
+    pub async fn account_on(&self, route: Route, request: &HttpRequest) -> Result<UserId, Fault> {
+        let key = match bearer(request) {
+            None if route == Route::Messages => request.headers().get(API_KEY),
+            _ => None,
+        };
+        let key = key.map(|value| value.as_bytes().trim_ascii());
+        self.by(request, key.or_else(|| bearer(request))).await
+    }
+
+    async fn by(&self, request: &HttpRequest, presented: Option<&[u8]>) -> Result<UserId, Fault> {
         let keys = match self {
             Self::Open(user) => return Ok(*user),
-            Self::ApiKeys(keys) => keys,
+            Self::ApiKeys(keys) => keys.read().unwrap_or_else(PoisonError::into_inner).clone(),
             Self::SessionTokens(sessions) => {
                 let token = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
                 let peer = request.peer_addr().map(|peer| peer.ip());
                 return sessions.user(token, peer).await;
             }
         };
-        let presented = bearer(request).ok_or(Fault::Unauthorized(
+        let presented = presented.ok_or(Fault::Unauthorized(
             "an API key is needed: send the header 'Authorization: Bearer <key>'",
         ))?;
         let presented = Digest32::sha256(presented);
         // Every entry is compared, so the time does not tell which one fits.
         let mut found = None;
-        for (digest, user) in keys {
+        for (digest, user) in keys.iter() {
             if bool::from(digest.0.ct_eq(&presented.0)) {
                 found = Some(*user);
             }
@@ -76,6 +101,16 @@ impl Authenticator {
             _ => self.account(request).await.map(Some),
         }
     }
+}
+
+/// The hash of a key, and whose it is.
+type Known = (Digest32, UserId);
+
+fn known(keys: &[ApiKey]) -> Arc<[Known]> {
+    let entry = |key: &ApiKey| {
+        (Digest32::sha256(key.key.expose().as_bytes()), UserId::of_account(&key.account))
+    };
+    keys.iter().map(entry).collect()
 }
 
 pub(super) fn bearer(request: &HttpRequest) -> Option<&[u8]> {

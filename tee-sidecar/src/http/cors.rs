@@ -19,6 +19,8 @@ pub fn cors(origins: Vec<String>) -> Cors {
             "x-request-id",
             "idempotency-key",
             "x-receipt-checkpoints",
+            "x-api-key",
+            "anthropic-version",
         ])
         .expose_headers([CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER])
         .expose_headers(OURS.map(HeaderName::from_static))

@@ -32,8 +32,13 @@ impl Ids {
     pub fn of(request: &HttpRequest) -> Self {
         let state = request.app_data::<web::Data<AppState>>();
         let provider = state.and_then(|state| Some(state.network.as_ref()?.chain.provider()));
-        let flat = provider.is_some() && path::is_network_s(request.path());
-        let envelope = if flat { Envelope::Flat } else { Envelope::OpenAi };
+        let network = state.and_then(|state| state.network.as_ref());
+        let is_alias = |name: &str| network.is_some_and(|network| network.is_alias(name));
+        let envelope = match request.path() {
+            path if provider.is_some() && path::is_network_s(path) => Envelope::Flat,
+            path if path::is_anthropic_s(path, is_alias) => Envelope::Anthropic,
+            _ => Envelope::OpenAi,
+        };
         let given = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
         let usable = given.filter(|id| {
             (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
@@ -115,6 +120,6 @@ impl ResponseError for ApiError {
             }
             _ => {}
         }
-        response.body(self.fault.body(self.ids.envelope))
+        response.body(self.fault.body(self.ids.envelope, &self.ids.request))
     }
 }

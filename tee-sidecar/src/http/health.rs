@@ -1,27 +1,48 @@
 //! `GET /healthz` and `/readyz`
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::AppState;
+use crate::tls::Tls;
 
 const NO_LEDGER: &str = "the ledger's writer has stopped: see the log, mend the disk, restart";
 const FOLLOWS: &str = "this sidecar does not have the lead, and collects no fees";
+const NOT_RELOADED: &str = "the configuration was not taken over: see the log";
 const SILENT: &str = "the ledger's database gives no answer to this sidecar";
 const ENDED: &str = "the keyset of receipts has ended and the next one is not attested: look at \
                      the clock, and the log";
 /// It is asked several times a second.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
+/// What readiness tells beside its reasons. Everyone may read it: the log has the rest.
+#[derive(Default)]
+pub struct Notices {
+    /// Whose certificate may be in trouble.
+    pub tls: Option<Arc<Tls>>,
+    /// The last configuration that was to be taken over was refused.
+    pub reload_refused: AtomicBool,
+}
+
+impl Notices {
+    fn told(&self) -> Vec<&'static str> {
+        let refused = self.reload_refused.load(Ordering::Relaxed);
+        let tls = self.tls.as_ref().and_then(|tls| tls.note());
+        tls.into_iter().chain(refused.then_some(NOT_RELOADED)).collect()
+    }
+}
+
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<Cow<'static, str>>,
-    /// What an operator may want to know, and nobody has to mend.
+    /// What an operator has to know, and what stands in nobody's way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<&'static str>,
 }
@@ -44,6 +65,21 @@ pub(super) async fn live(state: web::Data<AppState>) -> HttpResponse {
 
 /// The process can answer; if not, why.
 pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
+    let is_up = state.exchange.shared.catalog.is_up(&*state.exchange.engine).await;
+    let reasons = reasons(&state, is_up);
+    let leads = state.network.as_ref().is_none_or(|network| network.settler.leads());
+    let mut notes = state.notices.told();
+    if !leads {
+        notes.push(FOLLOWS);
+    }
+    if reasons.is_empty() {
+        return HttpResponse::Ok().json(Health { status: "ready", reasons, notes });
+    }
+    HttpResponse::ServiceUnavailable().json(Health { status: "not ready", reasons, notes })
+}
+
+/// Why no paid work is taken, where the model server is up or not.
+pub(super) fn reasons(state: &AppState, is_up: bool) -> Vec<Cow<'static, str>> {
     let shared = &state.exchange.shared;
     let mut reasons: Vec<Cow<'static, str>> = Vec::new();
     if !shared.stop.is_running() {
@@ -58,16 +94,11 @@ pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
     if shared.identities.has_ended(shared.clock.now()) {
         reasons.push(ENDED.into());
     }
-    if !shared.catalog.is_up(&*state.exchange.engine).await {
+    if !is_up {
         reasons.push("the model server does not say which model it serves".into());
     }
     if let Some(network) = &state.network {
         reasons.extend(network.gate.waits_for().into_iter().map(Cow::from));
     }
-    let leads = state.network.as_ref().is_none_or(|network| network.settler.leads());
-    let notes = if leads { Vec::new() } else { vec![FOLLOWS] };
-    if reasons.is_empty() {
-        return HttpResponse::Ok().json(Health { status: "ready", reasons, notes });
-    }
-    HttpResponse::ServiceUnavailable().json(Health { status: "not ready", reasons, notes })
+    reasons
 }

@@ -5,15 +5,27 @@
 //! segments, escapes that are broken or hide further escapes, backslashes, parameters behind `;`,
 //! control characters. Letters keep their case. The query is no part of a path.
 
+use crate::route::Route;
+
 /// What is served behind `/v1/proxy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
-    /// A chat completion: charged.
-    Chat,
+    /// An inference route: charged.
+    Inference(Route),
     /// An attestation report.
     Report,
     /// The signature of the answer with this id.
     Signature(String),
+}
+
+/// Whether an error at this path has Anthropic's shape.
+pub(super) fn is_anthropic_s(path: &str, is_alias: impl Fn(&str) -> bool) -> bool {
+    let messages = Route::Messages;
+    // Most paths need no closer look.
+    if !path.contains(messages.name()) && !path.contains('%') {
+        return false;
+    }
+    path == messages.path() || proxied(path, is_alias) == Some(Some(Endpoint::Inference(messages)))
 }
 
 /// Whether an error at this path has 0G's shape, on the 0G network.
@@ -40,10 +52,9 @@ pub(super) fn proxied(path: &str, is_alias: impl Fn(&str) -> bool) -> Option<Opt
 
 fn endpoint(segments: &[&str]) -> Option<Endpoint> {
     match segments.strip_prefix(&["v1"]).unwrap_or(segments) {
-        ["chat", "completions"] => Some(Endpoint::Chat),
         ["attestation", "report"] => Some(Endpoint::Report),
         ["signature", id] => Some(Endpoint::Signature((*id).to_owned())),
-        _ => None,
+        names => Route::named(&names.join("/")).map(Endpoint::Inference),
     }
 }
 
@@ -105,7 +116,14 @@ mod tests {
             "/v1/proxy/my-service/chat/completions",
             "/v1/proxy/my-service/v1/chat/completions",
         ] {
-            assert_eq!(at(path), Some(Some(Endpoint::Chat)), "{path}");
+            assert_eq!(at(path), Some(Some(Endpoint::Inference(Route::Chat))), "{path}");
+        }
+        for route in Route::ALL {
+            for spelling in ["/v1/proxy/", "/v1/proxy/v1/", "/v1/proxy/my-service/v1/"] {
+                let path = format!("{spelling}{}", route.name());
+                assert_eq!(at(&path), Some(Some(Endpoint::Inference(route))), "{path}");
+                assert_eq!(is_anthropic_s(&path, |_| true), route == Route::Messages, "{path}");
+            }
         }
         assert_eq!(at("/v1/proxy/attestation/report"), Some(Some(Endpoint::Report)));
         for (path, id) in [
@@ -123,8 +141,8 @@ mod tests {
             "/v1/proxy",
             "/v1/proxy/",
             "/v1/proxy/v1",
-            "/v1/proxy/completions",
             "/v1/proxy/v1/v1/chat/completions",
+            "/v1/proxy/v1/v1/completions",
             "/v1/proxy/chat",
             "/v1/proxy/chat/completions/x",
             "/v1/proxy/Chat/completions",
@@ -152,8 +170,12 @@ mod tests {
             "/v1/proxy/signature/a/b",
             "/v1/proxy/signature/a%2Fb",
             "/v1/proxy/attestation",
-            "/v1/proxy/images/generations",
-            "/v1/proxy/embeddings",
+            "/v1/proxy/images",
+            "/v1/proxy/images/x",
+            "/v1/proxy/audio/transcriptions/x",
+            "/v1/proxy/models",
+            "/v1/proxy/responses/resp_1",
+            "/v1/proxy/messages/count_tokens",
         ] {
             assert_eq!(at(path), Some(None), "{path}");
             assert!(is_network_s(path), "{path}");

@@ -3,10 +3,10 @@
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 
-use super::chat::Seen;
 use super::error::{ApiError, Ids};
+use super::inference::{self, Seen};
 use super::path::{Endpoint, proxied};
-use super::{AppState, attestation, chat, signature};
+use super::{AppState, attestation, signature};
 use crate::fault::Fault;
 
 /// Serves what the allow-list has, and refuses the rest.
@@ -18,11 +18,15 @@ pub(super) async fn serve(
     let is_alias = |name: &str| state.network.as_ref().is_some_and(|net| net.is_alias(name));
     let endpoint = match proxied(request.path(), is_alias) {
         None => Err(Fault::NotFound("there is no such route".into())),
+        // To 0G's clients what the host has not switched on does not exist.
+        Some(Some(Endpoint::Inference(route))) if !state.service.routes.contains(&route) => {
+            Err(Fault::NoEndpoint)
+        }
         Some(None) => Err(Fault::NoEndpoint),
         Some(Some(endpoint)) => Ok(endpoint),
     };
     let allowed = match &endpoint {
-        Ok(Endpoint::Chat) => Method::POST,
+        Ok(Endpoint::Inference(_)) => Method::POST,
         Ok(Endpoint::Report | Endpoint::Signature(_)) => Method::GET,
         Err(_) => request.method().clone(),
     };
@@ -32,7 +36,7 @@ pub(super) async fn serve(
     }
     let answer = match endpoint {
         Err(fault) => return ApiError::of(&request, fault).error_response(),
-        Ok(Endpoint::Chat) => chat::completions(request, payload, state).await,
+        Ok(Endpoint::Inference(route)) => inference::serve(route, request, payload, state).await,
         Ok(Endpoint::Report) => return attestation::report(request, state).await,
         Ok(Endpoint::Signature(id)) => signature::answer(request, id, state).await,
     };
@@ -46,7 +50,9 @@ fn refuse(
     fault: Fault,
 ) -> HttpResponse {
     let error = match endpoint {
-        Ok(Endpoint::Chat) => Seen::of(request).refuse(state, Ids::of_exchange(request), fault),
+        Ok(Endpoint::Inference(route)) => {
+            Seen::of(*route, request).refuse(state, Ids::of_exchange(request), fault)
+        }
         _ => ApiError::of(request, fault),
     };
     error.error_response()

@@ -39,8 +39,10 @@ pub async fn close_behind_errors(
             None => response.map_into_left_body(),
         }),
         Err(error) => {
+            // An error may have its answer only once: it is taken where it is given on.
+            let status = error.as_response_error().status_code();
+            let Some(unread) = unread(status) else { return Err(error) };
             let response = error.error_response();
-            let Some(unread) = unread(response.status()) else { return Err(error) };
             let response =
                 response.map_body(|_, answer| Holding { answer, _unread: unread }.boxed());
             Err(InternalError::from_response(error, response).into())

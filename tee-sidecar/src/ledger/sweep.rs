@@ -1,18 +1,18 @@
 //! Holds that have expired, freed every minute; never one of an exchange that still runs here. Of
 //! an exchange in another process nothing is known, so holds last longer than any exchange should.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_core::writer::sweep;
-use broker_core::{Clock, LedgerError, LedgerHandle, LedgerReader, RequestKey};
+use broker_core::{Clock, LedgerError, LedgerHandle, LedgerReader, Neuron, RequestKey};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 /// The holds of exchanges that run in this process.
 #[derive(Debug, Default)]
-pub struct Live(Mutex<HashSet<RequestKey>>);
+pub struct Live(Mutex<HashMap<RequestKey, Neuron>>);
 
 /// A hold whose exchange runs until this is dropped.
 #[derive(Debug)]
@@ -23,24 +23,31 @@ pub struct Running {
 
 impl Live {
     /// The exchange of this hold begins. Of one key there is one exchange: the ledger has said so.
-    pub fn begin(self: &Arc<Self>, key: RequestKey) -> Running {
-        self.keys().insert(key);
+    pub fn begin(self: &Arc<Self>, key: RequestKey, amount: Neuron) -> Running {
+        self.holds().insert(key, amount);
         Running { live: self.clone(), key }
     }
 
     /// Whether its exchange runs.
     pub fn has(&self, key: &RequestKey) -> bool {
-        self.keys().contains(key)
+        self.holds().contains_key(key)
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashSet<RequestKey>> {
+    /// How many run, and what they have set aside, in neuron.
+    pub fn sum(&self) -> (usize, Neuron) {
+        let holds = self.holds();
+        let sum = holds.values().try_fold(Neuron::ZERO, |sum, amount| sum.checked_add(*amount));
+        (holds.len(), sum.unwrap_or(Neuron::new(u128::MAX)))
+    }
+
+    fn holds(&self) -> MutexGuard<'_, HashMap<RequestKey, Neuron>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.live.keys().remove(&self.key);
+        self.live.holds().remove(&self.key);
     }
 }
 
@@ -94,8 +101,8 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use broker_core::{
-        Command, Cover, Digest32, Fingerprint, Hold, Ledger, MemoryLedger, Neuron, ReceiptId,
-        Tariff, Timestamp, UserId, spawn_writer,
+        Command, Cover, Digest32, Fingerprint, Hold, Ledger, MemoryLedger, ReceiptId, Tariff,
+        Timestamp, UserId, spawn_writer,
     };
 
     use super::*;
@@ -136,7 +143,8 @@ mod tests {
             live: Arc::default(),
             clock: clock.clone(),
         };
-        let running = sweeper.live.begin(key(2));
+        let running = sweeper.live.begin(key(2), Neuron::new(7));
+        assert_eq!(sweeper.live.sum(), (1, Neuron::new(7)));
         assert_eq!(sweeper.sweep().unwrap(), 0);
         clock.0.store(6, Ordering::Relaxed);
         assert_eq!(sweeper.sweep().unwrap(), 1);

@@ -127,6 +127,7 @@ mod tests {
             model: None,
             verifiability: "TeeML".into(),
             tariff: Tariff { schedule: schedule.map(Arc::new), ..Tariff::default() },
+            routes: Vec::new(),
         }
     }
 

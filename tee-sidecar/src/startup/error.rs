@@ -6,6 +6,7 @@ use broker_core::{Address, ChainError, LedgerError};
 
 use crate::attest::AttestError;
 use crate::keys::KeyError;
+use crate::tls::TlsError;
 use crate::upstream::UpstreamError;
 
 /// Why the sidecar does not start, or ends.
@@ -49,6 +50,9 @@ pub enum StartError {
     /// What the operator registered cannot be read.
     #[error("the registration beside the ledger: {0}")]
     Service(std::io::Error),
+    /// TLS cannot end here.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A port cannot be used.
     #[error("{key} {addr}: {cause}")]
     Listen {

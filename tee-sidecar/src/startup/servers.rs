@@ -2,8 +2,10 @@
 
 use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Server;
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, rt, web};
@@ -11,8 +13,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::StartError;
 use crate::http::{
-    AppState, close_behind_errors, cors, name_keyset, no_browsers, operator_routes, routes,
+    AppState, close_behind_errors, cors, counted, name_keyset, no_browsers, operator_routes, routes,
 };
+use crate::tls::Tls;
 
 /// Connections still open this long after everything has ended are cut.
 const SERVER_STOP_SECS: u64 = 2;
@@ -20,6 +23,11 @@ const SERVER_STOP_SECS: u64 = 2;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// A client gets this long for the head of a request.
 const REQUEST_HEAD_TIME: Duration = Duration::from_secs(10);
+/// A client gets this long for a TLS handshake.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// Handshakes that each thread has in hand at most; more wait to be accepted. Those of clients that
+/// say nothing cost a socket and little memory, and must not keep others out.
+const HANDSHAKES_MAX: usize = 16_384;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
@@ -34,6 +42,8 @@ pub(super) struct Servers<S> {
     /// Bytes that a client does not take for so long end its connection, when all waits of our own
     /// have passed.
     pub(super) silence: Duration,
+    /// What TLS ends with, where it ends here.
+    pub(super) tls: Option<Arc<Tls>>,
     /// Called once on each thread.
     pub(super) state: S,
 }
@@ -49,9 +59,24 @@ macro_rules! server {
             .h1_allow_half_closed(false)
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(REQUEST_HEAD_TIME)
+            .tls_handshake_timeout(HANDSHAKE_TIME)
+            .max_connection_rate(HANDSHAKES_MAX)
             .shutdown_timeout(SERVER_STOP_SECS)
             .disable_signals()
             .on_connect(move |connection, _| give_up_on_silence(connection, silence))
+    }};
+}
+
+/// With TLS or without. HTTP/1.1 either way: actix offers HTTP/2 only with its feature `http2`,
+/// which is off, since pieces of answers are counted where HTTP/1 takes them.
+macro_rules! listen {
+    ($server:expr, $listener:expr, $tls:expr) => {{
+        let (server, listener) = ($server, $listener);
+        match $tls {
+            Some(tls) => server.listen_rustls_0_23(listener, tls.server_config()?),
+            None => server.listen(listener),
+        }
+        .map_err(StartError::Server)?
     }};
 }
 
@@ -69,9 +94,10 @@ impl<S: Fn() -> AppState + Clone + Send + 'static> Servers<S> {
             let origins = state.allow_origins.clone();
             let cors = Condition::new(!origins.is_empty(), cors(origins));
             let app = App::new().app_data(web::Data::new(state)).configure(routes).wrap(cors);
-            app.wrap(from_fn(name_keyset)).wrap(from_fn(close_behind_errors))
+            let app = app.wrap(from_fn(name_keyset)).wrap(from_fn(counted));
+            app.wrap(from_fn(close_behind_errors))
         };
-        let server = server!(app, self.silence).listen(listener).map_err(StartError::Server)?;
+        let server = listen!(server!(app, self.silence), listener, self.tls.as_ref());
         Ok(Listening { server: server.run(), addr })
     }
 
@@ -80,16 +106,18 @@ impl<S: Fn() -> AppState + Clone + Send + 'static> Servers<S> {
         &self,
         key: &'static str,
         addr: SocketAddr,
+        has_tls: bool,
     ) -> Result<Listening, StartError> {
         let (listener, addr) = bind(key, addr)?;
         let state = self.state.clone();
         let app = move || {
             let app = App::new().app_data(web::Data::new(state()));
             let app = app.configure(operator_routes).configure(routes).wrap(from_fn(no_browsers));
-            app.wrap(from_fn(name_keyset)).wrap(from_fn(close_behind_errors))
+            let app = app.wrap(from_fn(name_keyset)).wrap(from_fn(counted));
+            app.wrap(from_fn(close_behind_errors))
         };
-        let server = server!(app, self.silence).workers(1);
-        let server = server.listen(listener).map_err(StartError::Server)?;
+        let tls = self.tls.as_ref().filter(|_| has_tls);
+        let server = listen!(server!(app, self.silence).workers(1), listener, tls);
         Ok(Listening { server: server.run(), addr })
     }
 }
@@ -110,7 +138,9 @@ fn bind(key: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr)
 
 /// Closes connections whose client takes no bytes: the server never stops writing by itself.
 fn give_up_on_silence(connection: &dyn Any, silence: Duration) {
-    if let Some(stream) = connection.downcast_ref::<rt::net::TcpStream>()
+    let plain = connection.downcast_ref::<rt::net::TcpStream>();
+    let within = || connection.downcast_ref::<TlsStream<rt::net::TcpStream>>();
+    if let Some(stream) = plain.or_else(|| within().map(|stream| stream.get_ref().0))
         && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(silence))
     {
         tracing::debug!(%error, "TCP_USER_TIMEOUT");

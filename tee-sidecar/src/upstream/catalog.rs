@@ -82,6 +82,11 @@ impl Catalog {
         self.state().known
     }
 
+    /// Whether the engine answered when it was last asked. Asks nobody.
+    pub fn was_up(&self) -> bool {
+        self.state().up
+    }
+
     /// Whether the engine answered when it was last asked; asks it where it never was.
     pub async fn is_up(&self, engine: &dyn Upstream) -> bool {
         let state = self.state();

@@ -1,7 +1,7 @@
 //! vLLM, or any engine that speaks OpenAI's API, over HTTP/1.1.
 //!
 //! The request's headers are made here from nothing: no header of the client's reaches the engine,
-//! its `Authorization` least of all.
+//! its `Authorization` least of all; only the trace that it belongs to goes on.
 
 use std::error::Error as _;
 use std::sync::{Arc, OnceLock};
@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
 
-use super::{Reply, Target, Upstream, UpstreamError, UpstreamFuture};
+use super::{Post, Reply, Tag, Target, Upstream, UpstreamError, UpstreamFuture};
 use crate::config::Limits;
 use crate::net;
+use crate::signals::Trace;
 
 /// The longest list of models that is read.
 const MODELS_BYTES_MAX: usize = 1024 * 1024;
@@ -86,16 +89,18 @@ impl Timeouts {
 }
 
 impl Upstream for Vllm {
-    fn chat(&self, body: Bytes, id: &str, stream: bool) -> UpstreamFuture<'_, Reply> {
+    fn post(&self, post: Post<'_>, tag: Tag<'_>, stream: bool) -> UpstreamFuture<'_, Reply> {
+        let Post { route, content_type, body } = post;
         let accept = if stream { "text/event-stream" } else { "application/json" };
         let base = self.target.now();
         let request = self.client(&base).map(|client| {
             client
-                .post(format!("{base}/v1/chat/completions"))
-                .header(CONTENT_TYPE, "application/json")
+                .post(format!("{base}{}", route.engine_path()))
+                .header(CONTENT_TYPE, content_type)
                 .header(ACCEPT, accept)
                 .header(ACCEPT_ENCODING, "identity")
-                .header("x-request-id", id)
+                .header("x-request-id", tag.id)
+                .headers(traced(tag.trace))
                 .body(body)
         });
         Box::pin(async move {
@@ -138,6 +143,16 @@ impl Upstream for Vllm {
             Ok(Bytes::from(all))
         })
     }
+}
+
+/// The trace as the engine is told it.
+fn traced(trace: &Trace) -> HeaderMap {
+    let state = trace.state().map(|state| ("tracestate", state.to_owned()));
+    let told = [Some(("traceparent", trace.parent())), state].into_iter().flatten();
+    let header = |(name, value): (&'static str, String)| {
+        Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
+    };
+    told.filter_map(header).collect()
 }
 
 /// The cause, with the chain of causes below it: reqwest's own text stops at "error sending

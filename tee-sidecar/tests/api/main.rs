@@ -27,4 +27,5 @@ mod retries;
 mod shutdown;
 mod signatures;
 mod support;
+mod traces;
 mod years;

@@ -35,6 +35,9 @@ fn no_prompt_answer_or_key_reaches_the_log() {
     let mut process = Process::start(folder.path(), &engine, config);
     let key = ("authorization", "Bearer canary-key-0123456789");
     let named = ("idempotency-key", "canary-idempotency");
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = [("traceparent", parent), ("tracestate", "canary=canary-state")];
+    let untraced = [("traceparent", "canary-parent"), ("tracestate", "canary-state")];
     let retried = format!(
         "{{\"model\":\"{MODEL}\",\"stream\":true,\"messages\":[],\"user\":\"canary-retry\"}}"
     );
@@ -47,7 +50,8 @@ fn no_prompt_answer_or_key_reaches_the_log() {
             "{{\"model\":\"{MODEL}\",\"stream\":{stream},\"messages\":[{{\"role\":\"user\",\
              \"content\":\"canary-prompt {what}\"}}]}}"
         );
-        post(process.addr, CHAT, &[key], &request).receipt();
+        post(process.addr, CHAT, &[key, traced[0], traced[1]], &request).receipt();
+        post(process.addr, CHAT, &[key, untraced[0], untraced[1]], &request).receipt();
         post(process.addr, CHAT, &[("authorization", "Bearer canary-wrong")], &request);
         post(process.addr, CHAT, &[key, named], format!("{request} canary-syntax"));
     }

@@ -16,6 +16,7 @@ fn every_key_can_be_set_and_has_an_effect() {
             name if name.contains("__NETWORK__PRIVATEKEYS") => WITHOUT_KEY,
             name if name.contains("__NETWORK__") => ON_NETWORK,
             name if name.contains("__CACHETOKENBILLING__") => WITH_CACHE,
+            name if name.contains("__TLS__") => WITH_TLS,
             _ => "",
         };
         let settings = load_with(yaml, &[(name, value)]).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -32,6 +33,7 @@ const WITHOUT_KEY: &str = "network: {url: http://a, chainID: 1, \
 const ON_NETWORK: &str = "network: {url: http://a, chainID: 1, \
     privateKeys: [0x1111111111111111111111111111111111111111111111111111111111111111], \
     contractAddress: 0x0165878A594ca255338adfa4d48449f69242Eb8F}";
+const WITH_TLS: &str = "server: {tls: {certFile: cert.pem, keyFile: key.pem}}";
 const WITH_CACHE: &str = "service: {cacheTokenBilling: {enabled: true}}";
 
 #[test]
@@ -137,6 +139,10 @@ const SETS: &[(&str, &str, &str)] = &[
     ("SIDECAR__SERVER__ALLOWPLAINHTTP", "true", "allowPlainHttp: true\n"),
     ("SIDECAR__SERVER__ALLOWORIGINS", "https://a.b, http://c:8000",
      "allowOrigins:\n  - https://a.b\n  - http://c:8000\n"),
+    ("SIDECAR__SERVICE__ROUTES", "score, tokenize", "routes:\n  - score\n  - tokenize\n"),
+    ("SIDECAR__SERVER__TLS__CERTFILE", "/tls/cert.pem", "certFile: /tls/cert.pem\n"),
+    ("SIDECAR__SERVER__TLS__KEYFILE", "/tls/key.pem", "keyFile: /tls/key.pem\n"),
+    ("SIDECAR__SERVER__DRAINSECS", "600", "drainSecs: 600\n"),
     ("SIDECAR__UPSTREAM__URL", "http://engine/v1", "url: http://engine\n"),
     ("SIDECAR__UPSTREAM__MODEL", "0123", "model: '0123'\n"),
     ("SIDECAR__UPSTREAM__ONDISCONNECT", "drain", "onDisconnect: drain\n"),
@@ -212,8 +218,8 @@ const REFUSED: &[Refused] = &[
      "SIDECAR__SERVICE__TIEREDPRICING__TIERS__0__MAXINPUTTOKENS", "the environment cannot set"),
     (&[("SIDECAR__SERVER__ALLOWORIGINS", "https://a,*")], "server.allowOrigins[1]",
      "\"*\": must be an exact origin"),
-    (&[("SIDECAR__SERVER__TLS__CERTFILE", "a")], "SIDECAR__SERVER__TLS__CERTFILE",
-     "does not serve TLS itself"),
+    (&[("SIDECAR__SERVER__TLS__CERTFILE", "a")], "server.tls.keyFile",
+     "is required with server.tls.certFile"),
     (&[("SIDECAR__INTERVAL__SETTLE", "a")], "SIDECAR__INTERVAL__SETTLE", "sets no known key"),
     (&[("SIDECAR__LOG__FORMAT", "text"), ("sidecar__log__format", "json")], "log.format",
      "sets it twice"),

@@ -4,10 +4,20 @@ use std::path::Path;
 
 use broker_core::{Cover, Neuron};
 use tee_sidecar::config::{
-    Auth, GpuProvider, LedgerUrl, LogFormat, OnDisconnect, Settings, TeeProvider, effective,
+    Auth, GpuProvider, LedgerUrl, LogFormat, OnDisconnect, Settings, TeeProvider, changed,
+    effective,
 };
+use tee_sidecar::route::Route;
 
 use super::support::{file, load};
+
+#[test]
+fn routes_are_named_with_or_without_v1() {
+    for text in ["[tokenize, images/edits]", "[/v1/tokenize, v1/images/edits]"] {
+        let settings = load(&format!("service: {{routes: {text}}}")).unwrap();
+        assert_eq!(settings.service.routes, [Route::Tokenize, Route::ImageEdits], "{text}");
+    }
+}
 
 #[test]
 fn without_a_file_or_with_an_empty_one_the_defaults_hold() {
@@ -24,6 +34,7 @@ fn without_a_file_or_with_an_empty_one_the_defaults_hold() {
     assert_eq!(settings.service.kind, "chatbot");
     assert_eq!(settings.service.verifiability, "TeeML");
     assert!(settings.service.tariff.input_price.is_zero());
+    assert_eq!(settings.service.routes, Route::BY_DEFAULT);
     assert!(matches!(settings.auth, Auth::Open));
     assert!(settings.admin_token.is_none());
     assert_eq!(settings.limits.request_bytes_max, 32 << 20);
@@ -134,9 +145,41 @@ fn a_listener_may_be_reachable_when_the_host_has_asked_for_it() {
         "admin: {token: t}\n",
     ));
     assert!(settings.unwrap().server.allow_plain_http);
+    let settings = load(concat!(
+        "server: {listen: 0.0.0.0:8080, adminListen: '[::]:3080',\n",
+        "  tls: {certFile: c, keyFile: k}}\n",
+        "auth: {mode: apiKeys, apiKeys: [{account: a, key: k123456789abcdef}]}\n",
+        "admin: {token: t}\n",
+    ));
+    assert!(!settings.unwrap().server.allow_plain_http);
     // Port 0 lets the system choose, so two of them never collide.
     load("server: {listen: 127.0.0.1:0, adminListen: 127.0.0.1:0}").unwrap();
     load("server: {listen: 127.0.0.2:80, adminListen: '[::1]:80'}").unwrap();
+}
+
+#[test]
+fn what_differs_between_two_configurations_is_named_and_never_shown() {
+    let base = "admin: {token: secret-1}\nservice: {inputPrice: 7}\n\
+                auth: {mode: apiKeys, apiKeys: [{account: a, key: k123456789abcdef}]}\n";
+    let old = load(base).unwrap();
+    assert_eq!(changed(&old, &load(base).unwrap()), Vec::<String>::new());
+    for (from, to, keys) in [
+        ("secret-1", "secret-2", vec!["admin.token"]),
+        ("k123456789abcdef", "k123456789abcdeF", vec!["auth.apiKeys"]),
+        ("account: a", "account: b", vec!["auth.apiKeys"]),
+        ("Price: 7", "Price: 8", vec!["service.inputPrice"]),
+        (
+            "service:",
+            "server: {tls: {certFile: a, keyFile: b}}\nservice:",
+            vec!["server.tls.certFile", "server.tls.keyFile"],
+        ),
+    ] {
+        assert_eq!(changed(&old, &load(&base.replace(from, to)).unwrap()), keys, "{to}");
+    }
+    let [one, other] = ["one", "other"].map(|password| {
+        load(&format!("ledger: {{url: 'postgres://u:{password}@127.0.0.1/d'}}")).unwrap()
+    });
+    assert_eq!(changed(&one, &other), ["ledger.url"]);
 }
 
 #[cfg(feature = "simulator")]
@@ -155,6 +198,7 @@ fn what_is_printed_loads_again_to_the_same() {
          limits: {requestsPerMinute: 60, tokensPerMinute: 100000}\n\
          service: {inputPrice: 340282366920938463463374607431768211455, model: '0123'}\n\
          ledger: {url: 'sqlite:///var/lib/ledger.db'}\n\
+         server: {drainSecs: 0, tls: {certFile: /a/cert.pem, keyFile: /a/key.pem}}\n\
          log: {format: json, filter: 'info,a=debug'}\n",
     ] {
         let settings = load(yaml).unwrap();

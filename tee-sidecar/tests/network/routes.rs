@@ -2,7 +2,11 @@
 
 use broker_core::testing::{ONE, SimChain, SimOptions};
 
-use crate::support::{CHAT, Conn, MODEL, PREFIX, SOON, World, ask, flat, get, post, wait_until};
+use tee_sidecar::route::{Dialect, Route};
+
+use crate::support::{
+    CHAT, Conn, Engine, MODEL, PREFIX, SOON, Step, World, ask, flat, get, post, wait_until, whole,
+};
 
 const NO_ENDPOINT: &str = "endpoint not supported";
 
@@ -54,16 +58,53 @@ const SPELLINGS: [&str; 44] = [
     "/v1/completions",
 ];
 
+/// Spellings of each route that are served, and spellings that are not.
+const SERVED: [&str; 6] =
+    ["/v1/N", "/v1/proxy/N", "/v1/proxy/v1/N", "/v1/proxy/N/", "//v1//proxy//N", "/v1/proxy/N?x=1"];
+const NOT_SERVED: [&str; 8] = [
+    "/N",
+    "/v1/N/",
+    "/v1/proxy/v1/v1/N",
+    "/v1/proxy/N;x",
+    "/v1/proxy/N/x",
+    "/v1/proxy/N%00",
+    "/v1/proxy/%2e%2e/proxy/N",
+    "/v1/x/%2e%2e/proxy/N",
+];
+
+fn spellings() -> Vec<String> {
+    let mut all: Vec<String> = SPELLINGS.map(str::to_owned).to_vec();
+    for route in Route::ALL.into_iter().filter(|route| *route != Route::Chat) {
+        let forms = SERVED.iter().chain(&NOT_SERVED);
+        all.extend(forms.map(|form| form.replace('N', route.name())));
+    }
+    all
+}
+
+/// A request that every route takes, and an answer that is one on every route.
+const ASK: &str = r#"{"messages":[],"prompt":"x","input":"x","query":"x","documents":["x"],
+    "queries":"x","tokens":[1],"max_tokens":10}"#;
+const ANSWER: &str = r#"{"choices":[],"content":[],"output":[],"data":[],"results":[],"tokens":[],
+    "prompt":"","text":"","usage":{"prompt_tokens":20,"completion_tokens":10,"input_tokens":20,
+    "output_tokens":10}}"#;
+
+fn everything() -> World {
+    let engine = Engine::start(|_| vec![Step::Raw(whole(200, ANSWER.as_bytes()))]);
+    World::before(engine, SimChain::new(SimOptions::default()), |settings| {
+        settings.service.routes = Route::ALL.to_vec();
+    })
+}
+
 // R1: nothing reaches the engine without a token, whatever the path and the method.
 #[test]
 fn no_spelling_and_no_method_reaches_the_engine_without_a_token() {
-    let world = World::start();
-    for path in SPELLINGS {
+    let world = everything();
+    for path in spellings() {
         for method in ["POST", "GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "FOO"] {
             let mut conn = Conn::open(world.sidecar.addr);
-            let length = ask().len().to_string();
+            let length = ASK.len().to_string();
             let headers = [("content-length", length.as_str()), ("connection", "close")];
-            conn.send(method, path, &headers, ask().as_bytes());
+            conn.send(method, &path, &headers, ASK.as_bytes());
             let status = conn.head().status;
             assert!(matches!(status, 400 | 401 | 404 | 405), "{method} {path}: {status}");
         }
@@ -72,17 +113,30 @@ fn no_spelling_and_no_method_reaches_the_engine_without_a_token() {
     world.sidecar.audit_is_clean();
 }
 
-// R1: and with a token, nothing reaches it that is not charged.
+// R1: and with a token, nothing reaches it that is not charged as its route is.
 #[test]
 fn with_a_token_a_spelling_is_charged_or_refused() {
-    let world = World::start();
+    let world = everything();
     let user = world.user(1, ONE);
+    let bearer = user.bearer();
+    let form = ("content-type", "multipart/form-data; boundary=x");
     let mut served = 0;
-    for path in SPELLINGS {
-        let answer = world.chat(path, &user.bearer());
+    for path in spellings() {
+        let headers = [("authorization", bearer.as_str()), form];
+        let answer = post(world.sidecar.addr, &path, &headers, ASK);
         if answer.status == 200 {
             served += 1;
-            assert_eq!(world.sidecar.receipt(&answer.receipt()).fee.get(), 40);
+            let receipt = world.sidecar.receipt(&answer.receipt());
+            let endpoint = receipt.proof.unwrap().claims.endpoint;
+            let (plain, name) = (path.replace("//", "/"), endpoint.trim_start_matches("/v1/"));
+            assert!(plain.contains(name) || plain.contains('%'), "{path}: {endpoint}");
+            let route = Route::ALL.into_iter().find(|route| route.path() == endpoint).unwrap();
+            let fee = match route.dialect() {
+                Dialect::Uncounted => 0,
+                Dialect::Pooling => 20,
+                _ => 40,
+            };
+            assert_eq!(receipt.fee.get(), fee, "{path}");
         } else if path.starts_with("/v1/proxy") {
             assert_eq!((answer.status, flat(&answer).as_str()), (400, NO_ENDPOINT));
         } else {
@@ -90,7 +144,24 @@ fn with_a_token_a_spelling_is_charged_or_refused() {
         }
         assert_eq!(world.engine.seen().len(), served, "{path}");
     }
-    assert_eq!(served, 12);
+    // Twelve of the chat, six of others among its spellings, six of each other route.
+    assert_eq!(served, 12 + 6 + 6 * 12);
+}
+
+// What the host has not switched on is not there for 0G's clients either.
+#[test]
+fn a_route_that_is_switched_off_is_no_endpoint_behind_the_proxy() {
+    let world = World::start();
+    let user = world.user(1, ONE);
+    for route in Route::ALL.into_iter().filter(|route| !Route::BY_DEFAULT.contains(route)) {
+        let answer = world.chat(&format!("/v1/proxy/{}", route.name()), &user.bearer());
+        assert_eq!((answer.status, flat(&answer).as_str()), (400, NO_ENDPOINT), "{route:?}");
+        assert_eq!(answer.header("x-receipt-id"), None);
+    }
+    // 0G's shape is kept on Anthropic's route too.
+    let refused = post(world.sidecar.addr, "/v1/proxy/messages", &[], "{}");
+    assert!(flat(&refused).starts_with(PREFIX), "{}", refused.text());
+    assert!(world.engine.seen().is_empty());
 }
 
 #[test]

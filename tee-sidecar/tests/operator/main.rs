@@ -11,6 +11,7 @@
 
 mod access;
 mod cli;
+mod monitoring;
 mod reads;
 mod register;
 mod restart;

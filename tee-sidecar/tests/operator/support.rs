@@ -18,6 +18,8 @@ use tokio::sync::oneshot;
 
 /// Where clients are told to go.
 pub(crate) const SERVING_URL: &str = "https://provider.example";
+/// The engine of this name breaks off every chat.
+pub(crate) const DIES: &str = "dies";
 /// Who asks in these tests.
 pub(crate) const KEY: &str = "sk-0123456789abcdef";
 
@@ -94,6 +96,12 @@ fn serve(mut stream: TcpStream, name: &str, model: &str) -> Option<()> {
         reader.read_exact(&mut body).ok()?;
         let answer = if head.starts_with("GET /v1/models ") {
             format!(r#"{{"data":[{{"id":"{model}","max_model_len":4096}}]}}"#)
+        } else if name == DIES {
+            return None;
+        } else if String::from_utf8_lossy(&body).contains("\"stream\":true") {
+            // A stream ends with its connection.
+            stream.write_all(events(name, model).as_bytes()).ok()?;
+            return None;
         } else {
             let message = format!(r#""choices":[{{"index":0,"message":{{"content":"{name}"}}}}]"#);
             let usage = r#""usage":{"prompt_tokens":10,"completion_tokens":5}"#;
@@ -105,6 +113,17 @@ fn serve(mut stream: TcpStream, name: &str, model: &str) -> Option<()> {
         );
         stream.write_all(format!("{head}{answer}").as_bytes()).ok()?;
     }
+}
+
+/// A streamed answer of one event and its total.
+fn events(name: &str, model: &str) -> String {
+    let event = |rest: String| format!("data: {{\"id\":\"c\",\"model\":\"{model}\",{rest}}}\n\n");
+    let delta = format!(r#""choices":[{{"index":0,"delta":{{"content":"{name}"}}}}]"#);
+    let usage = r#""choices":[],"usage":{"prompt_tokens":10,"completion_tokens":5}"#;
+    let events = [event(delta), event(usage.to_owned()), "data: [DONE]\n\n".to_owned()].concat();
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{events}"
+    )
 }
 
 /// A running sidecar; stopped when dropped.
@@ -220,6 +239,8 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
             listen: any,
             admin_listen: any,
             allow_plain_http: false,
+            tls: None,
+            drain_secs: 25,
             allow_origins: Vec::new(),
         },
         upstream: Upstream {
@@ -238,6 +259,7 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
             model: None,
             verifiability: "TeeML".into(),
             tariff: Tariff::per_token(Neuron::new(1), Neuron::new(2)),
+            routes: vec![tee_sidecar::route::Route::Chat],
         },
         auth: Auth::ApiKeys(vec![key]),
         admin_token: None,

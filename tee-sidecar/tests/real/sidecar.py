@@ -57,15 +57,15 @@ class Sidecar:
         key = ("authorization", f"Bearer {self.key}")
         return wire.Exchange(self.base, "POST", path, body, [key])
 
-    def ask(self, body):
+    def ask(self, body, path="/v1/chat/completions"):
         """Sends a request and reads its answer to the end."""
-        answer = self.begin(body).finish()
+        answer = self.begin(body, path).finish()
         must(answer.whole, "the answer was cut short")
         return answer
 
-    def ask_engine(self, body):
+    def ask_engine(self, body, path="/v1/chat/completions"):
         """The same request, straight to the engine."""
-        return wire.post(self.engine, "/v1/chat/completions", body)
+        return wire.post(self.engine, path, body)
 
     def get(self, path):
         """GET of a public route; waits where the route asks for patience."""

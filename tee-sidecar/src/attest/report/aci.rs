@@ -57,6 +57,7 @@ pub(super) fn render(parts: &Parts, collected: &Collected) -> Result<Document, R
         signature: None,
         model: StatedModel::Never,
         keyset: Some(stamp),
+        tls: None,
     })
 }
 

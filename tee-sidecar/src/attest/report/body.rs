@@ -29,7 +29,8 @@ pub(super) fn render(
         let signature = Some(signature.to_string());
         let model = StatedModel::Never;
         let with_model = plain.clone();
-        return Ok(Document { with_model, plain, signature, model, keyset: None });
+        let (keyset, tls) = (None, None);
+        return Ok(Document { with_model, plain, signature, model, keyset, tls });
     }
     let quote = hex::encode(&collected.quote.bytes);
     let public_key = hex::encode(public_key(parts));
@@ -50,7 +51,7 @@ pub(super) fn render(
         nvidia_payload: &collected.nvidia_payload,
         gpu_status: if parts.gpus.is_some() { "attested" } else { "none" },
         report_data: collected.report_data.to_string(),
-        tls_cert_fingerprint: tls(parts, form),
+        tls_cert_fingerprint: collected.tls.map(|spki| spki.to_string()),
         binding: (form == Form::Bound).then(|| Binding::of(collected)),
         model_name: collected.model.as_deref(),
         ledger_head: ledger_head.as_ref(),
@@ -67,6 +68,7 @@ pub(super) fn render(
         signature: None,
         model: collected.model.clone().map_or(StatedModel::Unknown, StatedModel::Name),
         keyset: head.map(|_| stamp),
+        tls: collected.tls,
     })
 }
 
@@ -81,12 +83,6 @@ pub(super) fn nvidia_payload(nonce: &Nonce32, gpus: &[GpuEvidence]) -> Result<St
     // architecture of NVIDIA's, and never a guess. A string, since readers expect one.
     let arch = gpus.first().map_or_else(|| "NONE".to_owned(), |gpu| gpu.arch.to_string());
     to_json(&NvidiaPayload { nonce: *nonce, evidence_list: evidence_list.collect(), arch })
-}
-
-/// The TLS key, only where the quote binds it.
-fn tls(parts: &Parts, form: Form) -> Option<String> {
-    let bound = matches!(form, Form::Tls | Form::Bound);
-    parts.tls_spki.filter(|_| bound).map(|spki| spki.to_string())
 }
 
 /// 0G's quote.

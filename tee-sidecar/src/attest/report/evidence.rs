@@ -29,6 +29,8 @@ pub(super) struct Collected {
     pub(super) nvidia_payload: String,
     /// As it was when the binding was made.
     pub(super) model: Option<String>,
+    /// The TLS key, where the quote covers it.
+    pub(super) tls: Option<Digest32>,
     pub(super) report_data: ReportData,
     pub(super) quote: Quote,
     /// Who signs receipts.
@@ -52,7 +54,9 @@ pub(super) async fn collect(
     // Nobody chose the nonce of a report for everybody.
     let chosen = (line == Line::Nonced).then_some(nonce);
     let identity = service.0.identities.at(service.0.clock.now());
-    let subject = Subject { form, nonce, chosen, identity: identity.clone() };
+    let covers_tls = matches!(form, Form::Tls | Form::Bound);
+    let tls = service.0.tls_key().filter(|_| covers_tls);
+    let subject = Subject { form, nonce, chosen, identity: identity.clone(), tls };
     let gpu_nonce = gpu_nonce(&service.0, &subject);
     let gpus = gpus(service, gpu_nonce, slot).await?;
     let (owner, slot) = (service.clone(), slot.clone());
@@ -81,6 +85,7 @@ pub(super) async fn collect(
         gpus,
         nvidia_payload,
         model,
+        tls,
         report_data,
         quote,
         identity,
@@ -96,6 +101,7 @@ struct Subject {
     nonce: Nonce32,
     chosen: Option<Nonce32>,
     identity: Arc<Identity>,
+    tls: Option<Digest32>,
 }
 
 fn gpu_nonce(parts: &Parts, subject: &Subject) -> Nonce32 {
@@ -142,7 +148,7 @@ fn report_data(
     let address = parts.signer.address();
     let (nonce, (nvidia_payload, model, head)) = (&subject.nonce, said);
     let sha256 = |text: &str| Digest32::sha256(text.as_bytes());
-    Ok(match (subject.form, parts.tls_spki) {
+    Ok(match (subject.form, subject.tls) {
         (Form::Common, _) => ReportData::ecdsa_and_nonce(address, nonce),
         (Form::Tls, Some(spki)) => ReportData::with_tls(address, &spki, nonce),
         (Form::Tls, None) => return Err(ReportError::NoTls),

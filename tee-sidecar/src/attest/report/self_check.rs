@@ -45,6 +45,7 @@ impl ReportService {
         if !inspected.cross_checked {
             tracing::warn!("quotes here have a version that the second parser cannot read");
         }
+        self.0.tally.made(self.0.clock.now());
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use broker_core::Digest32;
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 use tokio::sync::oneshot;
@@ -35,6 +36,7 @@ struct Place {
 struct Now {
     model: Option<String>,
     keyset: Stamp,
+    tls: Option<Digest32>,
 }
 
 struct Kept {
@@ -50,12 +52,20 @@ struct Failed {
 
 /// The document of this form that everybody gets.
 pub(super) async fn kept(service: &ReportService, form: Form) -> Outcome {
-    let now = Now { model: (service.0.model)(), keyset: service.0.keysets.stamp(&service.0) };
+    let now = Now {
+        model: (service.0.model)(),
+        keyset: service.0.keysets.stamp(&service.0),
+        tls: service.0.tls_key(),
+    };
     let (served, making, job) = {
         let mut place = place(service, form);
         match place.served(&now) {
-            Some((outcome, false)) => return outcome,
+            Some((outcome, false)) => {
+                service.0.tally.kept();
+                return outcome;
+            }
             Some((outcome, true)) => {
+                service.0.tally.kept();
                 let (making, job) = make(service, form, &mut place);
                 (Some(outcome), making, job)
             }
@@ -160,9 +170,12 @@ impl Place {
 }
 
 impl Kept {
-    /// It is young enough, and says what is known of model and keyset now.
+    /// It is young enough, and says what is known of model, keyset and TLS key now.
     fn holds(&self, now: &Now) -> bool {
         if self.document.keyset.is_some_and(|stated| stated != now.keyset) {
+            return false;
+        }
+        if self.document.tls.is_some_and(|_| self.document.tls != now.tls) {
             return false;
         }
         let current = match (&self.document.model, now.model.as_deref()) {

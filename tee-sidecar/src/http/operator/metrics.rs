@@ -1,100 +1,150 @@
 //! `GET /metrics`: what an operator watches, for Prometheus.
+//!
+//! What happened is counted where it happens ([`crate::signals`]); how matters stand is looked at
+//! here. A scrape answers also where the ledger or the chain does not: then it says so.
+
+use std::fmt;
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpResponse, web};
-use broker_core::Neuron;
-use broker_core::ledger::statement::Statement;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::ConstCounter;
+use broker_core::{Neuron, Timestamp};
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::super::AppState;
-use super::read;
+use super::super::{AppState, health};
 use super::refused::Refused;
 use crate::fault::Fault;
+use crate::signals::PREFIX;
+use crate::signals::process::Process;
 
-/// What the ledger and the settler say at this moment.
+mod money;
+mod work;
+
+/// How matters stand at this moment, and what happened so far.
 pub(super) async fn text(state: web::Data<AppState>) -> Result<HttpResponse, Refused> {
-    let asked = read(&state, CONTEXT, |reader| Ok((reader.statements()?, reader.unlinked()?)));
-    let (statements, unlinked) = asked.await?;
-    let mut registry = Registry::with_prefix("tee_sidecar");
-    of_ledger(&mut registry, &statements);
-    let help = "Entries that wait for their place in the chain; 10000 stands for more";
-    gauge(&mut registry, "ledger_unlinked", help, unlinked as f64);
-    if let Some(silence) = state.lead.silence() {
-        let help = "Since when the ledger's database has not answered";
-        gauge(&mut registry, "ledger_silence_seconds", help, silence.as_secs_f64());
+    let signals = &state.exchange.shared.signals;
+    let (books, is_readable) = signals.books.look(&state.reader).await;
+    let now = state.exchange.shared.clock.now();
+    let mut page = Page(Registry::with_prefix(PREFIX));
+    of_sidecar(&mut page, &state);
+    work::of_exchanges(&mut page, &state);
+    work::of_attestation(&mut page, &state, now);
+    money::of_ledger(&mut page, &state, is_readable);
+    if let Some(books) = books {
+        money::of_books(&mut page, &books, now);
     }
-    of_network(&mut registry, &state);
-    let mut text = String::new();
-    encode(&mut text, &registry).map_err(|_| Refused::new(CONTEXT, Fault::Internal))?;
+    if let Some(network) = &state.network {
+        money::of_network(&mut page, network, now, signals.started);
+    }
+    let mut text = String::with_capacity(TEXT_BYTES);
+    write(&state, &page, &mut text).map_err(|_| Refused::new(CONTEXT, Fault::Internal))?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, FORMAT)).body(text))
 }
 
-fn of_ledger(registry: &mut Registry, statements: &[Statement]) {
-    let sum = |amount: fn(&Statement) -> Neuron| {
-        let sum = statements.iter().try_fold(Neuron::ZERO, |sum, s| sum.checked_add(amount(s)));
-        number(sum.unwrap_or(Neuron::new(u128::MAX)))
-    };
-    gauge(registry, "held_neuron", "Set aside for requests in flight", sum(|s| s.account.held));
-    gauge(
-        registry,
-        "owed_neuron",
-        "Captured fees that are not settled yet",
-        sum(|s| s.account.owed().unwrap_or_default()),
-    );
-    gauge(registry, "vouchered_neuron", "Of these, under a voucher", sum(|s| s.account.vouchered));
-    gauge(registry, "settled_neuron", "Fees that the chain paid", sum(|s| s.settled));
-    let count = |of: fn(&&Statement) -> bool| statements.iter().filter(of).count() as f64;
-    gauge(registry, "users", "Accounts", count(|_| true));
-    gauge(registry, "users_frozen", "Accounts that are frozen", count(|s| s.account.frozen));
+fn write(state: &AppState, page: &Page, text: &mut String) -> fmt::Result {
+    let signals = &state.exchange.shared.signals;
+    signals.write(text)?;
+    encode_registry(text, &page.0)?;
+    encode_registry(text, &of_process(signals.started).0)?;
+    encode_eof(text)
 }
 
-fn of_network(registry: &mut Registry, state: &AppState) {
-    let Some(network) = &state.network else { return };
-    let waits_for = network.gate.waits_for();
-    let open = if waits_for.is_empty() { 1.0 } else { 0.0 };
-    gauge(registry, "settlement_gate_open", "1 while paid requests are taken", open);
-    let help = "Reasons why paid requests are refused";
-    gauge(registry, "settlement_gate_reasons", help, waits_for.len() as f64);
-    let leads = if network.settler.leads() { 1.0 } else { 0.0 };
-    gauge(registry, "settlement_leader", "1 where this sidecar collects the fees", leads);
-    let status = network.settler.status();
-    let obstacles = Family::<Kind, Gauge>::default();
-    for obstacle in &status.obstacles {
-        obstacles.get_or_create(&vec![("kind", obstacle.kind())]).set(1);
+fn of_sidecar(page: &mut Page, state: &AppState) {
+    let simulated = if state.reports.is_simulated() { "true" } else { "false" };
+    let version = env!("CARGO_PKG_VERSION");
+    let build = Info::new(vec![("version", version), ("simulated", simulated)]);
+    page.0.register("build", "What runs here", build);
+    let shared = &state.exchange.shared;
+    let is_up = shared.catalog.was_up();
+    let is_ready = health::reasons(state, is_up).is_empty();
+    page.flag("ready", "1 while paid requests are taken; /readyz has the reasons", is_ready);
+    page.flag("upstream_up", "1 where the model server told its model when last asked", is_up);
+    let expiry = state.notices.tls.as_ref().and_then(|tls| tls.not_after_secs()).unwrap_or(0);
+    let help = "When the served TLS certificate expires, since 1970; 0 for none";
+    page.gauge("tls_certificate_expiry_timestamp_seconds", help, expiry as f64);
+}
+
+/// The names that Prometheus's own clients use, without a prefix of ours.
+fn of_process(started: Timestamp) -> Page {
+    let mut page = Page(Registry::default());
+    let since = started.0 as f64 / 1000.0;
+    page.gauge("process_start_time_seconds", "When the sidecar started, since 1970", since);
+    let Some(process) = Process::look() else { return page };
+    let help = "Memory of the process";
+    page.gauge("process_resident_memory_bytes", help, process.resident_bytes as f64);
+    page.gauge("process_open_fds", "Files and sockets that are open", process.open_fds as f64);
+    if let Some(max) = process.max_fds {
+        page.gauge("process_max_fds", "How many may be open", max as f64);
     }
-    let help = "What the last self-check found in the way of settlement";
-    registry.register("settlement_obstacle", help, obstacles);
-    let wallet = number(status.wallet);
-    gauge(registry, "wallet_neuron", "The wallet at the last self-check", wallet);
-    let open = status.open as f64;
-    gauge(registry, "vouchers_open", "Vouchers whose end is not known yet", open);
-    let count = |texts: &[String]| texts.len() as f64;
-    let help = "What stood in the way of the last settlement pass; the log says what";
-    gauge(registry, "settlement_problems", help, count(&status.problems));
-    let help = "Vouchers that the contract would refuse; the log says why";
-    gauge(registry, "vouchers_refused", help, count(&status.refused));
-    let mut counter = |name: &str, help: &str, value: u64| {
-        registry.register(name, help, ConstCounter::new(value));
-    };
-    counter("settlement_passes", "Settlement passes that ran to their end", status.passes);
-    counter("settlement_failures", "Settlement passes that did not", status.failures);
+    let help = "Processor time of the process";
+    page.0.register("process_cpu_seconds", help, ConstCounter::new(process.cpu_seconds));
+    page
 }
 
-/// The labels of an obstacle.
-type Kind = Vec<(&'static str, &'static str)>;
+/// What is looked at for one scrape.
+struct Page(Registry);
 
-fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
-    registry.register(name, help, ConstGauge::new(value));
+/// One label and its value.
+type Label = Vec<(&'static str, &'static str)>;
+
+impl Page {
+    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.0.register(name, help, ConstGauge::new(value));
+    }
+
+    fn flag(&mut self, name: &str, help: &str, is_set: bool) {
+        self.gauge(name, help, if is_set { 1.0 } else { 0.0 });
+    }
+
+    /// Prometheus knows floats only. The exact amounts are at `/v1/user` and in the ledger.
+    fn money(&mut self, name: &str, help: &str, amount: Neuron) {
+        self.gauge(name, help, amount.get() as f64);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.0.register(name, help, ConstCounter::new(value));
+    }
+
+    /// A counter for each value of a label.
+    fn counters<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        counts: [(&'static str, u64); N],
+    ) {
+        let family = Family::<Label, Counter>::default();
+        for (value, count) in counts {
+            family.get_or_create(&vec![(label, value)]).inc_by(count);
+        }
+        self.0.register(name, help, family);
+    }
+
+    /// 1 for each value of a label that holds.
+    fn marks(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: &[(&'static str, bool)],
+    ) {
+        let family = Family::<Label, Gauge>::default();
+        for (value, holds) in values {
+            family.get_or_create(&vec![(label, *value)]).set(i64::from(*holds));
+        }
+        self.0.register(name, help, family);
+    }
 }
 
-/// Prometheus knows floats only. The exact amounts are at `/v1/user` and in the ledger.
-fn number(amount: Neuron) -> f64 {
-    amount.get() as f64
+/// Seconds from `then` to now; 0 where there is no such time.
+fn age(now: Timestamp, then: Option<Timestamp>) -> f64 {
+    then.map_or(0.0, |then| now.0.saturating_sub(then.0) as f64 / 1000.0)
 }
 
 const CONTEXT: &str = "metrics";
 const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT_BYTES: usize = 32 * 1024;

@@ -26,7 +26,7 @@ pub(super) fn only_the_leader(network: &Network, context: &'static str) -> Resul
         return Ok(());
     }
     let message = "this sidecar does not have the lead, and only the one that has it sends from \
-                   the wallet: ask that one (its /readyz has no note), or again when it is gone";
+                   the wallet: ask the one whose /readyz says no such thing, or again later";
     let retry_after = Duration::from_secs(5);
     Err(Refused::new(context, Fault::Unavailable { message: message.into(), retry_after }))
 }

@@ -43,20 +43,23 @@ impl Replica {
 
     /// Where the public routes are, once it serves.
     pub(crate) fn public(&self) -> Option<SocketAddr> {
-        self.told(" serving public=")
+        self.told("public")
     }
 
     /// Where the operator's routes are, once it serves.
     pub(crate) fn admin(&self) -> Option<SocketAddr> {
-        self.told(" admin=")
+        self.told("admin")
     }
 
-    fn told(&self, what: &str) -> Option<SocketAddr> {
+    /// Of the last start, in either format of the log.
+    fn told(&self, name: &str) -> Option<SocketAddr> {
         let log = self.log();
         let lines = log.get(self.from..)?;
-        let line = lines.split_inclusive('\n').rfind(|line| line.contains(" serving public="))?;
-        let (_, told) = line.strip_suffix('\n')?.split_once(what)?;
-        told.split(' ').next()?.parse().ok()
+        let serving = |line: &&str| line.contains(" serving public=") || line.contains(SERVING);
+        let line = lines.split_inclusive('\n').rfind(serving)?.strip_suffix('\n')?;
+        let (text, json) = (format!(" {name}="), format!("\"{name}\":\""));
+        let (_, told) = line.split_once(&text).or_else(|| line.split_once(&json))?;
+        told.split([' ', '"']).next()?.parse().ok()
     }
 
     pub(crate) fn wait_until_ready(&mut self) -> SocketAddr {
@@ -81,12 +84,22 @@ impl Replica {
         }
     }
 
-    /// SIGTERM, and how it ended.
-    pub(crate) fn terminate(&mut self) -> ExitStatus {
+    /// Another configuration, ports included, for the next start or reload.
+    pub(crate) fn configure(&self, text: &str) {
+        std::fs::write(&self.config, text).unwrap();
+    }
+
+    /// A signal, as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
         // The shell's own `kill`: a slim image has no program of that name.
-        let sent = Command::new("sh").args(["-c", r#"kill -s TERM "$0""#, &pid]).status();
+        let sent = Command::new("sh").args(["-c", r#"kill -s "$1" "$0""#, &pid, name]).status();
         assert!(sent.unwrap().success());
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
         // Longer than its grace period and everything behind it.
         self.wait_for_end(Duration::from_secs(60))
     }
@@ -183,3 +196,6 @@ impl DerefMut for Process {
 pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_tee-sidecar")
 }
+
+/// Of a log in JSON.
+const SERVING: &str = "\"message\":\"serving\"";

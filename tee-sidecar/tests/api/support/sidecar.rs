@@ -11,6 +11,7 @@ use tee_sidecar::config::{
     ApiKey, Auth, GpuProvider, LedgerUrl, Limits, Log, LogFormat, OnDisconnect, Secret, Server,
     Service, Settings, TeeProvider, Upstream,
 };
+use tee_sidecar::route::Route;
 use tee_sidecar::startup::Application;
 
 use super::{Engine, get, sha256_hex};
@@ -155,6 +156,8 @@ pub(crate) fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
             listen: any,
             admin_listen: any,
             allow_plain_http: false,
+            tls: None,
+            drain_secs: 25,
             allow_origins: Vec::new(),
         },
         upstream: Upstream {
@@ -173,6 +176,7 @@ pub(crate) fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
             model: None,
             verifiability: "TeeML".into(),
             tariff: Tariff::per_token(Neuron::new(100), Neuron::new(200)),
+            routes: Route::BY_DEFAULT.to_vec(),
         },
         auth: Auth::Open,
         admin_token: None,

@@ -1,6 +1,7 @@
-//! `POST /v1/chat/completions`
+//! `POST` to an inference route: each of them is the same exchange.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -13,6 +14,8 @@ use super::error::{ApiError, Ids};
 use crate::exchange::refusals::Refused;
 use crate::exchange::{Answer, AnswerBody, Ask, Failed};
 use crate::fault::Fault;
+use crate::route::Route;
+use crate::signals::{Trace, Visit};
 
 /// The longest `Idempotency-Key`.
 const CLIENT_KEY_BYTES_MAX: usize = 255;
@@ -20,22 +23,30 @@ const CLIENT_KEY_BYTES_MAX: usize = 255;
 /// What a receipt quotes of a method.
 const METHOD_CHARS_MAX: usize = 16;
 
-/// The route.
-const ENDPOINT: &str = "/v1/chat/completions";
-
 /// How a client asks for checkpoints.
 const CHECKPOINTS: &str = "x-receipt-checkpoints";
 
 /// Every checkpoint is a signature: between two of them are so many events at least.
 const CHECKPOINT_EVENTS_MIN: u64 = 8;
 
-pub(super) async fn completions(
+/// What is answered where a host does not serve a route.
+pub(super) fn not_served(route: Route) -> Fault {
+    let path = route.path();
+    Fault::NotFound(format!("{path} is not served here; the host has not switched it on"))
+}
+
+/// Serves a route.
+pub(super) async fn serve(
+    route: Route,
     request: HttpRequest,
     payload: web::Payload,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
+    if !state.service.routes.contains(&route) {
+        return Err(ApiError::of(&request, not_served(route)));
+    }
     let ids = Ids::of_exchange(&request);
-    let mut seen = Seen::of(&request);
+    let mut seen = Seen::of(route, &request);
     match answer(&request, payload, &state, &ids, &mut seen).await {
         Ok(answer) => Ok(respond(answer, &ids)),
         Err(Failed { fault, has_ended: true }) => Err(ApiError::new(ids, fault)),
@@ -45,25 +56,33 @@ pub(super) async fn completions(
 
 /// Another method than POST.
 pub(super) async fn method_not_allowed(
+    route: Route,
     request: HttpRequest,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
+    if !state.service.routes.contains(&route) {
+        return Err(ApiError::of(&request, not_served(route)));
+    }
     let fault = Fault::MethodNotAllowed { allowed: "POST" };
-    Err(Seen::of(&request).refuse(&state, Ids::of_exchange(&request), fault))
+    Err(Seen::of(route, &request).refuse(&state, Ids::of_exchange(&request), fault))
 }
 
 /// What was seen of a request by the time it was refused.
 pub(super) struct Seen {
+    route: Route,
     user: Option<UserId>,
     request_hash: Option<Digest32>,
     method: String,
+    visit: Arc<Visit>,
 }
 
 impl Seen {
-    pub(super) fn of(request: &HttpRequest) -> Self {
+    pub(super) fn of(route: Route, request: &HttpRequest) -> Self {
+        let all = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
+        let visit = Visit::new(Trace::of(all("traceparent"), all("tracestate")));
         // A method may be a word of the client's: no more of it than a receipt should quote.
         let method = request.method().as_str().chars().take(METHOD_CHARS_MAX).collect();
-        Self { user: None, request_hash: None, method }
+        Self { route, user: None, request_hash: None, method, visit: Arc::new(visit) }
     }
 
     /// Refuses, and sees to it that there is a receipt of that.
@@ -76,20 +95,22 @@ impl Seen {
             // An answer to HEAD has no body, whatever it says of one.
             let body = match self.method.as_str() {
                 "HEAD" => bytes::Bytes::new(),
-                _ => fault.body(ids.envelope),
+                _ => fault.body(ids.envelope, &ids.request),
             };
-            state.exchange.refuse(Refused {
+            let refused = Refused {
                 id,
                 user: self.user,
-                endpoint: ENDPOINT,
+                endpoint: self.route.path(),
                 model,
                 unread: self.request_hash.is_none(),
                 request_hash: self.request_hash.unwrap_or_else(|| Digest32::sha256(b"")),
                 status: fault.status_in(ids.envelope),
+                reason: fault.reason(),
                 response_hash: Digest32::sha256(&body),
                 bytes: body.len() as u64,
                 method: self.method,
-            });
+            };
+            state.exchange.refuse(refused, &ids.request, &self.visit);
         }
         ApiError::new(ids, fault)
     }
@@ -102,7 +123,7 @@ async fn answer(
     ids: &Ids,
     seen: &mut Seen,
 ) -> Result<Answer, Failed> {
-    let user = state.auth.account(request).await?;
+    let user = state.auth.account_on(seen.route, request).await?;
     state.exchange.greet(user).await?;
     seen.user = Some(user);
     let client_key = client_key(request)?;
@@ -114,19 +135,22 @@ async fn answer(
     let id = ids.receipt.ok_or(Fault::Internal)?;
     let (request_id, envelope) = (ids.request.clone(), ids.envelope);
     let checkpoint_events = checkpoint_events(request)?;
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|text| text.to_str().ok());
     let ask = Ask {
         id,
         user,
-        endpoint: ENDPOINT,
+        route: seen.route,
         body,
+        content_type: content_type.map(str::to_owned),
         request_hash,
         permit,
         client_key,
         request_id,
         envelope,
         checkpoint_events,
+        visit: Arc::clone(&seen.visit),
     };
-    state.exchange.chat(ask).await
+    state.exchange.answer(ask).await
 }
 
 fn client_key(request: &HttpRequest) -> Result<Option<Vec<u8>>, Fault> {

@@ -1,0 +1,81 @@
+//! Forms with files: raw bytes, with the client's own boundary.
+
+use broker_core::Digest32;
+use tee_sidecar::route::Route;
+
+use crate::support::{all_routes, answering, charged, post, proved};
+
+const FORM: (&str, &str) = ("content-type", "multipart/form-data; boundary=\"b o\"");
+const TEXT: &str = r#"{"text":"hello","usage":{"type":"tokens","input_tokens":14,
+    "output_tokens":3,"total_tokens":17}}"#;
+const IMAGE: &str = r#"{"data":[{"b64_json":"AAAA"}],
+    "usage":{"input_tokens":14,"output_tokens":3}}"#;
+
+/// A form with one file; bytes that are no text are in it.
+fn form(field: &str) -> Vec<u8> {
+    let head = format!(
+        "--b o\r\nContent-Disposition: form-data; name=\"{field}\"; \
+         filename=\"a\u{e9}.wav\"\r\n\r\n"
+    );
+    [head.as_bytes(), &[0, 159, 146, 150, 13, 10, 255], b"\r\n--b o--\r\n"].concat()
+}
+
+const ROUTES: [Route; 3] = [Route::Transcriptions, Route::ImageEdits, Route::ImageVariations];
+
+#[test]
+fn a_form_reaches_a_scripted_engine_byte_for_byte_with_its_boundary_and_is_charged_by_tokens() {
+    for route in ROUTES {
+        let body = if route == Route::Transcriptions { TEXT } else { IMAGE };
+        let engine = answering(body);
+        let sidecar = all_routes(&engine);
+        let request = form("file");
+        let answer = post(sidecar.addr, route.path(), &[FORM], &request);
+        assert_eq!((answer.status, answer.text().as_str()), (200, body), "{route:?}");
+        let seen = &engine.seen()[0];
+        assert_eq!(seen.body, request);
+        assert_eq!(seen.header("content-type"), Some(FORM.1));
+        let read = proved(&sidecar, route, &request, &answer);
+        assert_eq!(charged(&read), (14, 3, "complete"), "{route:?}");
+        // The whole context is held: nothing else bounds what a file becomes.
+        assert_eq!(read.charge.unwrap().hold.get(), 4096 * 100 + 4096 * 200);
+    }
+}
+
+// B15: names and filenames are part of what is signed.
+#[test]
+fn two_forms_with_the_same_file_under_different_names_have_different_hashes() {
+    let engine = answering(TEXT);
+    let sidecar = all_routes(&engine);
+    let hashes = ["file", "elif"].map(|field| {
+        let request = form(field);
+        let answer = post(sidecar.addr, "/v1/audio/transcriptions", &[FORM], &request);
+        let read = proved(&sidecar, Route::Transcriptions, &request, &answer);
+        assert_eq!(read.request_hash, Digest32::sha256(&request));
+        read.request_hash
+    });
+    assert_ne!(hashes[0], hashes[1]);
+}
+
+#[test]
+fn what_has_no_price_or_is_no_form_is_refused_or_withheld() {
+    let engine = answering(r#"{"text":"SECRET","usage":{"type":"duration","seconds":9}}"#);
+    let sidecar = all_routes(&engine);
+    let path = "/v1/audio/transcriptions";
+    let request = form("file");
+    let withheld = post(sidecar.addr, path, &[FORM], &request);
+    assert_eq!(withheld.status, 502);
+    assert!(withheld.text().contains("no price") && !withheld.text().contains("SECRET"));
+    let read = proved(&sidecar, Route::Transcriptions, &request, &withheld);
+    assert_eq!(charged(&read), (0, 0, "upstream_error"));
+    let json = [("content-type", "application/json")];
+    for (headers, body) in [(&json[..], request), (&[FORM][..], form("stream"))] {
+        let refused = post(sidecar.addr, path, headers, &body);
+        assert_eq!((refused.status, refused.error_type().as_str()), (400, "bad_request"));
+        proved(&sidecar, Route::Transcriptions, &body, &refused);
+    }
+    let long = vec![b'x'; 1024 * 1024 + 1];
+    let refused = post(sidecar.addr, path, &[FORM], long);
+    assert_eq!(refused.status, 413);
+    assert_eq!(engine.requests(), 1);
+    sidecar.audit_is_clean();
+}
