@@ -39,10 +39,14 @@ pub async fn close_behind_errors(
             None => response.map_into_left_body(),
         }),
         Err(error) => {
+            // An error made of an answer gives that away once only, so it is made anew.
             let response = error.error_response();
-            let Some(unread) = unread(response.status()) else { return Err(error) };
-            let response =
-                response.map_body(|_, answer| Holding { answer, _unread: unread }.boxed());
+            let response = match unread(response.status()) {
+                Some(unread) => {
+                    response.map_body(|_, answer| Holding { answer, _unread: unread }.boxed())
+                }
+                None => response,
+            };
             Err(InternalError::from_response(error, response).into())
         }
     }
