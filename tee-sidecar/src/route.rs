@@ -43,7 +43,8 @@ pub enum Dialect {
     Messages,
     /// `prompt_tokens` or `total_tokens`; never streamed.
     Pooling,
-    /// Tokens, if the engine counts any; never streamed.
+    /// Tokens, if the engine counts any; of these only transcriptions are streamed, in chunks that
+    /// end with `[DONE]`.
     Media,
     /// Nothing is counted.
     Uncounted,
@@ -143,7 +144,8 @@ impl Route {
     /// Whether an answer may be streamed.
     pub const fn streams(self) -> bool {
         use Dialect::{Completions, Messages, Responses};
-        matches!(self.dialect(), Completions | Responses | Messages)
+        let is_media = matches!(self, Self::Transcriptions);
+        is_media || matches!(self.dialect(), Completions | Responses | Messages)
     }
 
     /// The name in `service.routes`, and behind `/v1` or `/v1/proxy`.

@@ -158,8 +158,9 @@ impl Held {
     /// What is charged for where the count stands at `meter`.
     pub(super) fn usage(&self, meter: &Meter, prompt: Option<u64>) -> Usage {
         match self.request.route.dialect() {
-            // No text and no prompt says how many tokens an image or a second of speech is.
-            Dialect::Media if meter.last.is_none() => Usage::default(),
+            // No text and no prompt says how many tokens an image or a second of speech is. What
+            // was streamed by now cannot be withheld any more.
+            Dialect::Media if meter.last.is_none() && !self.request.stream => Usage::default(),
             Dialect::Uncounted => Usage::default(),
             _ => meter.usage(prompt, self.request.received.len(), self.bound),
         }

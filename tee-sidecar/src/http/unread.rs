@@ -39,12 +39,14 @@ pub async fn close_behind_errors(
             None => response.map_into_left_body(),
         }),
         Err(error) => {
-            // An error may have its answer only once: it is taken where it is given on.
-            let status = error.as_response_error().status_code();
-            let Some(unread) = unread(status) else { return Err(error) };
+            // An error made of an answer gives that away once only, so it is made anew.
             let response = error.error_response();
-            let response =
-                response.map_body(|_, answer| Holding { answer, _unread: unread }.boxed());
+            let response = match unread(response.status()) {
+                Some(unread) => {
+                    response.map_body(|_, answer| Holding { answer, _unread: unread }.boxed())
+                }
+                None => response,
+            };
             Err(InternalError::from_response(error, response).into())
         }
     }

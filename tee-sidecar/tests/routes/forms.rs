@@ -3,7 +3,7 @@
 use broker_core::Digest32;
 use tee_sidecar::route::Route;
 
-use crate::support::{all_routes, answering, charged, post, proved};
+use crate::support::{all_routes, answering, charged, post, proved, streaming};
 
 const FORM: (&str, &str) = ("content-type", "multipart/form-data; boundary=\"b o\"");
 const TEXT: &str = r#"{"text":"hello","usage":{"type":"tokens","input_tokens":14,
@@ -68,14 +68,50 @@ fn what_has_no_price_or_is_no_form_is_refused_or_withheld() {
     let read = proved(&sidecar, Route::Transcriptions, &request, &withheld);
     assert_eq!(charged(&read), (0, 0, "upstream_error"));
     let json = [("content-type", "application/json")];
-    for (headers, body) in [(&json[..], request), (&[FORM][..], form("stream"))] {
-        let refused = post(sidecar.addr, path, headers, &body);
+    for (route, headers, body) in [
+        (Route::Transcriptions, &json[..], request),
+        (Route::ImageEdits, &[FORM][..], form("stream")),
+    ] {
+        let refused = post(sidecar.addr, route.path(), headers, &body);
         assert_eq!((refused.status, refused.error_type().as_str()), (400, "bad_request"));
-        proved(&sidecar, Route::Transcriptions, &body, &refused);
+        proved(&sidecar, route, &body, &refused);
     }
     let long = vec![b'x'; 1024 * 1024 + 1];
     let refused = post(sidecar.addr, path, &[FORM], long);
     assert_eq!(refused.status, 413);
     assert_eq!(engine.requests(), 1);
     sidecar.audit_is_clean();
+}
+
+fn chunk(text: &str, usage: &str) -> String {
+    format!(
+        "data: {{\"id\":\"trsc-1\",\"object\":\"transcription.chunk\",\
+         \"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]{usage}}}\n\n"
+    )
+}
+
+// vLLM counts speech in tokens where it is streamed and usage is asked for in the form.
+#[test]
+fn a_streamed_transcription_of_a_scripted_engine_passes_as_it_is_and_is_charged_by_its_total() {
+    let total = "data: {\"id\":\"trsc-1\",\"choices\":[],\
+                 \"usage\":{\"prompt_tokens\":120,\"completion_tokens\":2}}\n\n";
+    let (one, two) = (chunk("hello", ""), chunk(" there", ""));
+    let running = ",\"usage\":{\"prompt_tokens\":120,\"completion_tokens\":1}";
+    let counted = chunk("hello", running);
+    let request = form("stream");
+    let third = (request.len() as u64).div_ceil(3) + 4;
+    for (sent, input, output, outcome) in [
+        (vec![&one[..], &two, total, "data: [DONE]\n\n"], 120, 2, "complete"),
+        (vec![&counted[..], &two], 120, 1 + 2 + 4, "truncated_upstream"),
+        // Without any count it is an estimate: what was streamed cannot be withheld.
+        (vec![&one[..], &two, "data: [DONE]\n\n"], third, 11_u64.div_ceil(3) + 4, "complete"),
+    ] {
+        let engine = streaming(&sent);
+        let sidecar = all_routes(&engine);
+        let answer = post(sidecar.addr, "/v1/audio/transcriptions", &[FORM], &request);
+        assert_eq!(answer.text(), sent.concat());
+        assert_eq!(answer.complete, outcome == "complete");
+        let read = proved(&sidecar, Route::Transcriptions, &request, &answer);
+        assert_eq!(charged(&read), (input, output, outcome));
+    }
 }

@@ -21,8 +21,9 @@ pub(super) fn parse(
         let rule = "send the request as multipart/form-data, with a boundary";
         return Err(Fault::BadRequest(rule.into()));
     };
-    // A field of this name, whatever it says: what would come then has no count.
-    if memmem::find(&received, b"name=\"stream\"").is_some() {
+    // A field of this name, whatever it says. An engine that streams unasked finds nobody to read.
+    let stream = memmem::find(&received, b"name=\"stream\"").is_some();
+    if stream && !route.streams() {
         return Err(not_streamed());
     }
     Ok(Request {
@@ -31,8 +32,9 @@ pub(super) fn parse(
         received,
         content_type,
         model: None,
-        stream: false,
-        usage_wanted: UsageWanted::default(),
+        stream,
+        // Nothing was added for us, so nothing is cut out for the client.
+        usage_wanted: UsageWanted { at_end: true, running: true },
         size: Size::of_files(),
     })
 }
@@ -65,8 +67,9 @@ mod tests {
             let fault = parse(Route::Transcriptions, body.clone(), none).unwrap_err();
             assert_eq!(fault.status(), 400, "{none:?}");
         }
-        let streamed =
-            Bytes::from_static(b"--x\r\ncontent-disposition: form-data; name=\"stream\"");
-        assert!(parse(Route::Transcriptions, streamed, Some(form)).is_err());
+        let field = "--x\r\ncontent-disposition: form-data; name=\"stream\"";
+        let streamed = |route| parse(route, Bytes::from_static(field.as_bytes()), Some(form));
+        assert!(streamed(Route::Transcriptions).unwrap().stream);
+        assert!(streamed(Route::ImageEdits).is_err());
     }
 }
