@@ -206,6 +206,9 @@ fn against_receipt(hold: &Hold, receipt: &Receipt) -> Option<&'static str> {
     if receipt.id != hold.receipt || receipt.user != hold.user {
         return Some("I5: the receipt is another exchange's");
     }
+    if receipt.proof.as_ref().is_some_and(|proof| proof.claims.hold != hold.amount) {
+        return Some("the receipt claims another hold");
+    }
     if receipt.fee > hold.amount {
         return Some("I5: the fee is above the hold");
     }
