@@ -1,5 +1,5 @@
 //! Clients and engines that mean harm, or behave as if they did: the sidecar goes on serving the
-//! others, keeps to its memory, and ends with clean books. Letters are the pitfalls' of the issue.
+//! others, keeps to its memory, and ends with clean books.
 #![cfg(feature = "simulator")]
 #![allow(
     clippy::unwrap_used,

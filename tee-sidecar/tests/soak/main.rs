@@ -180,7 +180,7 @@ fn hours_of_trouble_lose_no_fee_and_leave_nothing_behind() {
 }
 
 /// Whoever has a whole answer finds its receipt with the fee of what was sent, and the account owes
-/// all fees and no more.
+/// those at least: who left pays too. That it owes no more than its receipts, the audit has shown.
 fn every_fee_is_there(ledger: &Path, given: &[Given]) {
     let reader = SqliteReader::open(ledger).unwrap();
     for (id, fee) in given.iter().flat_map(|given| &given.whole) {
