@@ -22,7 +22,7 @@ use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::http::{AppState, Notices};
 use crate::identity::Identities;
 use crate::keys;
-use crate::ledger::{self, Lead, Opened};
+use crate::ledger::{self, EndMark, Lead, Opened};
 use crate::network::Network;
 use crate::network::service::Route;
 use crate::signals::Signals;
@@ -60,6 +60,7 @@ pub struct Application {
     network: Option<Arc<Network>>,
     tls: Option<Arc<TlsKeeper>>,
     reloader: Reloader,
+    mark: EndMark,
 }
 
 impl Application {
@@ -181,7 +182,9 @@ impl Application {
             network::serve(network, settings, Route { shared, target, probe: engine.clone() })?;
         }
         let auth = Arc::new(Authenticator::new(&settings.auth, clients.sessions));
-        let notices = Arc::new(Notices { tls: parts.tls.clone(), ..Notices::default() });
+        let mark = EndMark::of(settings);
+        let (tls, last_end) = (parts.tls.clone(), mark.last());
+        let notices = Arc::new(Notices { tls, last_end, ..Notices::default() });
         let tls = parts.tls.map(|tls| TlsKeeper::of(tls, &parts.reports, &shared));
         let told = (auth.clone(), notices.clone());
         let reloader = Reloader::of(settings, shared.clone(), told, tls.clone());
@@ -211,6 +214,7 @@ impl Application {
             network: parts.network,
             tls,
             reloader,
+            mark,
         })
     }
 

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::{Application, StartError};
 use crate::config::{ConfigError, Settings};
+use crate::ledger::End;
 use crate::systemd::Systemd;
 
 /// What runs longer than `server.drainSecs` is ended as `shutdown`, and gets this long for it.
@@ -89,6 +90,7 @@ impl Application {
         watches.extend(self.tls.map(|tls| rt::spawn(tls.run())));
         let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
         watches.extend(services.map(|services| rt::spawn(async move { services.watch().await })));
+        self.mark.running();
         orders.systemd.ready();
         let failed = loop {
             tokio::select! {
@@ -126,12 +128,18 @@ impl Application {
             handle.stop(true).await;
         }
         let (ledger, network, lead) = (self.shared.ledger.clone(), self.network, kept.lead);
+        let (mark, is_told) = (self.mark, failed.is_ok());
         let stopped = rt::task::spawn_blocking(move || {
             if let Some(network) = network {
                 network.settler.stop();
             }
             lead.give_up();
             ledger.stop();
+            if ledger.has_failed() {
+                mark.ended(End::Ledger);
+            } else if is_told {
+                mark.ended(End::Orderly);
+            }
         });
         if stopped.await.is_err() {
             tracing::error!("the ledger's end was not waited for");
