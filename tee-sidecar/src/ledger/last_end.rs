@@ -128,10 +128,10 @@ mod tests {
     #[test]
     fn sidecars_on_one_database_have_a_mark_each() {
         let mark = |url: &str, port: u16| {
-            let port = ("SERVER_ADMINLISTEN", format!("127.0.0.1:{port}"));
-            let set = [("LEDGER_URL", url.to_owned()), port];
-            let pairs = set.map(|(key, value)| (format!("TEE_SIDECAR_{key}"), value));
-            EndMark::of(&Settings::load(None, pairs).unwrap()).0
+            let port = ("SIDECAR__SERVER__ADMINLISTEN", format!("127.0.0.1:{port}"));
+            let set = [("SIDECAR__LEDGER__URL", url.to_owned()), port];
+            let set = set.map(|(key, value)| (key.into(), value.into()));
+            EndMark::of(&Settings::load(None, set).unwrap()).0
         };
         assert_eq!(mark("sqlite:///a/ledger.db", 1), PathBuf::from("/a/last-end"));
         let [one, two] = [1, 2].map(|port| mark("postgres://a/b", port));

@@ -57,6 +57,8 @@ pub(super) fn of_network(page: &mut Page, network: &Network, now: Timestamp, sta
     page.money("wallet_neuron", "The wallet at the last self-check", status.wallet);
     let help = "Vouchers whose end is not known yet";
     page.gauge("vouchers_open", help, status.open as f64);
+    let help = "Age of the oldest fee that was due at the last pass and is under no voucher";
+    page.gauge("overdue_fee_age_seconds", help, age(now, status.overdue));
     let help = "What stood in the way of the last settlement pass; the log says what";
     page.gauge("settlement_problems", help, status.problems.len() as f64);
     let help = "Vouchers that the contract would refuse; the log says why";
