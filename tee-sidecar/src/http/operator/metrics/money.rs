@@ -1,6 +1,7 @@
 //! The ledger, the receipt log, and fees on their way to the chain.
 
 use broker_core::Timestamp;
+use prometheus_client::metrics::info::Info;
 
 use super::super::super::AppState;
 use super::{Page, age};
@@ -9,6 +10,9 @@ use crate::signals::Books;
 
 pub(super) fn of_ledger(page: &mut Page, state: &AppState, is_readable: bool) {
     let ledger = &state.exchange.shared.ledger;
+    // Sidecars on one ledger are told from those on another.
+    let log = state.exchange.shared.log.to_string();
+    page.0.register("ledger", "The receipt log of the ledger", Info::new(vec![("log", log)]));
     page.flag("ledger_up", "0 once the ledger's writer has stopped", ledger.is_healthy());
     let help =
         "0 where this scrape could not read the ledger in time; sums are older then, or gone";
