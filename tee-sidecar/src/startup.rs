@@ -59,6 +59,7 @@ pub struct Application {
     engine: Arc<Vllm>,
     network: Option<Arc<Network>>,
     tls: Option<Arc<TlsKeeper>>,
+    reports: ReportService,
     reloader: Reloader,
     mark: EndMark,
 }
@@ -185,7 +186,8 @@ impl Application {
         let mark = EndMark::of(settings);
         let (tls, last_end) = (parts.tls.clone(), mark.last());
         let notices = Arc::new(Notices { tls, last_end, ..Notices::default() });
-        let tls = parts.tls.map(|tls| TlsKeeper::of(tls, &parts.reports, &shared));
+        let reports = parts.reports;
+        let tls = parts.tls.map(|tls| TlsKeeper::of(tls, &reports, &shared));
         let told = (auth.clone(), notices.clone());
         let reloader = Reloader::of(settings, shared.clone(), told, tls.clone());
         let state = AppState {
@@ -194,7 +196,7 @@ impl Application {
             notices,
             reader,
             lead,
-            reports: parts.reports,
+            reports: reports.clone(),
             network: parts.network.clone(),
             request_bytes_max: settings.limits.request_bytes_max,
             pace: Arc::default(),
@@ -213,6 +215,7 @@ impl Application {
             engine,
             network: parts.network,
             tls,
+            reports,
             reloader,
             mark,
         })

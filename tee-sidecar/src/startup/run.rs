@@ -87,6 +87,7 @@ impl Application {
         let (catalog, engine) = (self.shared.catalog.clone(), self.engine);
         let mut watches = vec![rt::spawn(async move { catalog.watch(&*engine).await })];
         let kept = self.keeping.start();
+        watches.push(rt::spawn(self.reports.try_again()));
         watches.extend(self.tls.map(|tls| rt::spawn(tls.run())));
         let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
         watches.extend(services.map(|services| rt::spawn(async move { services.watch().await })));
