@@ -12,9 +12,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker_core::Cover;
+use tokio::task::spawn_blocking;
 
 use super::cover_account;
-use crate::config::{ApiKey, Auth, ConfigError, Limits, Settings, changed};
+use super::run::Load;
+use crate::config::{ApiKey, Auth, Limits, Settings, changed};
 use crate::exchange::Shared;
 use crate::http::Notices;
 use crate::http::auth::Authenticator;
@@ -49,10 +51,11 @@ impl Reloader {
     }
 
     /// Reads the configuration anew and takes it over, or changes nothing and tells why.
-    pub(super) async fn reload(&mut self, load: &dyn Fn() -> Result<Settings, ConfigError>) {
-        let refused: Vec<String> = match load() {
-            Ok(settings) => self.take_over(settings).await.err().into_iter().collect(),
-            Err(error) => error.problems().iter().map(ToString::to_string).collect(),
+    pub(super) async fn reload(&mut self, load: Load) {
+        let refused: Vec<String> = match spawn_blocking(move || load()).await {
+            Ok(Ok(settings)) => self.take_over(settings).await.err().into_iter().collect(),
+            Ok(Err(error)) => error.problems().iter().map(ToString::to_string).collect(),
+            Err(error) => vec![error.to_string()],
         };
         for why in &refused {
             tracing::error!("the configuration is not taken over, and nothing changed: {why}");
