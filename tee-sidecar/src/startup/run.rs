@@ -21,6 +21,10 @@ use crate::systemd::Systemd;
 
 /// What runs longer than `server.drainSecs` is ended as `shutdown`, and gets this long for it.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
+/// The servers take this long to stop, one after the other, with some to spare.
+const SERVERS_TIME: Duration = Duration::from_secs(10);
+/// A database that is busy is asked again for a minute.
+const LEDGER_TIME: Duration = Duration::from_secs(90);
 
 /// What a running sidecar is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,11 +123,12 @@ impl Application {
         // What cannot be charged any more is not waited for.
         let is_healthy = ledger.is_healthy();
         let patience = if is_healthy { self.reloader.drain_time() } else { Duration::ZERO };
-        orders.systemd.stopping(patience + CLOSING_TIME + CLOSING_TIME);
+        orders.systemd.stopping(patience + CLOSING_TIME + CLOSING_TIME + SERVERS_TIME);
         drain(&self.shared, &self.switch, patience, &mut orders).await;
         for handle in handles {
             handle.stop(true).await;
         }
+        orders.systemd.stopping(LEDGER_TIME);
         let (network, lead) = (self.network, kept.lead);
         let (mark, is_told) = (self.mark, ended.is_ok());
         let stopped = rt::task::spawn_blocking(move || {
