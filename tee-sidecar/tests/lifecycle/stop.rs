@@ -145,6 +145,22 @@ fn at_the_deadline_200_streams_end_as_shutdown_with_receipts() {
     check_after_restart(&mut replica, &got);
 }
 
+// It has a place, and a place that is taken is waited for: here for an hour.
+#[test]
+fn an_upload_that_stalls_does_not_keep_the_end_waiting() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), waiting());
+    let mut replica = sidecar(folder.path(), &engine, 3_600);
+    let mut conn = Conn::open(replica.public().unwrap());
+    conn.send("POST", CHAT, &[("content-length", "1000")], b"{");
+    let admin = replica.admin().unwrap();
+    wait_until("it has a place", SOON, || {
+        get(admin, "/metrics", &[]).text().contains("\ntee_sidecar_exchanges_in_flight 1.0\n")
+    });
+    replica.signal("TERM");
+    assert_eq!(conn.head().status, 503);
+    assert!(replica.wait_for_end(SOON).success(), "{}", replica.log());
+}
+
 #[test]
 fn a_signal_during_the_start_ends_it() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), waiting());
