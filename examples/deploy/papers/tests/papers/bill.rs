@@ -1,17 +1,11 @@
-//! The papers of the program that this workspace builds: what cargo links into it is in them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+//! What cargo links into the program is in its bill and its notices.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use papers::{Linked, notices, sbom};
 use serde_json::Value;
+
+use super::support::linked;
 
 const DATE: &str = "2026-01-01T00:00:00Z";
 
@@ -139,49 +133,4 @@ fn native_code_that_nobody_described_is_refused() {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
-}
-
-/// The program as `.ci/package` asks cargo about it.
-fn linked() -> Linked {
-    let top = top();
-    let triple = stdout(Command::new(rustc()).arg("-vV"));
-    let triple = triple.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
-    let cargo = || {
-        let mut command = Command::new(env!("CARGO"));
-        command.current_dir(&top);
-        command
-    };
-    let metadata = stdout(cargo().args([
-        "metadata",
-        "--locked",
-        "--format-version=1",
-        "--filter-platform",
-        triple,
-    ]));
-    let tree =
-        stdout(cargo().args(["tree", "--locked", "-p", "tee-sidecar", "--target", triple]).args([
-            "-e",
-            "normal,no-proc-macro",
-            "--prefix",
-            "none",
-            "-f",
-            "{p}",
-        ]));
-    let lock = std::fs::read_to_string(top.join("Cargo.lock")).unwrap();
-    Linked::new(&metadata, &tree, &lock).unwrap()
-}
-
-fn rustc() -> PathBuf {
-    Path::new(env!("CARGO")).with_file_name("rustc")
-}
-
-fn stdout(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
 }
