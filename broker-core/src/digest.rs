@@ -40,8 +40,14 @@ impl fmt::Debug for Digest32 {
     }
 }
 
+/// Some bytes at a time: a receipt holds a dozen hashes.
 pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    let mut digits = [0; 64];
+    bytes.chunks(digits.len() / 2).try_for_each(|chunk| {
+        let (digits, _) = digits.split_at_mut(chunk.len().saturating_mul(2));
+        hex::encode_to_slice(chunk, digits).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(digits).map_err(|_| fmt::Error)?)
+    })
 }
 
 /// A SHA-256 over length-prefixed parts under a domain name.

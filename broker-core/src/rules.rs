@@ -10,7 +10,7 @@ use crate::command::{
 };
 use crate::digest::RequestKey;
 use crate::money::Neuron;
-use crate::receipt::Receipt;
+use crate::receipt::{Proof, Receipt};
 use crate::requests::Collected;
 use crate::voucher::SignedVoucher;
 
@@ -243,9 +243,13 @@ fn capture<'a>(view: &View, key: RequestKey, receipt: &'a Receipt) -> Result<Pla
     if receipt.id != hold.receipt || receipt.user != hold.user {
         return Err(Refusal::ForeignReceipt);
     }
-    // Every receipt with a proof stands in the log.
-    if receipt.proof.as_deref().is_some_and(|proof| proof.claims.ledger.is_none()) {
-        return Err(Refusal::ForeignReceipt);
+    // Every receipt with a proof stands in the log, as one of the account's exchanges so far.
+    if let Some(Proof { claims, .. }) = receipt.proof.as_deref() {
+        let so_far = 1..=view.account.exchanges;
+        let placed = claims.ledger.is_some_and(|place| so_far.contains(&place.account_seq));
+        if !placed || claims.hold != hold.amount {
+            return Err(Refusal::ForeignReceipt);
+        }
     }
     let rest = hold.amount.checked_sub(receipt.fee);
     let rest = rest.ok_or(Refusal::FeeAboveHold { held: hold.amount })?;

@@ -225,14 +225,15 @@ pub enum BadPrefix {
     OtherReceipt(ReceiptId),
 }
 
-/// Checks every checkpoint in the first part of an answer to `receipt`, and tells the last one.
+/// Checks every checkpoint in the first part of an answer to `receipt`, and tells the last one. Keys
+/// may change while an answer goes on, so the checkpoints may be of any of these keysets.
 ///
 /// # Errors
 /// One does not hold, or there is none.
 pub fn verify_prefix(
     bytes: &[u8],
     receipt: &ReceiptId,
-    keyset: &Keyset,
+    keysets: &[Keyset],
 ) -> Result<Prefix, BadPrefix> {
     let mut chain = Chain::new(receipt);
     let (mut rest, mut last) = (bytes, None);
@@ -241,7 +242,9 @@ pub fn verify_prefix(
         let comment = event.strip_prefix(COMMENT.as_bytes());
         let statement = comment.and_then(|text| Json::parse(text.trim_ascii_end()).ok());
         // An engine may send such a comment too: what the key did not sign is an event like others.
-        let signed = statement.and_then(|statement| Checkpoint::verify(statement, keyset).ok());
+        let signed = statement.and_then(|statement| {
+            keysets.iter().find_map(|one| Checkpoint::verify(statement.clone(), one).ok())
+        });
         if let Some(checkpoint) = signed {
             if checkpoint.receipt != *receipt {
                 return Err(BadPrefix::OtherReceipt(checkpoint.receipt));

@@ -66,7 +66,7 @@ pub struct Bundle {
     pub receipt: Json,
     /// The place, where it is told.
     pub inclusion: Option<Inclusion>,
-    /// It says outright that there is none: its `inclusion` is `null`.
+    /// It tells none, though it is an answer that would.
     pub unplaced: bool,
 }
 
@@ -92,7 +92,7 @@ impl Bundle {
             None | Some(Json::Null) => None,
             Some(inclusion) => Some(Inclusion::from_json(inclusion)?),
         };
-        let unplaced = rest.get("inclusion") == Some(&Json::Null);
+        let unplaced = inclusion.is_none();
         Ok(Self { receipt: receipt.unwrap_or(Json::Null), inclusion, unplaced })
     }
 }

@@ -10,6 +10,7 @@ mod pg;
 mod rig;
 
 use books::{NOW, capture, hold, key, neuron, receipt, receipt_id, release, user};
+use broker_core::receipt::{Claims, LedgerPlace, Proof};
 use broker_core::{
     Account, Applied, Command, Cover, Digest32, Fingerprint, HoldState, Receipt, Refusal,
     ReleaseReason, Tariff, Usage, UserId, recover,
@@ -177,6 +178,20 @@ fn a_capture_has_to_fit_its_hold(rig: &mut Rig) {
         Receipt { user: user(2), ..receipt(&held, 1) },
     ] {
         let command = Command::Capture { key: key(1), receipt: Box::new(foreign) };
+        assert_eq!(rig.one(command), Err(Refusal::ForeignReceipt));
+    }
+    // What its document claims counts too: the amount held, and an exchange that there was.
+    let proved = (2..4).map(|n| receipt(&hold(n, user(1), 10), 1)).find_map(|r| r.proof).unwrap();
+    let place = proved.claims.ledger.unwrap();
+    for claims in [
+        Claims { hold: neuron(11), ..proved.claims.clone() },
+        Claims { ledger: None, ..proved.claims.clone() },
+        Claims { ledger: Some(LedgerPlace { account_seq: 0, ..place }), ..proved.claims.clone() },
+        Claims { ledger: Some(LedgerPlace { account_seq: 2, ..place }), ..proved.claims.clone() },
+    ] {
+        let proof = Some(Box::new(Proof { claims, ..(*proved).clone() }));
+        let claimed = Receipt { proof, ..receipt(&held, 1) };
+        let command = Command::Capture { key: key(1), receipt: Box::new(claimed) };
         assert_eq!(rig.one(command), Err(Refusal::ForeignReceipt));
     }
     assert_eq!(rig.buckets(user(1)), [100, 10, 0]);

@@ -48,6 +48,8 @@ pub struct Options {
     pub collateral: Option<PathBuf>,
     /// Where to fetch collateral that no file holds.
     pub pccs: Option<String>,
+    /// Where to keep the collateral that was fetched.
+    pub save_collateral: Option<PathBuf>,
     /// NVIDIA's reference measurements.
     pub rims: Vec<PathBuf>,
     /// NVIDIA's answers about revocations.
@@ -181,7 +183,11 @@ impl<'a> Auditor<'a> {
     ) -> Result<Option<QuoteCollateralV3>, Failure> {
         match (&self.options.pccs, &report.quote) {
             (Some(base), Some(quote)) if self.collateral.is_none() && !report.simulated => {
-                collateral::fetch(base, quote)
+                let fetched = collateral::fetch(base, quote)?;
+                if let (Some(path), Some(fetched)) = (&self.options.save_collateral, &fetched) {
+                    files::keep_collateral(path, fetched)?;
+                }
+                Ok(fetched)
             }
             _ => Ok(None),
         }

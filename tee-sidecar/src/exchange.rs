@@ -185,7 +185,13 @@ impl Exchange {
     /// # Errors
     /// The sidecar is stopping or a limit is reached.
     pub fn enter(&self, user: UserId) -> Result<Permit, Fault> {
-        let permit = self.shared.admission.enter(user, self.shared.clock.now())?;
+        let now = self.shared.clock.now();
+        let permit = self.shared.admission.enter(user, now)?;
+        if self.shared.identities.has_ended(now) {
+            let message = "the keys of receipts have ended and the next are not attested yet";
+            let retry_after = Duration::from_secs(10);
+            return Err(Fault::Unavailable { message: message.into(), retry_after });
+        }
         // Looked at after the place was taken: whoever stops the sidecar waits for taken places.
         self.shared.stop.accepting()?;
         Ok(permit)

@@ -37,11 +37,13 @@ mod proxy;
 mod receipts;
 mod signature;
 mod tariff;
+mod unread;
 mod user;
 
 pub use aci::name_keyset;
 pub use cors::cors;
 pub use pace::Pace;
+pub use unread::close_behind_errors;
 
 use auth::Authenticator;
 use error::ApiError;

@@ -78,6 +78,12 @@ impl Identities {
         self.signing.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether what is signed now would be worth nothing: the keyset has ended, and the next one is
+    /// not kept with its report yet.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.signing().not_after <= now.as_secs()
+    }
+
     /// Receipts are signed under this one from now on: its keyset and report are kept, so nothing
     /// is ever signed that nobody could attest later.
     pub fn sign_as(&self, identity: Arc<Identity>) {

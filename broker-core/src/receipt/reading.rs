@@ -29,6 +29,8 @@ pub struct ReadReceipt {
     pub served_at: u64,
     /// SHA-256 of the request as it arrived.
     pub request_hash: Digest32,
+    /// The request was refused before its body was read: the hash is that of nothing.
+    pub unread: bool,
     /// SHA-256 of what the engine was sent.
     pub forwarded_hash: Option<Digest32>,
     /// SHA-256 of the answer.
@@ -82,6 +84,9 @@ pub enum BadReceipt {
     /// It is no canonical JSON.
     #[error("the receipt is {0}")]
     NotCanonical(#[from] NotCanonical),
+    /// It is longer than any receipt.
+    #[error("it has {0} bytes, more than any receipt")]
+    TooLong(usize),
     /// It is of another version.
     #[error("the receipt's api_version is not aci/1")]
     Version,
@@ -130,6 +135,9 @@ impl ReadReceipt {
     /// # Errors
     /// It is no receipt, or one that contradicts itself.
     pub fn parse(text: &[u8]) -> Result<Self, BadReceipt> {
+        if text.len() > RECEIPT_BYTES_MAX {
+            return Err(BadReceipt::TooLong(text.len()));
+        }
         Self::from_json(Json::parse(text)?)
     }
 
@@ -167,6 +175,7 @@ impl ReadReceipt {
             keyset,
             served_at,
             request_hash: request_hash.ok_or(BadReceipt::Event(REQUEST_RECEIVED))?,
+            unread: events.first().and_then(|event| event.get("unread")) == Some(&Json::Bool(true)),
             forwarded_hash: body_hash(REQUEST_FORWARDED)?,
             response_hash: response_hash.ok_or(BadReceipt::Event(RESPONSE_RETURNED))?,
             usage: event(events, USAGE_METERED)?.map(usage).transpose()?,
@@ -209,19 +218,28 @@ impl ReadReceipt {
 
     fn consistent(self) -> Result<Self, BadReceipt> {
         let forwarded = self.forwarded_hash.is_some();
-        match contradiction(self.usage.as_ref(), self.charge.as_ref(), forwarded) {
+        let unread = self.unread.then_some(&self.request_hash);
+        match contradiction(self.usage.as_ref(), self.charge.as_ref(), forwarded, unread) {
             Some(what) => Err(BadReceipt::Contradiction(what)),
             None => Ok(self),
         }
     }
 }
 
-/// What cannot be true together in what a receipt says.
+/// A value of JSON takes dozens of bytes in memory for two in the file.
+const RECEIPT_BYTES_MAX: usize = 64 * 1024;
+
+/// What cannot be true together in what a receipt says. `unread` is the hash of a request that is
+/// said not to have been read.
 pub(crate) fn contradiction(
     usage: Option<&Usage>,
     charge: Option<&ReadCharge>,
     forwarded: bool,
+    unread: Option<&Digest32>,
 ) -> Option<&'static str> {
+    if unread.is_some_and(|hash| forwarded || *hash != Digest32::sha256(b"")) {
+        return Some("the request was not read, and was hashed or forwarded");
+    }
     let counted = usage.is_some_and(|usage| (usage.input, usage.output) != (0, 0));
     let charged = charge.is_some_and(|charge| !charge.fee.is_zero());
     if !forwarded && (counted || charged) {

@@ -148,9 +148,13 @@ pub enum PartFault {
 ///
 /// # Errors
 /// There is no checkpoint, one does not hold, or the receipt is about less.
-pub fn partial(receipt: &ReadReceipt, part: &[u8], keyset: &Keyset) -> Result<Prefix, PartFault> {
+pub fn partial(
+    receipt: &ReadReceipt,
+    part: &[u8],
+    keysets: &[Keyset],
+) -> Result<Prefix, PartFault> {
     let id = ReceiptId::parse(&receipt.id).ok_or(PartFault::Id)?;
-    let prefix = verify_prefix(part, &id, keyset)?;
+    let prefix = verify_prefix(part, &id, keysets)?;
     let checkpoint = prefix.checkpoint.request_hash;
     if checkpoint != receipt.request_hash {
         return Err(PartFault::OtherRequest { checkpoint, receipt: receipt.request_hash });

@@ -36,9 +36,9 @@ impl<'a> Plain<'a> {
         let mut at = Cursor { rest: text };
         at.literal(r#"{"api_version":"aci/1","chat_id":"#)?.text_or_null()?;
         at.literal(r#","endpoint":"#)?.text()?;
-        at.literal(r#","event_log":[{"body_hash":"#)?.digest()?;
+        let received = at.literal(r#","event_log":[{"body_hash":"#)?.digest()?;
         at.literal(r#","type":"request.received""#)?;
-        let _ = at.literal(r#","unread":true"#);
+        let unread = at.literal(r#","unread":true"#).map(|_| received);
         at.literal("},{")?;
         let forwarded = at.literal(r#""body_hash":"#).is_some();
         if forwarded {
@@ -60,7 +60,8 @@ impl<'a> Plain<'a> {
         let signature = unhex(at.literal(r#","signature":"#)?.text()?)?;
         let behind = at.rest;
         let keyset = at.literal(r#","workload_keyset_digest":"#)?.digest()?;
-        if at.rest != "}" || contradiction(Some(&usage), Some(&charge), forwarded).is_some() {
+        let wrong = contradiction(Some(&usage), Some(&charge), forwarded, unread.as_ref());
+        if at.rest != "}" || wrong.is_some() {
             return None;
         }
         let signed = [before, behind];

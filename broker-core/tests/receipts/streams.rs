@@ -1,5 +1,7 @@
 //! Half an answer and a checkpoint.
 
+use broker_core::keyset::{Keyset, ReceiptKey, keyset_document};
+use broker_core::statement::Author;
 use broker_core::stream::{BadPrefix, Chain, Checkpoint, verify_prefix};
 use broker_core::{Digest32, Neuron, Usage};
 use proptest::prelude::*;
@@ -43,7 +45,7 @@ proptest! {
         let (bytes, ends) = answer(&events);
         let keyset = Vectors::read().keyset();
         let cut = cut.index(bytes.len() + 1);
-        let proved = verify_prefix(&bytes[..cut], &id(1), &keyset);
+        let proved = verify_prefix(&bytes[..cut], &id(1), &[keyset.clone()]);
         match ends.iter().rev().find(|end| **end <= cut) {
             Some(end) => prop_assert_eq!(proved.unwrap().unproved, (cut - end) as u64),
             None => prop_assert_eq!(proved, Err(BadPrefix::NoCheckpoint)),
@@ -63,7 +65,7 @@ proptest! {
         bytes[at] = to;
         let keyset = Vectors::read().keyset();
         // A comment that is no checkpoint any more proves nothing: those before it still do.
-        let proved = verify_prefix(&bytes, &id(1), &keyset);
+        let proved = verify_prefix(&bytes, &id(1), &[keyset.clone()]);
         let earlier = proved.is_ok_and(|p| p.checkpoint.bytes as usize + 1 > at || p.unproved == 0);
         prop_assert!(!earlier, "byte {at} of {end}");
     }
@@ -91,9 +93,12 @@ fn a_checkpoint_of_another_answer_or_in_another_place_proves_nothing() {
     let events: Vec<_> = (0..4).map(|n| (format!("data: {n}\n\n"), n % 2 == 1)).collect();
     let (bytes, _) = answer(&events);
     let keyset = Vectors::read().keyset();
-    let proved = verify_prefix(&bytes, &id(1), &keyset).unwrap();
+    let proved = verify_prefix(&bytes, &id(1), &[keyset.clone()]).unwrap();
     assert_eq!((proved.checkpoint.output_tokens, proved.checkpoint.fee), (3, Neuron::new(3)));
-    assert_eq!(verify_prefix(&bytes, &id(2), &keyset), Err(BadPrefix::OtherReceipt(id(1))));
+    assert_eq!(
+        verify_prefix(&bytes, &id(2), &[keyset.clone()]),
+        Err(BadPrefix::OtherReceipt(id(1)))
+    );
     // An event cut out, one put in, and two exchanged.
     let text = String::from_utf8(bytes).unwrap();
     for forged in [
@@ -101,7 +106,27 @@ fn a_checkpoint_of_another_answer_or_in_another_place_proves_nothing() {
         format!("data: x\n\n{text}"),
         text.replacen("data: 0\n\ndata: 1", "data: 1\n\ndata: 0", 1),
     ] {
-        let refused = verify_prefix(forged.as_bytes(), &id(1), &keyset);
+        let refused = verify_prefix(forged.as_bytes(), &id(1), &[keyset.clone()]);
         assert!(matches!(refused, Err(BadPrefix::OtherBytes { .. })), "{forged}");
     }
+}
+
+#[test]
+fn an_answer_whose_keys_changed_on_its_way_is_proved_by_both_keysets() {
+    let keyset = Vectors::read().keyset();
+    let key = ReceiptKey::from_secret(&[9; 32]);
+    let next = keyset_document(None, 1_900_000_000, &[&key], &[]);
+    let author = Author { key: &key, keyset: Digest32::sha256(next.as_bytes()) };
+    let next = Keyset::parse(next.as_bytes()).unwrap();
+    let events = [("data: 0\n\n".to_owned(), true), ("data: 1\n\n".to_owned(), false)];
+    let (mut bytes, ends) = answer(&events);
+    let mut chain = Chain::new(&id(1));
+    chain.feed(&bytes);
+    let usage = Usage::new(10, 2);
+    let point = Checkpoint::at(&chain, id(1), Digest32([7; 32]), &usage, Neuron::new(2));
+    bytes.extend_from_slice(point.comment(author).as_bytes());
+    let proved = |keysets: &[Keyset]| verify_prefix(&bytes, &id(1), keysets).unwrap().unproved;
+    assert_eq!(proved(&[keyset.clone(), next.clone()]), 0);
+    assert_eq!(proved(&[next]), 0);
+    assert_eq!(proved(&[keyset]), (bytes.len() - ends[0]) as u64);
 }

@@ -14,11 +14,20 @@ use crate::evidence::policy::Policy;
 
 /// A file's bytes.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_up_to(path, FILE_BYTES_MAX)
+}
+
+/// The bytes of a receipt, keyset, tariff, head or proof.
+pub(super) fn document(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_up_to(path, DOCUMENT_BYTES_MAX)
+}
+
+fn read_up_to(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
     let named = |error| Failure::Unreachable(format!("{}: {error}", path.display()));
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(named)?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(named)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_BYTES_MAX) {
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(named)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= bytes_max) {
         Ok(bytes)
     } else {
         Err(malformed(path, &"longer than any such file"))
@@ -41,6 +50,21 @@ pub(super) fn policy(path: &Path) -> Result<Policy, Failure> {
 
 pub(super) fn collateral(path: &Path) -> Result<QuoteCollateralV3, Failure> {
     serde_json::from_slice(&read(path)?).map_err(|e| malformed(path, &e))
+}
+
+/// Writes what was fetched, for an audit in later years. Several reports of one kind of machine have
+/// the same collateral; two that differ would need two files.
+pub(super) fn keep_collateral(path: &Path, fetched: &QuoteCollateralV3) -> Result<(), Failure> {
+    let bytes = serde_json::to_vec(fetched).map_err(|e| malformed(path, &e))?;
+    match read(path) {
+        Ok(kept) if kept == bytes => Ok(()),
+        Ok(_) => Err(Failure::Failed(format!(
+            "{}: holds other collateral, and nothing is overwritten; give each report a file of \
+             its own",
+            path.display()
+        ))),
+        Err(_) => write(path, &bytes),
+    }
 }
 
 pub(super) fn rim(path: &Path) -> Result<Rim, Failure> {
@@ -68,6 +92,9 @@ fn malformed(path: &Path, error: &dyn std::fmt::Display) -> Failure {
 
 /// How every OCSP answer in DER begins.
 const LONG_SEQUENCE: [u8; 2] = [0x30, 0x82];
+
+/// A value of JSON takes dozens of bytes in memory for two in the file.
+const DOCUMENT_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Reports of large nodes have a quarter of a million bytes, answers of models a few millions.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use broker_core::verify::{Invoice, ReadTariff, Rules, Scope, Settled, Tariffs};
 use broker_core::{Address, Neuron, ReceiptId, UserId};
 
+use self::pass::AddedUp;
+use self::settlement::Doubts;
 use super::keysets::{self, KeyFiles};
 use super::receipt::{note_head, read_tariff};
 use super::{Auditor, Failure, Options, noted};
@@ -60,7 +62,7 @@ pub fn audit_invoice(paths: &InvoiceFiles, options: &Options) -> Result<Audit, F
         tariff(&mut audit, path, read.verify(&keysets), &read);
         tariffs.add(read.digest, read.tariff);
     }
-    let settled = settlement::load(&mut audit, paths)?;
+    let (settled, doubts) = settlement::load(&mut audit, paths)?;
     if keysets.is_empty() {
         // Nothing can be signed by nobody: the receipts need not be read.
         return Ok(audit);
@@ -68,11 +70,16 @@ pub fn audit_invoice(paths: &InvoiceFiles, options: &Options) -> Result<Audit, F
     let scope = scope(paths, settled);
     let leaves = !scope.settled.is_empty();
     let rules = Rules { keysets, tariffs, leaves };
-    let (bill, mut recount) = pass::add_up(&paths.receipts, &rules, Invoice::new(scope))?;
-    if !recount.is_empty() {
+    let AddedUp { bill, mut recount, cut } =
+        pass::add_up(&paths.receipts, &rules, Invoice::new(scope))?;
+    let is_cut = cut.is_some();
+    if let Some(failure) = cut {
+        noted::<()>(&mut audit, "invoice.form", Err(failure))?;
+    } else if !recount.is_empty() {
         pass::count_again(&paths.receipts, &mut recount)?;
     }
-    findings::note(&mut audit, &bill, &recount, paths);
+    let doubts = Doubts { cut: is_cut, ..doubts };
+    findings::note(&mut audit, &bill, &recount, (paths, &doubts));
     Ok(audit)
 }
 

@@ -62,7 +62,7 @@ pub(super) fn load(
 fn in_file(path: &Path) -> Result<Keyset, Failure> {
     let named =
         |error: &dyn std::fmt::Display| Failure::Malformed(format!("{}: {error}", path.display()));
-    let document = Json::parse(&files::read(path)?).map_err(|error| named(&error))?;
+    let document = Json::parse(&files::document(path)?).map_err(|error| named(&error))?;
     let document = document.get("workload_keyset").cloned().unwrap_or(document);
     Keyset::from_json(document).map_err(|error| named(&error))
 }

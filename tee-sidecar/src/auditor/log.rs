@@ -34,7 +34,7 @@ pub fn audit_log(paths: &LogFiles, options: &Options) -> Result<Audit, Failure> 
     let mut audit = Audit::default();
     let keysets = keysets::load(&auditor, &mut audit, &paths.keys)?;
     let mut read = |path: &Path, check: &str| -> Result<Option<LogHead>, Failure> {
-        let document = files::read(path).and_then(|bytes| json(path, &bytes));
+        let document = files::document(path).and_then(|bytes| json(path, &bytes));
         let Some(document) = noted(&mut audit, check, document)? else { return Ok(None) };
         match verify::signed_head(&document, &keysets) {
             Ok(head) => {
@@ -90,7 +90,7 @@ fn json(path: &Path, bytes: &[u8]) -> Result<Json, Failure> {
 
 fn path_of(file: &Path) -> Result<Vec<Digest32>, Failure> {
     let named = |error| Failure::Malformed(format!("{}: {error}", file.display()));
-    verify::path(&json(file, &files::read(file)?)?).map_err(named)
+    verify::path(&json(file, &files::document(file)?)?).map_err(named)
 }
 
 fn fetched(base: &str, from: &LogHead, to: &LogHead) -> Result<Vec<Digest32>, Failure> {

@@ -46,7 +46,7 @@ pub fn audit_receipt(paths: &ReceiptFiles, options: &Options) -> Result<Audit, F
     let named = |path: &Path, error: &dyn std::fmt::Display| {
         Failure::Malformed(format!("{}: {error}", path.display()))
     };
-    let bundle = Bundle::parse(&files::read(&paths.receipt)?)
+    let bundle = Bundle::parse(&files::document(&paths.receipt)?)
         .map_err(|error| named(&paths.receipt, &error))?;
     let receipt = match ReadReceipt::from_json(bundle.receipt.clone()) {
         Ok(receipt) => receipt,
@@ -110,6 +110,10 @@ fn signature(audit: &mut Audit, receipt: &ReadReceipt, keysets: &[Keyset]) {
 }
 
 fn request(audit: &mut Audit, receipt: &ReadReceipt, body: &[u8]) {
+    if receipt.unread {
+        let what = "it was refused before its body was read: the receipt says nothing of the body";
+        return audit.not_checked("receipt.request", what);
+    }
     let (held, signed) = (Digest32::sha256(body), receipt.request_hash);
     if held != signed {
         let why = format_args!("its SHA-256 is {held}, and request.received is {signed}");
@@ -156,13 +160,19 @@ fn fee(audit: &mut Audit, receipt: &ReadReceipt, tariff: &ReadTariff, keysets: &
             audit.proved("receipt.fee", what);
         }
         Err(error @ WrongFee::Untold) => audit.missing("receipt.fee", error),
+        // The auditor says which tariff was in force: another one is another price.
+        Err(error @ WrongFee::OtherTariff { cited, .. }) => {
+            let hint = "if prices were changed before the request, give the one of then";
+            let why = format_args!("{error}; {hint}: /v1/tariff/sha256:{cited}");
+            audit.refuted("receipt.fee", why);
+        }
         Err(error) => audit.refuted("receipt.fee", error),
     }
 }
 
 fn json(path: &Path) -> Result<Json, Failure> {
     let named = |error| Failure::Malformed(format!("{}: {error}", path.display()));
-    Json::parse(&files::read(path)?).map_err(named)
+    Json::parse(&files::document(path)?).map_err(named)
 }
 
 /// The place comes with the receipt or in a file. `unplaced` is the moment at which the host says
@@ -183,14 +193,19 @@ fn inclusion(
         return Ok(bundled);
     }
     let Some(promised) = receipt.place else {
-        audit.not_checked("receipt.log", "it promises no log");
+        let charges = receipt.charge.as_ref().is_some_and(|charge| !charge.fee.is_zero());
+        match charges {
+            true => audit.refuted("receipt.log", "it charges something and promises no log"),
+            false => audit.not_checked("receipt.log", "it promises no log"),
+        }
         return Ok(None);
     };
     let log = promised.log;
     match unplaced {
         Some(now) if now >= receipt.served_at.saturating_add(PLACED_WITHIN_SECS) => {
             let why = format_args!(
-                "it promises the log sha256:{log}, and stood in none {PLACED_WITHIN_SECS} s later"
+                "it promises the log sha256:{log}, and this copy shows no place there: one that is \
+                 fetched {PLACED_WITHIN_SECS} s later has to"
             );
             audit.missing("receipt.log", why);
         }
@@ -263,7 +278,7 @@ pub(super) fn read_tariff(path: &Path) -> Result<ReadTariff, Failure> {
             _ => Failure::Malformed(text),
         }
     };
-    ReadTariff::parse(&files::read(path)?).map_err(named)
+    ReadTariff::parse(&files::document(path)?).map_err(named)
 }
 
 /// What is amiss with a part of an answer: one without a checkpoint only proves nothing.

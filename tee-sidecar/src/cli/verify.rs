@@ -91,6 +91,9 @@ struct SharedArgs {
     /// Where to fetch collateral that no file holds. Saved reports are judged offline without it.
     #[arg(long, value_name = "URL", global = true)]
     pccs: Option<String>,
+    /// Keep the collateral that was fetched, for --collateral in later years.
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "collateral")]
+    save_collateral: Option<PathBuf>,
     /// NVIDIA's reference measurements (RIM) of driver and VBIOS.
     #[arg(long, value_name = "FILE", num_args = 1.., global = true)]
     rim: Vec<PathBuf>,
@@ -155,12 +158,16 @@ fn options(args: &VerifyArgs) -> Result<Options, Failure> {
         (None, None) => None,
         _ => return Err(usage("--nras and --jwks are used together")),
     };
+    if shared.save_collateral.is_some() && shared.pccs.is_none() && args.url.is_none() {
+        return Err(usage("--save-collateral needs --pccs URL: a saved report is judged offline"));
+    }
     Ok(Options {
         policy: shared.policy.clone(),
         at: shared.at,
         nonce,
         collateral: shared.collateral.clone(),
         pccs: shared.pccs.clone(),
+        save_collateral: shared.save_collateral.clone(),
         rims: shared.rim.clone(),
         ocsp: shared.ocsp.clone(),
         nras,

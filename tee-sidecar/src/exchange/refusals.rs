@@ -4,8 +4,9 @@
 //! exchange, with a hold of nothing: it stands in the receipt log, and nobody waits for it. What
 //! would fill the disk is not written down: refusals of strangers, more than one a second of an
 //! account, more than five a second of all (some half a gigabyte a day). Such a receipt is made
-//! when it is asked for, promises no place in the log, and is forgotten after some thousands of
-//! others of its sort and with the process: of several sidecars only the one that refused has it.
+//! when it is asked for, promises no place in the log, and is forgotten with the process or when
+//! there are some thousands, first those of whoever has most: of several sidecars only the one that
+//! refused has it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,8 +61,41 @@ pub struct Refusals {
 #[derive(Default)]
 struct Shelf {
     kept: HashMap<ReceiptId, Kept>,
-    /// The oldest first.
-    order: VecDeque<ReceiptId>,
+    /// Those of each account, the oldest first.
+    order: HashMap<UserId, VecDeque<ReceiptId>>,
+}
+
+impl Shelf {
+    fn put(&mut self, kept: Kept) {
+        let (id, owner) = (kept.refused.id, kept.owner());
+        if self.kept.insert(id, kept).is_none() {
+            self.order.entry(owner).or_default().push_back(id);
+        }
+        if self.kept.len() > SHELF_MAX
+            && let Some(id) = self.oldest()
+        {
+            self.remove(&id);
+        }
+    }
+
+    /// The oldest one of the account that has most of them, so that nobody pushes out what others
+    /// were promised. What is on its way to the ledger stays until it is there.
+    fn oldest(&self) -> Option<ReceiptId> {
+        let (_, ids) = self.order.iter().max_by_key(|(_, ids)| ids.len())?;
+        let waits = |id: &&ReceiptId| self.kept.get(id).is_some_and(|kept| kept.pending);
+        ids.iter().find(|id| !waits(id)).copied()
+    }
+
+    fn remove(&mut self, id: &ReceiptId) {
+        let Some(kept) = self.kept.remove(id) else { return };
+        let owner = kept.owner();
+        if let Some(ids) = self.order.get_mut(&owner) {
+            ids.retain(|known| known != id);
+            if ids.is_empty() {
+                self.order.remove(&owner);
+            }
+        }
+    }
 }
 
 struct Kept {
@@ -134,23 +168,14 @@ impl Refusals {
 
     fn put(&self, kept: Kept) {
         let shelf = if kept.refused.user.is_some() { &self.known } else { &self.strangers };
-        let mut shelf = locked(shelf);
-        let id = kept.refused.id;
-        if shelf.kept.insert(id, kept).is_none() {
-            shelf.order.push_back(id);
-        }
-        if shelf.order.len() > SHELF_MAX
-            && let Some(oldest) = shelf.order.pop_front()
-        {
-            shelf.kept.remove(&oldest);
-        }
+        locked(shelf).put(kept);
     }
 
     /// The way of a known account's refusal to the ledger has ended.
     fn ended(&self, id: &ReceiptId, is_written: bool) {
         let mut shelf = locked(&self.known);
         if is_written {
-            shelf.kept.remove(id);
+            shelf.remove(id);
         } else if let Some(kept) = shelf.kept.get_mut(id) {
             kept.pending = false;
         }
@@ -162,15 +187,20 @@ fn locked(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
 }
 
 impl Kept {
+    fn owner(&self) -> UserId {
+        self.refused.user.unwrap_or(UserId::NOBODY)
+    }
+
     fn receipt(&mut self, shared: &Shared) -> Result<(Receipt, Tariff), broker_core::SignError> {
         if let Some(receipt) = &self.receipt {
             return Ok((receipt.clone(), self.tariff.clone()));
         }
-        let Refused { id, user, request_hash, response_hash, status, bytes, .. } = &self.refused;
+        let owner = self.owner();
+        let Refused { id, request_hash, response_hash, status, bytes, .. } = &self.refused;
         let text = broker_core::signed_text(request_hash, response_hash);
         let receipt = Receipt {
             id: *id,
-            user: user.unwrap_or(UserId::NOBODY),
+            user: owner,
             outcome: Outcome::Refused,
             status: *status,
             usage: Usage::default(),
@@ -267,3 +297,43 @@ const WRITES_OF_EACH: Rule = Rule { burst: 50, per_sec: 1 };
 /// How long somebody who asks waits for what is being written.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(user: &str, pending: bool) -> Kept {
+        let refused = Refused {
+            id: ReceiptId::mint(),
+            user: Some(UserId::named(user)),
+            endpoint: "/v1/chat/completions",
+            model: None,
+            request_hash: Digest32::default(),
+            status: 429,
+            response_hash: Digest32::default(),
+            bytes: 0,
+            method: "POST".to_owned(),
+            unread: true,
+        };
+        let tariff = Tariff::per_token(Neuron::ZERO, Neuron::ZERO);
+        Kept { refused, at: Timestamp(0), tariff, pending, receipt: None }
+    }
+
+    #[test]
+    fn nobody_pushes_out_what_others_were_promised_or_what_is_being_written() {
+        let mut shelf = Shelf::default();
+        let (alice, pending, first) =
+            (kept("alice", false), kept("mallory", true), kept("mallory", false));
+        let (alice_id, pending_id) = (alice.refused.id, pending.refused.id);
+        let first_id = first.refused.id;
+        [alice, pending, first].into_iter().for_each(|kept| shelf.put(kept));
+        (0..2 * SHELF_MAX).for_each(|_| shelf.put(kept("mallory", false)));
+        assert_eq!(shelf.kept.len(), SHELF_MAX);
+        assert!(shelf.kept.contains_key(&alice_id) && shelf.kept.contains_key(&pending_id));
+        assert!(!shelf.kept.contains_key(&first_id));
+        // What leaves leaves nothing behind.
+        let ids: Vec<_> = shelf.kept.keys().copied().collect();
+        ids.iter().for_each(|id| shelf.remove(id));
+        assert!(shelf.kept.is_empty() && shelf.order.is_empty());
+    }
+}

@@ -73,7 +73,11 @@ impl Seen {
                 Fault::UnknownModel { asked, .. } => Some(asked.clone()),
                 _ => None,
             };
-            let body = fault.body(ids.envelope);
+            // An answer to HEAD has no body, whatever it says of one.
+            let body = match self.method.as_str() {
+                "HEAD" => bytes::Bytes::new(),
+                _ => fault.body(ids.envelope),
+            };
             state.exchange.refuse(Refused {
                 id,
                 user: self.user,

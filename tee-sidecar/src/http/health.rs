@@ -11,6 +11,7 @@ use super::AppState;
 const NO_LEDGER: &str = "the ledger's writer has stopped: see the log, mend the disk, restart";
 const FOLLOWS: &str = "this sidecar does not have the lead, and collects no fees";
 const SILENT: &str = "the ledger's database gives no answer to this sidecar";
+const ENDED: &str = "the keyset of receipts has ended and the next one is not attested: look at the clock, and the log";
 /// It is asked several times a second.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
@@ -52,6 +53,9 @@ pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
     }
     if state.lead.silence().is_some_and(|silence| silence > SILENCE_MAX) {
         reasons.push(SILENT.into());
+    }
+    if shared.identities.has_ended(shared.clock.now()) {
+        reasons.push(ENDED.into());
     }
     if !shared.catalog.is_up(&*state.exchange.engine).await {
         reasons.push("the model server does not say which model it serves".into());

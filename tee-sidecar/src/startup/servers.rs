@@ -10,7 +10,9 @@ use actix_web::{App, HttpServer, rt, web};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::StartError;
-use crate::http::{AppState, cors, name_keyset, no_browsers, operator_routes, routes};
+use crate::http::{
+    AppState, close_behind_errors, cors, name_keyset, no_browsers, operator_routes, routes,
+};
 
 /// Connections still open this long after everything has ended are cut.
 const SERVER_STOP_SECS: u64 = 2;
@@ -67,7 +69,7 @@ impl<S: Fn() -> AppState + Clone + Send + 'static> Servers<S> {
             let origins = state.allow_origins.clone();
             let cors = Condition::new(!origins.is_empty(), cors(origins));
             let app = App::new().app_data(web::Data::new(state)).configure(routes).wrap(cors);
-            app.wrap(from_fn(name_keyset))
+            app.wrap(from_fn(name_keyset)).wrap(from_fn(close_behind_errors))
         };
         let server = server!(app, self.silence).listen(listener).map_err(StartError::Server)?;
         Ok(Listening { server: server.run(), addr })
@@ -84,7 +86,7 @@ impl<S: Fn() -> AppState + Clone + Send + 'static> Servers<S> {
         let app = move || {
             let app = App::new().app_data(web::Data::new(state()));
             let app = app.configure(operator_routes).configure(routes).wrap(from_fn(no_browsers));
-            app.wrap(from_fn(name_keyset))
+            app.wrap(from_fn(name_keyset)).wrap(from_fn(close_behind_errors))
         };
         let server = server!(app, self.silence).workers(1);
         let server = server.listen(listener).map_err(StartError::Server)?;

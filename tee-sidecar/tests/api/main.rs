@@ -27,3 +27,4 @@ mod retries;
 mod shutdown;
 mod signatures;
 mod support;
+mod years;

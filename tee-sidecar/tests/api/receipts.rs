@@ -132,7 +132,7 @@ fn half_a_stream_proves_itself_up_to_its_last_checkpoint() {
         body.extend(conn.chunk().unwrap().unwrap());
     }
     drop(conn);
-    let proved = verify_prefix(&body, &id, &keyset(&sidecar)).unwrap();
+    let proved = verify_prefix(&body, &id, &[keyset(&sidecar)]).unwrap();
     let checkpoint = proved.checkpoint;
     assert_eq!(checkpoint.request_hash, Digest32::sha256(ask(true).as_bytes()));
     assert!(checkpoint.output_tokens >= 20, "{checkpoint:?}");
@@ -188,6 +188,14 @@ fn what_is_refused_has_a_receipt_too() {
     let method = get(sidecar.addr, chat, &[]);
     assert_eq!(method.status, 405);
     receipt(&sidecar, &method, b"");
+    // An answer to HEAD has no bytes, and its receipt claims none.
+    let mut head = Conn::open(sidecar.addr);
+    head.send("HEAD", chat, &[("connection", "close")], b"");
+    let head = head.head();
+    assert_eq!(head.status, 405);
+    let read = receipt(&sidecar, &head, b"");
+    assert_eq!(read.response_hash, Digest32::sha256(b""));
+    assert_eq!((read.unread, read.closed.unwrap().bytes), (true, 0));
     assert_eq!(engine.requests(), 0);
     sidecar.audit_is_clean();
 }

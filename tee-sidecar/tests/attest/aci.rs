@@ -11,7 +11,7 @@ use broker_core::{
 };
 use serde_json::{Value, json};
 use tee_sidecar::attest::report::ReportParts;
-use tee_sidecar::attest::{KeysetKeeper, ReportError, ReportQuery, ReportService};
+use tee_sidecar::attest::{KeepError, KeysetKeeper, ReportError, ReportQuery, ReportService};
 use tee_sidecar::evidence::ReportData;
 use tee_sidecar::evidence::simulator::SoftwarePlatform;
 use tee_sidecar::identity::Identities;
@@ -267,6 +267,9 @@ async fn the_next_quarters_keyset_is_kept_when_its_time_comes_and_no_old_report_
     *books.clock.0.lock().unwrap() += 90 * 24 * 60 * 60;
     let second = now_of(&keeper);
     assert_ne!(first, second);
+    // Due is not kept: until its report is there, receipts are signed under the old one.
+    let signing = || keeper.identities.signing().digest();
+    assert_eq!((signing(), books.kept(KeptKind::Keyset, &second)), (first, None));
     let report = ask(&keeper.reports, None).await.unwrap();
     assert_eq!(report["workload_keyset_digest"], format!("sha256:{second}"));
     while books.kept(KeptKind::Keyset, &second).is_none() {
@@ -275,5 +278,26 @@ async fn the_next_quarters_keyset_is_kept_when_its_time_comes_and_no_old_report_
     let kept = books.kept(KeptKind::Report, &second).unwrap();
     assert_eq!(kept["attestation"]["evidence"]["key_lineage"]["state"], "holds");
     assert_eq!(ask(&keeper.reports, None).await.unwrap(), kept);
+    assert_eq!(signing(), second);
     running.abort();
+}
+
+#[tokio::test]
+async fn no_keyset_signs_that_no_report_attests() {
+    let books = Books::new();
+    let keeper = books.start(1, 7).await;
+    let first = now_of(&keeper);
+    let signing = || keeper.identities.signing().digest();
+    // The quarter turns while the report is made: it attests another one than was asked for.
+    let ahead = Moved(Arc::new(Mutex::new(NOW_SECS + 90 * 24 * 60 * 60)));
+    let early = KeysetKeeper { clock: Arc::new(ahead), ..keeper.clone() };
+    let next = now_of(&early);
+    assert_ne!(next, first);
+    assert!(matches!(early.keep().await, Err(KeepError::Turned)));
+    assert_eq!((signing(), books.kept(KeptKind::Keyset, &next)), (first, None));
+    // Receipts of an ended keyset are worth nothing, which exchanges ask before they begin.
+    let ends = keeper.identities.signing().not_after();
+    for (secs, ended) in [(ends - 1, false), (ends, true)] {
+        assert_eq!(keeper.identities.has_ended(Timestamp(secs * 1000)), ended);
+    }
 }

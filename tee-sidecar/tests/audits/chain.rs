@@ -172,6 +172,23 @@ fn what_a_transaction_left_unpaid_is_the_next_voucher_s_carry() {
     let judged = judge(vec![partial.clone(), paid], &[]);
     judged.ends(0, "nonce 2: its 300 neuron");
     judged.ends(0, "3 receipts with 6000 neuron in all stand behind it");
+    // Who has the second transaction alone cannot know of the rest, nor who lacks the first one.
+    let alone = |sent: Vec<Sent>, more: &[&str]| {
+        let url = nodes(sent);
+        let args = ["--rpc", &url, "--settlement", &hash(2)];
+        host.verify_invoice(&receipts[3..], &[&args[..], more].concat())
+    };
+    let paid = (hash(2), vec![second], vec![event(&second, 0, 0)]);
+    alone(vec![paid.clone()], &[]).ends(20, "left unpaid: give --carry");
+    alone(vec![paid.clone()], &["--carry", "0"]).ends(10, "nonce 2");
+    alone(vec![paid.clone()], &["--carry", "300"]).ends(0, "300 neuron that are carried over");
+    judge(vec![paid.clone()], &[]).ends(20, "not every settlement is at hand");
+    // Both in one transaction.
+    let both = (hash(1), vec![first, second], vec![event(&first, 1, 300), event(&second, 0, 0)]);
+    let account = user().to_string();
+    let judged = judge(vec![both], &["--carry", "0", "--account", &account]);
+    judged.ends(0, "nonce 1: its 4200 neuron");
+    judged.ends(0, "are those of 3 receipts and of 300 neuron that are carried over");
     // All of it asked for again, or a file that says another rest than the chain shows.
     let greedy = voucher_with(&receipts[3..], Neuron::new(400), 2);
     let paid = (hash(2), vec![greedy], vec![event(&greedy, 0, 0)]);

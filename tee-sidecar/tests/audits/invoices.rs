@@ -103,6 +103,49 @@ fn receipts_may_come_in_lines_pages_and_with_their_places() {
     }
 }
 
+/// A voucher and the numbers of a bill of which a part cannot be read say nothing against its host.
+#[test]
+fn what_was_not_brought_along_refutes_nothing() {
+    let host = Host::new();
+    let receipts = host.receipts(1..=6);
+    host.write("voucher.json", &settlement(&voucher(&receipts)));
+    let paid = ["--settlement", "voucher.json"];
+    host.verify_invoice(&receipts, &paid).ends(0, "nonce 1: its");
+    // The third is of a keyset whose report was forgotten.
+    let digest = host.author().keyset.to_string();
+    let mut forgotten = receipts.clone();
+    forgotten[2] = forgotten[2].replace(&digest, &"0".repeat(64));
+    let mut cut = receipts.clone();
+    cut[2].truncate(100);
+    for (bill, code) in [(forgotten, 20), (cut, 30)] {
+        for told in [&paid[..], &["--no-gaps"]] {
+            let judged = host.verify_invoice(&bill, told);
+            judged.ends(code, "documents of the file count for nothing");
+            assert!(!judged.text.contains("REFUTED"), "{}", judged.text);
+        }
+    }
+    // Without one that can be read all the same it is a gap, and the voucher takes too much.
+    let dropped = [&receipts[..2], &receipts[3..]].concat();
+    host.verify_invoice(&dropped, &paid).ends(10, "receipts are withheld, or not in the file");
+    host.verify_invoice(&dropped, &["--no-gaps"]).ends(10, "exchanges are missing (3)");
+}
+
+#[test]
+fn a_document_too_long_to_be_read_hides_nothing_of_those_before_it() {
+    let host = Host::new();
+    let mut receipts = host.receipts(1..=3);
+    let more = receipts[1].replacen("\"fee\":\"1400\"", "\"fee\":\"1500\"", 1);
+    assert_ne!(more, receipts[1]);
+    let endless = format!("{{\"a\":\"{}\"}}", "x".repeat(9 << 20));
+    receipts.push(endless.clone());
+    let judged = host.verify_invoice(&receipts, &["--no-gaps"]);
+    judged.ends(30, "longer than any receipt or page");
+    judged.ends(30, "3 receipts, signed, charge");
+    let (receipt, claims) = host.exchange(2);
+    receipts[1] = host.signed((Receipt { fee: Neuron::new(1500), ..receipt }, claims));
+    host.verify_invoice(&receipts, &["--no-gaps"]).ends(10, "100 neuron too much in all");
+}
+
 #[test]
 fn what_is_missing_malformed_or_misused_has_its_own_code() {
     let host = Host::new();

@@ -1,8 +1,9 @@
 //! One receipt.
 
-use broker_core::Outcome;
 use broker_core::jcs::Json;
+use broker_core::receipt::Claims;
 use broker_core::statement::Author;
+use broker_core::{Digest32, Neuron, Outcome, Receipt, Tariff, Usage};
 
 use crate::host::*;
 
@@ -118,10 +119,12 @@ fn what_is_wrong_comes_before_side_inputs_that_cannot_be_had() {
 #[test]
 fn a_host_that_shows_no_place_a_minute_later_has_not_kept_its_promise() {
     let host = Host::new();
-    let bundle = format!("{{\"receipt\":{},\"inclusion\":null}}", host.receipt(1));
-    let at = |at: &str| host.verify_receipt(&bundle, &["--at", at]);
-    at("1790000059").ends(0, "not checked  receipt.log");
-    at("1790000060").ends(20, "MISSING      receipt.log");
+    for inclusion in ["", ",\"inclusion\":null"] {
+        let bundle = format!("{{\"receipt\":{}{inclusion}}}", host.receipt(1));
+        let at = |at: &str| host.verify_receipt(&bundle, &["--at", at]);
+        at("1790000059").ends(0, "not checked  receipt.log");
+        at("1790000060").ends(20, "MISSING      receipt.log");
+    }
     host.verify_receipt(&host.receipt(1), &["--at", "1790000060"]).ends(0, "--inclusion FILE");
     host.verify_invoice(&host.receipts(1..=2), &[]).ends(0, "not checked  invoice.log");
 }
@@ -136,6 +139,9 @@ fn what_is_missing_is_20_what_cannot_be_read_30_and_what_is_wrong_10() {
     host.verify_receipt("{}", &[]).ends(30, "api_version");
     host.verify_receipt("{\"receipt\":{}}", &[]).ends(30, "api_version");
     host.verify_receipt(&receipt[1..], &[]).ends(30, "receipt.json");
+    let deep = format!("[{}0]", "0,".repeat(40_000));
+    host.verify_invoice(std::slice::from_ref(&deep), &[]).ends(30, "more than any receipt");
+    host.verify_receipt(&deep.repeat(14), &[]).ends(30, "longer than any such file");
     host.write("receipt.json", &receipt);
     host.verify(&["receipt", "receipt.json", "--keyset", "tariff.json"]).ends(30, "not_after");
     host.verify(&["receipt"]).ends(64, "RECEIPT");
@@ -155,6 +161,38 @@ fn what_is_missing_is_20_what_cannot_be_read_30_and_what_is_wrong_10() {
     host.verify_receipt(&impossible, &[]).ends(10, "contradicts itself");
     host.write("request.json", "{}");
     host.verify_receipt(&receipt, &ALL).ends(10, "request.received");
+    // Prices have changed since: the tariff of now is not the one of then.
+    let dearer = Tariff::per_token(Neuron::new(101), Neuron::new(200));
+    host.write("now.json", &dearer.terms());
+    host.verify_receipt(&receipt, &["--tariff", "now.json"]).ends(10, "give the one of then");
+}
+
+/// A request that was refused before its body was read, as the receipt says.
+fn refused(host: &Host, request_hash: Digest32) -> String {
+    let (receipt, claims) = answered(3, b"{\"error\":{}}", Outcome::Refused);
+    let (usage, fee) = (Usage::default(), Neuron::ZERO);
+    let receipt = Receipt { status: 413, usage, fee, request_hash, ..receipt };
+    host.signed((receipt, Claims { unread: true, forwarded_hash: None, ledger: None, ..claims }))
+}
+
+#[test]
+fn of_a_request_that_was_refused_unread_nothing_is_claimed() {
+    let host = Host::new();
+    let honest = refused(&host, Digest32::sha256(b""));
+    let judged = host.verify_receipt(&honest, &["--request", "request.json"]);
+    judged.ends(0, "refused before its body was read");
+    assert!(judged.text.contains("not checked  receipt.request"), "{}", judged.text);
+    let hashed = refused(&host, Digest32::sha256(REQUEST));
+    host.verify_receipt(&hashed, &[]).ends(10, "contradicts itself");
+    host.verify_invoice(&[hashed], &["--gaps-allowed"]).ends(10, "contradicts itself");
+}
+
+#[test]
+fn what_is_charged_stands_in_the_log() {
+    let host = Host::new();
+    let (receipt, claims) = host.exchange(3);
+    let unplaced = host.signed((receipt, Claims { ledger: None, ..claims }));
+    host.verify_receipt(&unplaced, &[]).ends(10, "charges something and promises no log");
 }
 
 #[test]

@@ -101,6 +101,26 @@ fn a_report_without_a_file_of_collateral_is_judged_with_what_a_cache_serves() {
 }
 
 #[test]
+fn what_was_fetched_is_kept_and_proves_the_report_in_later_years() {
+    let (addr, _) = serve(cache);
+    let mut desk = desk(addr);
+    let kept = desk.path("kept.json");
+    desk.options.save_collateral = Some(kept.clone());
+    desk.judge(&near()).proved();
+    // Nothing is overwritten: the same is the same, and anything else stays.
+    desk.judge(&near()).proved();
+    let mut later = Desk::strict();
+    later.options.collateral = Some(kept.clone());
+    for (at, exit) in [(1_773_500_000, Exit::Done), (2_100_000_000, Exit::Refuted)] {
+        later.options.at = Some(at);
+        assert_eq!(later.judge(&near()).exit(), exit, "{at}");
+    }
+    std::fs::write(&kept, "{}").unwrap();
+    assert_eq!(desk.judge(&near()).exit(), Exit::Failed);
+    assert_eq!(std::fs::read(&kept).unwrap(), b"{}");
+}
+
+#[test]
 fn a_cache_that_lies_changes_no_verdict_but_to_the_worse() {
     let (addr, _) = serve(|path| {
         let (headers, body) = cache(path)?;

@@ -1,6 +1,6 @@
 //! Receipts by the report that attests their keyset.
 
-use broker_core::receipt::Claims;
+use broker_core::receipt::{Claims, LedgerPlace};
 use broker_core::{
     Clock as _, Digest32, Neuron, Outcome, Receipt, ReceiptId, Signature, Signer as _, Tariff,
     Usage, UserId,
@@ -35,7 +35,9 @@ fn receipt(secret: u8) -> String {
         proof: None,
     };
     let forwarded_hash = Some(receipt.request_hash);
-    let claims = Claims { forwarded_hash, hold: Neuron::new(10_000), ..Claims::default() };
+    let ledger = Some(LedgerPlace { log: Digest32([5; 32]), account_seq: 1 });
+    let hold = Neuron::new(10_000);
+    let claims = Claims { forwarded_hash, hold, ledger, ..Claims::default() };
     let identity = identities(secret).at(Then.now());
     receipt.proved(claims, &tariff, identity.author()).document(&tariff).unwrap()
 }

@@ -11,8 +11,16 @@ pub(super) fn reports(document: &[u8]) -> Result<Vec<SavedReport>, ReportFormErr
     let Value::Object(whole) = whole else {
         return Err(ReportFormError::NotJson("another kind of value".to_owned()));
     };
+    match whole.get("report") {
+        // A kept keyset, with the report that attested it in its time.
+        Some(Value::Object(kept)) if whole.contains_key("workload_keyset") => in_object(kept),
+        _ => in_object(&whole),
+    }
+}
+
+fn in_object(whole: &Map<String, Value>) -> Result<Vec<SavedReport>, ReportFormError> {
     let mut distinct: Vec<(String, Map<String, Value>)> = Vec::new();
-    if is_report(&whole) {
+    if is_report(whole) {
         let mut own = whole.clone();
         LISTS.iter().for_each(|list| drop(own.remove(*list)));
         distinct.push((String::new(), own));
@@ -42,7 +50,7 @@ pub(super) fn reports(document: &[u8]) -> Result<Vec<SavedReport>, ReportFormErr
     }
     // A gateway's may stand beside a report of the common shape.
     let place = if distinct.is_empty() { "" } else { "attestation" };
-    let aci = aci::is_report(&whole).then(|| aci::report_of(place.to_owned(), &whole));
+    let aci = aci::is_report(whole).then(|| aci::report_of(place.to_owned(), whole));
     if distinct.is_empty() && aci.is_none() {
         return Err(ReportFormError::NoReport);
     }

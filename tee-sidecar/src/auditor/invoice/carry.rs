@@ -3,6 +3,7 @@
 use broker_core::Neuron;
 use broker_core::verify::Settled;
 
+use super::settlement::Doubts;
 use crate::evidence::audit::Audit;
 
 /// A voucher, and what it left unpaid where something shows that.
@@ -10,6 +11,8 @@ use crate::evidence::audit::Audit;
 pub(super) struct Shown {
     pub(super) settled: Settled,
     pub(super) unpaid: Option<Neuron>,
+    /// Whoever shows it also says what it carries over; a chain does not.
+    pub(super) tells_carry: bool,
 }
 
 /// The vouchers in their order, each with what it carries over: `first` before the first one, and
@@ -18,11 +21,12 @@ pub(super) fn carried(
     audit: &mut Audit,
     mut shown: Vec<Shown>,
     first: Option<Neuron>,
+    doubts: &mut Doubts,
 ) -> Vec<Settled> {
     shown.sort_by_key(|shown| shown.settled.nonce);
     let mut known = first;
     let mut vouchers = Vec::new();
-    for Shown { mut settled, unpaid } in shown {
+    for Shown { mut settled, unpaid, tells_carry } in shown {
         let (nonce, told) = (settled.nonce, settled.carry);
         match known {
             Some(rest) if told.is_zero() || told == rest => settled.carry = rest,
@@ -34,7 +38,11 @@ pub(super) fn carried(
                 );
                 audit.missing("settlement.carry", why);
             }
-            None if told.is_zero() => {}
+            None if told.is_zero() => {
+                if !tells_carry {
+                    doubts.carry_of.insert(nonce);
+                }
+            }
             None => {
                 let why = format_args!(
                     "nonce {nonce}: it says that {told} neuron of it are carried over, and \

@@ -1,12 +1,18 @@
 //! What an invoice comes to, in findings.
 
-use broker_core::verify::{Bill, Covered, Kind, Recount, Tally};
+use broker_core::verify::{Bill, Covered, Kind, Recount, Tally, VoucherFault};
 
 use super::InvoiceFiles;
+use super::settlement::Doubts;
 use crate::evidence::audit::Audit;
 
-/// Notes everything that was found.
-pub(super) fn note(audit: &mut Audit, bill: &Bill, ids: &Recount, asked: &InvoiceFiles) {
+/// Notes everything that was found. Receipts and settlements that are not at hand refute nothing.
+pub(super) fn note(
+    audit: &mut Audit,
+    bill: &Bill,
+    ids: &Recount,
+    (asked, doubts): (&InvoiceFiles, &Doubts),
+) {
     if bill.documents == 0 {
         return audit.missing("invoice", "there is no receipt in the file");
     }
@@ -16,12 +22,44 @@ pub(super) fn note(audit: &mut Audit, bill: &Bill, ids: &Recount, asked: &Invoic
     }
     totals(audit, bill);
     repeats(audit, bill, ids);
-    gaps(audit, bill, asked);
+    gaps(audit, bill, (asked, doubts));
+    let mut doubted = false;
     for covered in &bill.covered {
-        voucher(audit, covered);
+        let doubt = doubt(bill, doubts, covered, doubted);
+        voucher(audit, covered, doubt);
+        doubted |= doubt.is_some();
     }
     if !bill.covered.is_empty() {
         outside(audit, bill);
+    }
+}
+
+/// Whether documents of the file count for nothing because something is missing.
+fn unread(bill: &Bill, doubts: &Doubts) -> bool {
+    doubts.cut || [Kind::Form, Kind::UnknownKeyset].iter().any(|kind| bill.tally(*kind).is_some())
+}
+
+/// Why a voucher that does not fit may be good all the same.
+fn doubt(
+    bill: &Bill,
+    doubts: &Doubts,
+    covered: &Covered,
+    doubted_before: bool,
+) -> Option<&'static str> {
+    use VoucherFault::{OtherReceipts, TooMuch, Total, Unreached};
+    match covered.fault.as_ref()? {
+        Total { .. } | TooMuch { .. } | OtherReceipts | Unreached if unread(bill, doubts) => {
+            Some("documents of the file count for nothing, as said above")
+        }
+        Total { .. } | TooMuch { .. } | OtherReceipts | Unreached if doubts.incomplete => {
+            Some("not every settlement is at hand")
+        }
+        Total { .. } | TooMuch { .. } if doubts.carry_of.contains(&covered.settled.nonce) => Some(
+            "a chain does not show what the voucher before it left unpaid: give --carry, 0 \
+                  where it left nothing",
+        ),
+        Unreached if doubted_before => Some("the one before it may be good"),
+        _ => None,
     }
 }
 
@@ -105,7 +143,7 @@ fn repeats(audit: &mut Audit, bill: &Bill, ids: &Recount) {
     }
 }
 
-fn gaps(audit: &mut Audit, bill: &Bill, asked: &InvoiceFiles) {
+fn gaps(audit: &mut Audit, bill: &Bill, (asked, doubts): (&InvoiceFiles, &Doubts)) {
     let mut first = Vec::new();
     let (mut runs, mut missing) = (0_u64, 0_u64);
     for (from, to) in bill.gaps() {
@@ -124,11 +162,15 @@ fn gaps(audit: &mut Audit, bill: &Bill, asked: &InvoiceFiles) {
     if runs > 0 {
         let more = if runs > first.len() as u64 { ", …" } else { "" };
         let why = format_args!(
-            "{missing} of the account's exchanges are missing ({}{more}): withheld, or cut off by \
-             a crash, which costs nothing",
+            "{missing} of the account's exchanges are missing ({}{more}): withheld, cut off by a \
+             crash, which costs nothing, or in the host's archive after its retention",
             first.join(", ")
         );
         return match (asked.no_gaps, asked.gaps_allowed) {
+            (true, _) if unread(bill, doubts) => {
+                let doubt = "documents of the file count for nothing, as said above";
+                audit.missing("invoice.gaps", format_args!("{why}; {doubt}"));
+            }
             (true, _) => audit.refuted("invoice.gaps", why),
             (false, true) => audit.not_checked("invoice.gaps", why),
             (false, false) => {
@@ -151,7 +193,7 @@ fn gaps(audit: &mut Audit, bill: &Bill, asked: &InvoiceFiles) {
     }
 }
 
-fn voucher(audit: &mut Audit, covered: &Covered) {
+fn voucher(audit: &mut Audit, covered: &Covered, doubt: Option<&str>) {
     let (nonce, total) = (covered.settled.nonce, covered.settled.total);
     let carry = covered.settled.carry;
     let carried = match carry.is_zero() {
@@ -166,7 +208,12 @@ fn voucher(audit: &mut Audit, covered: &Covered) {
             );
             audit.proved("settlement", what);
         }
-        Some(fault) => audit.refuted("settlement", format_args!("nonce {nonce}: {fault}")),
+        Some(fault) => match doubt {
+            Some(doubt) => {
+                audit.missing("settlement", format_args!("nonce {nonce}: {fault}; {doubt}"));
+            }
+            None => audit.refuted("settlement", format_args!("nonce {nonce}: {fault}")),
+        },
     }
 }
 

@@ -15,12 +15,16 @@ use crate::auditor::Failure;
 
 type Checked = Vec<Result<Line, LineFault>>;
 
-/// Adds up all receipts of a file.
-pub(super) fn add_up(
-    path: &Path,
-    rules: &Rules,
-    mut invoice: Invoice,
-) -> Result<(Bill, Recount), Failure> {
+/// What all receipts of a file come to.
+pub(super) struct AddedUp {
+    pub(super) bill: Bill,
+    pub(super) recount: Recount,
+    /// Why the file was not read to its end.
+    pub(super) cut: Option<Failure>,
+}
+
+/// Adds up all receipts of a file. What was read before an error counts.
+pub(super) fn add_up(path: &Path, rules: &Rules, mut invoice: Invoice) -> Result<AddedUp, Failure> {
     let file = open(path)?;
     let mut progress = Progress::new(file.metadata().map(|about| about.len()).unwrap_or_default());
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -46,11 +50,12 @@ pub(super) fn add_up(
         reader.join()
     });
     progress.end();
-    match read {
-        Ok(read) => read.map_err(|error| unreadable(path, &error))?,
+    let cut = match read {
+        Ok(read) => read.err().map(|error| unreadable(path, &error)),
         Err(_) => return Err(Failure::Failed("the reading thread ended".to_owned())),
-    }
-    Ok(invoice.finish())
+    };
+    let (bill, recount) = invoice.finish();
+    Ok(AddedUp { bill, recount, cut })
 }
 
 /// Counts the ids that may be there twice.
@@ -82,7 +87,10 @@ fn unreachable(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::Malformed(format!("{}: {error}", path.display()))
+    match error.kind() {
+        io::ErrorKind::InvalidData => Failure::Malformed(format!("{}: {error}", path.display())),
+        _ => unreachable(path, error),
+    }
 }
 
 fn read(file: File, workers: &[SyncSender<Piece>]) -> io::Result<()> {

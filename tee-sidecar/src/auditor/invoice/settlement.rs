@@ -1,5 +1,6 @@
 //! The settlements that are to have paid an invoice: from files, or from a chain.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,21 +15,38 @@ use super::carry::{self, Shown};
 use crate::auditor::{Failure, fetch, files, noted};
 use crate::evidence::audit::Audit;
 
+/// Why receipts may fit no voucher although the host is honest.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Doubts {
+    /// A settlement that was named is not at hand: receipts of its would be laid to another's.
+    pub(super) incomplete: bool,
+    /// The file of receipts was not read to its end.
+    pub(super) cut: bool,
+    /// Vouchers that may carry something over that nobody has told.
+    pub(super) carry_of: BTreeSet<u64>,
+}
+
 /// Reads all settlements and notes what shows each.
-pub(super) fn load(audit: &mut Audit, paths: &InvoiceFiles) -> Result<Vec<Settled>, Failure> {
-    let mut shown = Vec::new();
+pub(super) fn load(
+    audit: &mut Audit,
+    paths: &InvoiceFiles,
+) -> Result<(Vec<Settled>, Doubts), Failure> {
+    let (mut shown, mut doubts) = (Vec::new(), Doubts::default());
     for given in &paths.settlements {
         let found = match transaction(given) {
             Some(hash) => on_chain(audit, hash, paths),
             None => in_file(audit, Path::new(given)),
         };
-        shown.extend(noted(audit, "settlement.chain", found)?.into_iter().flatten());
+        let found = noted(audit, "settlement.chain", found)?.unwrap_or_default();
+        doubts.incomplete |= found.is_empty();
+        shown.extend(found);
     }
-    if shown.len() < paths.settlements.len() && paths.carry.is_some() {
+    if doubts.incomplete && paths.carry.is_some() {
         // A carry would stand before another voucher than the one it was given for.
         audit.missing("settlement.carry", "the first settlement is not at hand");
     }
-    Ok(carry::carried(audit, shown, paths.carry))
+    let carried = carry::carried(audit, shown, paths.carry, &mut doubts);
+    Ok((carried, doubts))
 }
 
 /// The hash of a transaction, which no file is named after.
@@ -41,7 +59,7 @@ fn transaction(given: &str) -> Option<Digest32> {
 fn in_file(audit: &mut Audit, path: &Path) -> Result<Vec<Shown>, Failure> {
     let named =
         |error: &dyn std::fmt::Display| Failure::Malformed(format!("{}: {error}", path.display()));
-    let document = Json::parse(&files::read(path)?).map_err(|error| named(&error))?;
+    let document = Json::parse(&files::document(path)?).map_err(|error| named(&error))?;
     let documents = match document {
         Json::List(documents) => documents,
         one => vec![one],
@@ -50,7 +68,8 @@ fn in_file(audit: &mut Audit, path: &Path) -> Result<Vec<Shown>, Failure> {
     let read = read.map_err(|error| named(&error))?;
     let what = format_args!("{}: by its word, no chain was asked", path.display());
     audit.not_checked("settlement.chain", what);
-    Ok(read.into_iter().map(|settled| Shown { settled, unpaid: None }).collect())
+    let shown = |settled| Shown { settled, unpaid: None, tells_carry: true };
+    Ok(read.into_iter().map(shown).collect())
 }
 
 fn on_chain(
@@ -75,18 +94,30 @@ fn on_chain(
         audit.missing("settlement.chain", format_args!("the node has no block with 0x{hash}"));
         return Ok(Vec::new());
     };
-    let item = match (found.items.as_slice(), paths.account) {
-        ([one], _) => Some(one),
-        (items, Some(account)) => items.iter().find(|item| item.settled.user == account),
+    let items: Vec<_> = match (found.items.as_slice(), paths.account) {
+        ([one], _) => vec![one],
+        (items, Some(account)) => {
+            items.iter().filter(|item| item.settled.user == account).collect()
+        }
         (_, None) => {
             return Err(usage("the transaction settles for several users: say --account 0x…"));
         }
     };
-    let Some(SettledItem { settled, paid }) = item else {
+    if items.is_empty() {
         audit.refuted("settlement.chain", format_args!("0x{hash} settles nothing of the account"));
-        return Ok(Vec::new());
-    };
-    contract(audit, &found, settled, paths);
+    }
+    Ok(items.into_iter().map(|item| shown(audit, &found, item, hash, paths)).collect())
+}
+
+/// One voucher of a transaction.
+fn shown(
+    audit: &mut Audit,
+    found: &SettledTransaction,
+    SettledItem { settled, paid }: &SettledItem,
+    hash: Digest32,
+    paths: &InvoiceFiles,
+) -> Shown {
+    contract(audit, found, settled, paths);
     let block = found.block.number;
     match paid {
         Some(paid) => {
@@ -100,7 +131,7 @@ fn on_chain(
         }
     }
     let unpaid = paid.and_then(|paid| settled.total.checked_sub(paid));
-    Ok(vec![Shown { settled: *settled, unpaid }])
+    Shown { settled: *settled, unpaid, tells_carry: false }
 }
 
 fn contract(

@@ -14,11 +14,7 @@ use crate::evidence::audit::Audit;
 
 /// Compares the first part of an answer with its receipt.
 pub(super) fn check(audit: &mut Audit, receipt: &ReadReceipt, part: &[u8], keysets: &[Keyset]) {
-    let keyset = keysets.iter().find(|keyset| keyset.digest() == receipt.keyset);
-    let Some(keyset) = keyset else {
-        return audit.missing("receipt.part", "the keyset of its checkpoints is not at hand");
-    };
-    match verify::partial(receipt, part, keyset) {
+    match verify::partial(receipt, part, keysets) {
         Ok(prefix) => {
             note(audit, &prefix);
             if let Some(charge) = &receipt.charge {
@@ -61,12 +57,12 @@ pub fn audit_part(
         note_part(&mut audit, &PartFault::Prefix(BadPrefix::NoCheckpoint));
         return Ok(audit);
     };
-    let Some(keyset) = keysets.iter().find(|keyset| keyset.digest() == named) else {
+    if !keysets.iter().any(|keyset| keyset.digest() == named) {
         let why = format_args!("its checkpoints name the keyset sha256:{named}, not at hand");
         audit.missing("receipt.part", why);
         return Ok(audit);
-    };
-    match verify_prefix(&bytes, &id, keyset) {
+    }
+    match verify_prefix(&bytes, &id, &keysets) {
         Ok(prefix) => {
             note(&mut audit, &prefix);
             audit.not_checked("receipt", format_args!("it will be found under {id}"));

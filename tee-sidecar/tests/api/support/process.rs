@@ -100,6 +100,10 @@ impl Replica {
         ended.unwrap()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.child.is_some()
     }
