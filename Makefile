@@ -5,7 +5,8 @@ target := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
 simulator := --features tee-sidecar/simulator
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check package fuzz bench crash-long model-long fleet-long invoice-long clean
+.PHONY: help run demo test check package fuzz bench crash-long model-long fleet-long invoice-long
+.PHONY: soak-long clean
 
 help: ## this list
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +55,9 @@ fleet-long: ## 512 killed writers on one PostgreSQL, and 500 killed sidecars
 
 invoice-long: ## a bill of 1,000,000 receipts: rate, memory, and the cost of its signatures alone
 	INVOICE=1000000 cargo test --locked --release -p tee-sidecar --test audits -- --nocapture long_bill
+
+soak-long: ## half an hour of load with clients that leave, a dying engine and a stalling ledger
+	SOAK_SECS=1800 cargo test --locked -p tee-sidecar --features simulator --test soak -- --nocapture
 
 clean: ## build products and the quick start's ledger
 	cargo clean --locked

@@ -260,8 +260,8 @@ pub enum Refusal {
         /// What it would be.
         due: Neuron,
     },
-    /// The receipt names another exchange, user or amount than the hold, or its document promises no
-    /// place in the log among the account's exchanges.
+    /// The receipt names another exchange, user or amount than the hold, or its document promises
+    /// no place in the log among the account's exchanges.
     #[error("the receipt does not belong to this hold")]
     ForeignReceipt,
     /// The receipt id is taken.

@@ -225,8 +225,8 @@ pub enum BadPrefix {
     OtherReceipt(ReceiptId),
 }
 
-/// Checks every checkpoint in the first part of an answer to `receipt`, and tells the last one. Keys
-/// may change while an answer goes on, so the checkpoints may be of any of these keysets.
+/// Checks every checkpoint in the first part of an answer to `receipt`, and tells the last one.
+/// Keys may change while an answer goes on, so the checkpoints may be of any of these keysets.
 ///
 /// # Errors
 /// One does not hold, or there is none.

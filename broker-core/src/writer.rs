@@ -128,6 +128,9 @@ impl LedgerHandle {
         let errand: Errand = Box::new(move |ledger| {
             let done = ledger.and_then(errand);
             let goes_on = matches!(done, Ok(_) | Err(LedgerError::Busy));
+            if let (Err(error), false) = (&done, goes_on) {
+                tracing::error!(%error, "what was to be done with the ledger failed");
+            }
             // Who left does not mind.
             let tell = Box::new(move || drop(answer.send(done)));
             Done { goes_on, tell }

@@ -86,3 +86,20 @@ fn the_log_s_tables_refuse_to_be_changed_without_tampering() {
     let changed = raw.execute("UPDATE log_leaf SET hash = zeroblob(32)", []);
     assert!(changed.unwrap_err().to_string().contains("append-only"));
 }
+
+#[test]
+fn another_program_that_holds_the_file_for_a_moment_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    prove(&mut ledger, user(1), 0..10);
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let holding = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        other.execute_batch("ROLLBACK").unwrap();
+    });
+    log_all(&mut ledger);
+    holding.join().unwrap();
+    assert_eq!(ledger.reader().unwrap().log().unwrap().size, 10);
+}

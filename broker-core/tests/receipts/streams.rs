@@ -45,7 +45,7 @@ proptest! {
         let (bytes, ends) = answer(&events);
         let keyset = Vectors::read().keyset();
         let cut = cut.index(bytes.len() + 1);
-        let proved = verify_prefix(&bytes[..cut], &id(1), &[keyset.clone()]);
+        let proved = verify_prefix(&bytes[..cut], &id(1), std::slice::from_ref(&keyset));
         match ends.iter().rev().find(|end| **end <= cut) {
             Some(end) => prop_assert_eq!(proved.unwrap().unproved, (cut - end) as u64),
             None => prop_assert_eq!(proved, Err(BadPrefix::NoCheckpoint)),
@@ -65,7 +65,7 @@ proptest! {
         bytes[at] = to;
         let keyset = Vectors::read().keyset();
         // A comment that is no checkpoint any more proves nothing: those before it still do.
-        let proved = verify_prefix(&bytes, &id(1), &[keyset.clone()]);
+        let proved = verify_prefix(&bytes, &id(1), std::slice::from_ref(&keyset));
         let earlier = proved.is_ok_and(|p| p.checkpoint.bytes as usize + 1 > at || p.unproved == 0);
         prop_assert!(!earlier, "byte {at} of {end}");
     }
@@ -93,10 +93,10 @@ fn a_checkpoint_of_another_answer_or_in_another_place_proves_nothing() {
     let events: Vec<_> = (0..4).map(|n| (format!("data: {n}\n\n"), n % 2 == 1)).collect();
     let (bytes, _) = answer(&events);
     let keyset = Vectors::read().keyset();
-    let proved = verify_prefix(&bytes, &id(1), &[keyset.clone()]).unwrap();
+    let proved = verify_prefix(&bytes, &id(1), std::slice::from_ref(&keyset)).unwrap();
     assert_eq!((proved.checkpoint.output_tokens, proved.checkpoint.fee), (3, Neuron::new(3)));
     assert_eq!(
-        verify_prefix(&bytes, &id(2), &[keyset.clone()]),
+        verify_prefix(&bytes, &id(2), std::slice::from_ref(&keyset)),
         Err(BadPrefix::OtherReceipt(id(1)))
     );
     // An event cut out, one put in, and two exchanged.
@@ -106,7 +106,7 @@ fn a_checkpoint_of_another_answer_or_in_another_place_proves_nothing() {
         format!("data: x\n\n{text}"),
         text.replacen("data: 0\n\ndata: 1", "data: 1\n\ndata: 0", 1),
     ] {
-        let refused = verify_prefix(forged.as_bytes(), &id(1), &[keyset.clone()]);
+        let refused = verify_prefix(forged.as_bytes(), &id(1), std::slice::from_ref(&keyset));
         assert!(matches!(refused, Err(BadPrefix::OtherBytes { .. })), "{forged}");
     }
 }

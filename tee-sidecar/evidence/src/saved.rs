@@ -16,9 +16,9 @@ pub use aci::SavedAci;
 pub use fields::{GpuItem, GpuPayload};
 
 /// Reads the reports in a JSON document: the object itself, and what it lists under
-/// `model_attestations` and `all_attestations`; of what `/v1/aci/keysets/{digest}` answers, those in
-/// its `report`. Copies of one report are one; copies that differ
-/// are several, each of which has to hold.
+/// `model_attestations` and `all_attestations`; of what `/v1/aci/keysets/{digest}` answers, those
+/// in its `report`. Copies of one report are one; copies that differ are several, each of which has
+/// to hold.
 ///
 /// # Errors
 /// The document is no report, or a field has a form that nobody writes.

@@ -52,8 +52,8 @@ pub(super) fn collateral(path: &Path) -> Result<QuoteCollateralV3, Failure> {
     serde_json::from_slice(&read(path)?).map_err(|e| malformed(path, &e))
 }
 
-/// Writes what was fetched, for an audit in later years. Several reports of one kind of machine have
-/// the same collateral; two that differ would need two files.
+/// Writes what was fetched, for an audit in later years. Several reports of one kind of machine
+/// have the same collateral; two that differ would need two files.
 pub(super) fn keep_collateral(path: &Path, fetched: &QuoteCollateralV3) -> Result<(), Failure> {
     let bytes = serde_json::to_vec(fetched).map_err(|e| malformed(path, &e))?;
     match read(path) {

@@ -11,7 +11,8 @@ use super::AppState;
 const NO_LEDGER: &str = "the ledger's writer has stopped: see the log, mend the disk, restart";
 const FOLLOWS: &str = "this sidecar does not have the lead, and collects no fees";
 const SILENT: &str = "the ledger's database gives no answer to this sidecar";
-const ENDED: &str = "the keyset of receipts has ended and the next one is not attested: look at the clock, and the log";
+const ENDED: &str = "the keyset of receipts has ended and the next one is not attested: look at \
+                     the clock, and the log";
 /// It is asked several times a second.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 

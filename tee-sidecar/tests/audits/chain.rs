@@ -182,7 +182,7 @@ fn what_a_transaction_left_unpaid_is_the_next_voucher_s_carry() {
     alone(vec![paid.clone()], &[]).ends(20, "left unpaid: give --carry");
     alone(vec![paid.clone()], &["--carry", "0"]).ends(10, "nonce 2");
     alone(vec![paid.clone()], &["--carry", "300"]).ends(0, "300 neuron that are carried over");
-    judge(vec![paid.clone()], &[]).ends(20, "not every settlement is at hand");
+    judge(vec![paid], &[]).ends(20, "not every settlement is at hand");
     // Both in one transaction.
     let both = (hash(1), vec![first, second], vec![event(&first, 1, 300), event(&second, 0, 0)]);
     let account = user().to_string();

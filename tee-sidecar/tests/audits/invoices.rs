@@ -137,7 +137,7 @@ fn a_document_too_long_to_be_read_hides_nothing_of_those_before_it() {
     let more = receipts[1].replacen("\"fee\":\"1400\"", "\"fee\":\"1500\"", 1);
     assert_ne!(more, receipts[1]);
     let endless = format!("{{\"a\":\"{}\"}}", "x".repeat(9 << 20));
-    receipts.push(endless.clone());
+    receipts.push(endless);
     let judged = host.verify_invoice(&receipts, &["--no-gaps"]);
     judged.ends(30, "longer than any receipt or page");
     judged.ends(30, "3 receipts, signed, charge");

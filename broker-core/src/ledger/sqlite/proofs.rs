@@ -1,6 +1,6 @@
 //! The receipt log's hashes and the kept documents.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use crate::account::UserId;
 use crate::digest::Digest32;
@@ -19,7 +19,8 @@ pub(super) fn extend_log(
     size: u64,
     leaves: &[LogLeaf],
 ) -> Result<bool, LedgerError> {
-    let tx = db.transaction()?;
+    // A lock for writing cannot be waited for once something was read.
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if state(&tx)?.size != size {
         return Ok(false);
     }
