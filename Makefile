@@ -5,8 +5,8 @@ target := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
 simulator := --features tee-sidecar/simulator
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check package fuzz bench crash-long model-long fleet-long invoice-long \
-  soak-long clean
+.PHONY: help run demo test check package fuzz bench crash-long model-long fleet-long invoice-long
+.PHONY: soak-long clean
 
 help: ## this list
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -20,8 +20,8 @@ pub fn completions(shell: Shell) -> Exit {
 fn completions_text(shell: Shell) -> String {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut shown(), NAME, &mut text);
-    // clap_complete 4.6 spells a program with a hyphen in two ways in its functions for bash, so that
-    // commands within commands would be completed by nothing.
+    // clap_complete 4.6 spells a program with a hyphen in two ways in its functions for bash, so
+    // that commands within commands would be completed by nothing.
     String::from_utf8_lossy(&text).replace("tee__subcmd__sidecar", "tee__sidecar")
 }
 
@@ -104,8 +104,8 @@ the ledger, where
 .I ledger.url
 says nothing else. It is what the host is owed: keep it.
 .SH SIGNALS
-SIGTERM and SIGINT stop the sidecar: running answers have 25 seconds to end, then they are closed with a
-receipt that says so.
+SIGTERM and SIGINT stop the sidecar: running answers have 25 seconds to end, then they are closed
+with a receipt that says so.
 "#;
 
 #[cfg(test)]

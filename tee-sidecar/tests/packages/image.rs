@@ -1,6 +1,6 @@
-//! The image of the unpacked provider-broker, built by buildah on a base made of this machine's own C
-//! library (the real base comes from a registry), and the program started in it: as nobody, with a
-//! root that cannot be written to. Needs root, as buildah's layers do.
+//! The image of the unpacked provider-broker, built by buildah on a base made of this machine's own
+//! C library (the real base comes from a registry), and the program started in it: as nobody, with
+//! a root that cannot be written to. Needs root, as buildah's layers do.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -22,7 +22,7 @@ impl Bundled {
     /// What a package brings along, if anything.
     ///
     /// # Errors
-    /// The package says that it links something that is not known here, or is not laid out as it was.
+    /// The package links something that is not known here, or is not laid out as it was.
     pub fn of(package: &Package) -> Result<Option<Self>, String> {
         let Some(links) = package.links() else { return Ok(None) };
         let folder = package.folder();
@@ -57,8 +57,8 @@ impl Bundled {
                 let file = Some(folder.join("depend/secp256k1/COPYING"));
                 Self { name: "libsecp256k1", version, licence: "MIT", licence_file: file }
             }
-            // Its own code and BoringSSL's, under the licences that the package itself names; a mere
-            // lock against two versions; and nothing native at all.
+            // Its own code and BoringSSL's, under the licences that the package itself names; a
+            // mere lock against two versions; and nothing native at all.
             "ring" | "rayon-core" | "prettyplease" => return Ok(None),
             name => {
                 return Err(format!(

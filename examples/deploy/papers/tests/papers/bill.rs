@@ -115,8 +115,8 @@ fn the_notices_name_every_package_and_give_the_words_of_its_licence() {
 fn native_code_that_nobody_described_is_refused() {
     let package = |name: &str, links: &str| {
         format!(
-            r#"{{"name":"{name}","version":"1.0.0","license":"MIT","source":"registry","links":{links},
-                "id":"{name}","manifest_path":"/nowhere/Cargo.toml"}}"#
+            r#"{{"name":"{name}","version":"1.0.0","license":"MIT","source":"registry",
+                "links":{links},"id":"{name}","manifest_path":"/nowhere/Cargo.toml"}}"#
         )
     };
     let metadata = |links: &str| {
