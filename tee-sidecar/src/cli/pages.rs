@@ -104,8 +104,15 @@ the ledger, where
 .I ledger.url
 says nothing else. It is what the host is owed: keep it.
 .SH SIGNALS
-SIGTERM and SIGINT stop the sidecar: running answers have 25 seconds to end, then they are closed
-with a receipt that says so.
+.TP
+SIGTERM, SIGINT
+stop the sidecar: running answers have
+.I server.drainSecs
+to end, then they are closed with a receipt that says so. A second one ends the wait.
+.TP
+SIGHUP
+reads the configuration anew. What can change while it runs does; the rest is named in the log and
+waits for a restart, and a wrong configuration changes nothing.
 "#;
 
 #[cfg(test)]

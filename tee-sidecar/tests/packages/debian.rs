@@ -38,7 +38,9 @@ fn unpacked_its_program_takes_its_configuration() {
         "usr/share/zsh/vendor-completions/_tee-sidecar",
         "usr/share/fish/vendor_completions.d/tee-sidecar.fish",
         "usr/share/man/man1/tee-sidecar.1.gz",
+        "usr/share/doc/tee-sidecar/RUNBOOK.md",
         "usr/share/doc/tee-sidecar/copyright",
+        "usr/share/doc/tee-sidecar/monitoring/alerts.yml",
         "usr/share/doc/tee-sidecar/changelog.gz",
         "usr/share/doc/tee-sidecar/sbom.cdx.json",
     ] {

@@ -94,6 +94,13 @@ pub(crate) fn ending(folder: &Path, end: &str) -> PathBuf {
     one.clone()
 }
 
+/// What a stop may take: the drain of the example, and the time that whatever is left has then.
+pub(crate) fn stop_secs() -> u64 {
+    let settings =
+        tee_sidecar::config::Settings::load(Some(&top().join("config.example.yaml")), []);
+    settings.unwrap_or_else(|error| panic!("{error}")).server.drain_secs + 20
+}
+
 /// The top of the repository.
 pub(crate) fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -9,12 +9,13 @@ use tempfile::TempDir;
 use super::support::{EPOCH, package, packages, printed, program, shown};
 
 /// Everything in it but the manual's pages.
-const CONTENTS: [&str; 20] = [
+const CONTENTS: [&str; 25] = [
     ".dockerignore",
     "CHANGELOG.md",
     "Dockerfile",
     "PROVIDER.md",
     "README.md",
+    "RUNBOOK.md",
     "completions/_tee-sidecar",
     "completions/tee-sidecar.bash",
     "completions/tee-sidecar.fish",
@@ -26,6 +27,10 @@ const CONTENTS: [&str; 20] = [
     "licenses/LICENSE-MIT",
     "licenses/THIRD-PARTY-NOTICES.txt",
     "man/tee-sidecar.1",
+    "monitoring/alerts.yml",
+    "monitoring/alerts_test.yml",
+    "monitoring/grafana-dashboard.json",
+    "monitoring/prometheus.yml",
     "sbom.cdx.json",
     "tdx.conf",
     "tee-sidecar",
@@ -100,6 +105,23 @@ fn it_holds_what_it_promises_and_the_program_runs() {
     let mut refused = Command::new(broker.join("tee-sidecar"));
     let refused = refused.env("SIDECAR__TEE__PROVIDER", "simulated").arg("check-config");
     assert_eq!(refused.output().unwrap().status.code(), Some(64));
+}
+
+#[test]
+fn links_in_its_pages_lead_to_files_of_it() {
+    let Some(folder) = unpacked() else { return };
+    let broker = folder.path().join("provider-broker");
+    let mut led = 0;
+    for page in ["CHANGELOG.md", "PROVIDER.md", "README.md", "RUNBOOK.md"] {
+        let text = fs::read_to_string(broker.join(page)).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let file = link.split('#').next().unwrap();
+            assert!(file.is_empty() || broker.join(file).is_file(), "{page}: {link}");
+            led += 1;
+        }
+    }
+    assert!(led > 0, "no page has a link");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::support::{has, program, shown, top};
+use super::support::{has, program, shown, stop_secs, top};
 
 /// How exposed systemd may find the service, in tenths: 0 is a locked box, 100 an open one.
 const EXPOSURE_MAX: u32 = 20;
@@ -62,13 +62,16 @@ fn the_unit_gives_the_drain_its_time_and_looks_at_exit_codes() {
         "ProtectSystem=strict",
         "RestartPreventExitStatus=10 30 64",
         "LimitCORE=0",
+        "LimitNOFILE=65536",
+        // tests/lifecycle/systemd.rs: what it tells of its start, a reload and its end.
+        "Type=notify",
+        "ExecReload=/bin/sh -c \"kill -HUP $MAINPID\"",
         "ExecStart=/usr/bin/tee-sidecar serve --config /etc/tee-sidecar/config.yaml",
     ] {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
     let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
-    // 25 seconds to drain and 10 to close.
-    assert!(stop.parse::<u64>().unwrap() > 35, "{stop}");
+    assert_eq!(stop.parse::<u64>().unwrap(), stop_secs());
 }
 
 /// The unit as it is, but for the program's path and its user, which this machine does not have.
