@@ -11,6 +11,7 @@
 )]
 
 mod files;
+mod guides;
 mod support;
 
 #[cfg(not(feature = "simulator"))]
