@@ -1,4 +1,6 @@
-# An image from the sources: docker build --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) .
+# An image from the sources, which reports then name:
+#   docker build --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) \
+#     --build-arg TEE_SIDECAR_REPO_COMMIT=$(git rev-parse HEAD) .
 #
 # The program is built by .ci/build, as for the packages, with the compiler of the first stage; the
 # image is a base without a shell, the program, and a user without rights. Run it with a read-only
@@ -15,6 +17,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .
+ARG TEE_SIDECAR_REPO_COMMIT
 RUN .ci/build \
  && install -D -m 0755 target/release/tee-sidecar /image/tee-sidecar \
  && install -d /image/licenses /image/state \
