@@ -9,6 +9,7 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::AppState;
+use crate::ledger::End;
 use crate::tls::Tls;
 
 const NO_LEDGER: &str = "the ledger's writer has stopped: see the log, mend the disk, restart";
@@ -27,6 +28,8 @@ pub struct Notices {
     pub tls: Option<Arc<Tls>>,
     /// The last configuration that was to be taken over was refused.
     pub reload_refused: AtomicBool,
+    /// How the run before this one ended, for `/metrics`.
+    pub last_end: Option<End>,
 }
 
 impl Notices {
