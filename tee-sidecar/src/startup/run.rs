@@ -231,10 +231,10 @@ mod tests {
     async fn a_reload_that_is_asked_for_during_the_start_is_done_after_it() {
         let (tell, mut orders) = Orders::new(|| unreachable!(), Systemd::default());
         let tell = |order| tell.send(order).unwrap();
-        [Order::Reload, Order::Reload].map(tell);
+        [Order::Reload, Order::Reload].into_iter().for_each(tell);
         assert!(timeout(Duration::from_millis(1), orders.stop()).await.is_err());
         assert_eq!(orders.next().await, Order::Reload);
-        [Order::Reload, Order::Stop].map(tell);
+        [Order::Reload, Order::Stop].into_iter().for_each(tell);
         assert_eq!([orders.next().await, orders.next().await], [Order::Reload, Order::Stop]);
         tell(Order::Stop);
         orders.stop().await;
