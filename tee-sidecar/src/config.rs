@@ -112,10 +112,19 @@ pub struct TlsFiles {
 pub struct Upstream {
     /// The engine's base address, without a trailing slash or `/v1`.
     pub url: String,
+    /// Those of further engines with the same model, in the same form.
+    pub urls: Vec<String>,
     /// The model served; `None` asks the engine.
     pub model: Option<String>,
     /// What happens to a request whose client has left.
     pub on_disconnect: OnDisconnect,
+}
+
+impl Upstream {
+    /// The addresses of all engines.
+    pub fn engines(&self) -> Vec<String> {
+        std::iter::once(&self.url).chain(&self.urls).cloned().collect()
+    }
 }
 
 /// What happens to a request whose client has left.

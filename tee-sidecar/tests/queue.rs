@@ -21,7 +21,9 @@ use tee_sidecar::fault::{Envelope, Fault};
 use tee_sidecar::identity::Identities;
 use tee_sidecar::route::Route;
 use tee_sidecar::signals::Signals;
-use tee_sidecar::upstream::{Catalog, Post, Reply, Tag, Upstream, UpstreamError, UpstreamFuture};
+use tee_sidecar::upstream::{
+    Catalog, Engines, Post, Reply, Tag, Upstream, UpstreamError, UpstreamFuture,
+};
 
 /// Counts what it is asked.
 #[derive(Default)]
@@ -33,7 +35,7 @@ impl Upstream for Engine {
         Box::pin(async { Err(UpstreamError::Broken("asked".into())) })
     }
 
-    fn models(&self) -> UpstreamFuture<'_, Bytes> {
+    fn models(&self, _: &str) -> UpstreamFuture<'_, Bytes> {
         Box::pin(async { Ok(Bytes::from_static(b"{\"data\":[{\"id\":\"tiny\"}]}")) })
     }
 }
@@ -65,7 +67,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         )),
         log: Digest32([7; 32]),
         refusals: Arc::<Refusals>::default(),
-        catalog: Arc::new(Catalog::new(None)),
+        catalog: Arc::new(Catalog::new(None, Engines::of(&["http://engine".to_owned()]))),
         prices: Arc::new(Prices::new(Tariff::default())),
         admission: Admission::new(limits),
         on_disconnect: OnDisconnect::Abort,

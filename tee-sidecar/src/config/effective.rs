@@ -49,6 +49,7 @@ pub(super) fn document(settings: &Settings) -> Value {
         },
         "upstream": {
             "url": upstream.url,
+            "urls": upstream.urls,
             "model": upstream.model,
             "onDisconnect": match upstream.on_disconnect {
                 OnDisconnect::Abort => "abort",

@@ -72,6 +72,7 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
 /// Every key that holds a list of values.
 pub(super) const LISTS: &[(&str, ListSlot)] = &[
     ("server.allowOrigins", |raw| &mut raw.server.allow_origins),
+    ("upstream.urls", |raw| &mut raw.upstream.urls),
     ("network.privateKeys", |raw| &mut raw.network.private_keys),
     ("service.routes", |raw| &mut raw.service.routes),
 ];

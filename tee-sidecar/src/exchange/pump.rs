@@ -120,7 +120,9 @@ impl Held {
                 Fault::BadGateway("the model server cannot be reached; try again")
             }
             UpstreamError::Timeout(_) => Fault::GatewayTimeout,
-            UpstreamError::Broken(_) => Fault::BadGateway("the model server's answer broke off"),
+            UpstreamError::Gone(_) | UpstreamError::Broken(_) => {
+                Fault::BadGateway("the model server's answer broke off")
+            }
         }
     }
 

@@ -144,6 +144,7 @@ const SETS: &[(&str, &str, &str)] = &[
     ("SIDECAR__SERVER__TLS__KEYFILE", "/tls/key.pem", "keyFile: /tls/key.pem\n"),
     ("SIDECAR__SERVER__DRAINSECS", "600", "drainSecs: 600\n"),
     ("SIDECAR__UPSTREAM__URL", "http://engine/v1", "url: http://engine\n"),
+    ("SIDECAR__UPSTREAM__URLS", "http://a/v1, http://b", "url: http://a\n  urls:\n  - http://b\n"),
     ("SIDECAR__UPSTREAM__MODEL", "0123", "model: '0123'\n"),
     ("SIDECAR__UPSTREAM__ONDISCONNECT", "drain", "onDisconnect: drain\n"),
     ("SIDECAR__TEE__PROVIDER", "tdx", "provider: tdx\n"),

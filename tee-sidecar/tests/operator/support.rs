@@ -245,6 +245,7 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
         },
         upstream: Upstream {
             url: format!("http://{upstream}"),
+            urls: Vec::new(),
             model: None,
             on_disconnect: OnDisconnect::Abort,
         },

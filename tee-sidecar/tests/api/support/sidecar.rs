@@ -162,6 +162,7 @@ pub(crate) fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
         },
         upstream: Upstream {
             url: format!("http://{engine}"),
+            urls: Vec::new(),
             model: None,
             on_disconnect: OnDisconnect::Abort,
         },
