@@ -118,6 +118,8 @@ pub struct Upstream {
     pub model: Option<String>,
     /// What happens to a request whose client has left.
     pub on_disconnect: OnDisconnect,
+    /// Whose prefix cache a request has at the engine.
+    pub cache_salt: CacheSalt,
 }
 
 impl Upstream {
@@ -134,6 +136,17 @@ pub enum OnDisconnect {
     Abort,
     /// The engine is read on to its final count, which the client pays.
     Drain,
+}
+
+/// `upstream.cacheSalt`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheSalt {
+    /// Its account's, where the engines are vLLM and clients have accounts.
+    Auto,
+    /// Its account's.
+    Account,
+    /// What the client says, or the one of all.
+    None,
 }
 
 /// `tee.provider`

@@ -16,12 +16,13 @@ use crate::attest::{self, KeysetKeeper, ReportService, Tee};
 use crate::config::{Auth, Limits, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
+use crate::exchange::salt::CacheSalts;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::http::{AppState, Notices};
 use crate::identity::Identities;
-use crate::keys;
+use crate::keys::{self, KeyError};
 use crate::ledger::{self, Lead, Opened};
 use crate::network::Network;
 use crate::network::service::Route;
@@ -155,6 +156,9 @@ impl Application {
         let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
         let keeping = keeping.beside(keysets);
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
+        let has_accounts = !matches!(settings.auth, Auth::Open);
+        let salts = CacheSalts::new(settings.upstream.cache_salt, has_accounts);
+        let salts = salts.map_err(|error| KeyError::Random(error.to_string()))?;
         let shared = Arc::new(Shared {
             ledger: parts.ledger,
             signer: parts.signer,
@@ -166,6 +170,7 @@ impl Application {
             admission: Admission::new(settings.limits.clone()),
             funds: clients.funds,
             on_disconnect: settings.upstream.on_disconnect,
+            salts,
             client_idle: Duration::from_secs(settings.limits.client_idle_secs),
             clock: parts.clock,
             stop: switch.watch(),

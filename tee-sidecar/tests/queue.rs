@@ -11,10 +11,11 @@ use broker_core::{
     WriterLimits, spawn_writer_with,
 };
 use bytes::Bytes;
-use tee_sidecar::config::{Limits, OnDisconnect};
+use tee_sidecar::config::{CacheSalt, Limits, OnDisconnect};
 use tee_sidecar::exchange::admission::Admission;
 use tee_sidecar::exchange::prices::Prices;
 use tee_sidecar::exchange::refusals::Refusals;
+use tee_sidecar::exchange::salt::CacheSalts;
 use tee_sidecar::exchange::stop::StopSwitch;
 use tee_sidecar::exchange::{Ask, Exchange, Fingerprints, Shared};
 use tee_sidecar::fault::{Envelope, Fault};
@@ -71,6 +72,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         prices: Arc::new(Prices::new(Tariff::default())),
         admission: Admission::new(limits),
         on_disconnect: OnDisconnect::Abort,
+        salts: CacheSalts::new(CacheSalt::Auto, true).unwrap(),
         client_idle: Duration::from_secs(1),
         clock,
         stop: switch.watch(),

@@ -5,7 +5,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::raw::{RawLog, RawService, RawSettings, RawUpstream};
 use super::text::{Text, Texts};
-use super::{GpuProvider, Log, LogFormat, OnDisconnect, Service, Settings, TeeProvider, Upstream};
+use super::{
+    CacheSalt, GpuProvider, Log, LogFormat, OnDisconnect, Service, Settings, TeeProvider, Upstream,
+};
 
 mod access;
 mod ledger;
@@ -78,7 +80,11 @@ fn upstream(check: &mut Check, raw: &RawUpstream) -> Upstream {
     let choices = [("abort", OnDisconnect::Abort), ("drain", OnDisconnect::Drain)];
     let given = raw.on_disconnect.as_ref();
     let on_disconnect = check.choice("upstream.onDisconnect", given, &choices, OnDisconnect::Abort);
-    Upstream { url, urls, model, on_disconnect }
+    let choices =
+        [("auto", CacheSalt::Auto), ("account", CacheSalt::Account), ("none", CacheSalt::None)];
+    let given = raw.cache_salt.as_ref();
+    let cache_salt = check.choice("upstream.cacheSalt", given, &choices, CacheSalt::Auto);
+    Upstream { url, urls, model, on_disconnect, cache_salt }
 }
 
 /// The first engine and the others. Where `url` is not given those of `urls` are all of them; where

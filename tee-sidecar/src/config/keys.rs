@@ -20,6 +20,7 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
     ("upstream.url", |raw| &mut raw.upstream.url),
     ("upstream.model", |raw| &mut raw.upstream.model),
     ("upstream.onDisconnect", |raw| &mut raw.upstream.on_disconnect),
+    ("upstream.cacheSalt", |raw| &mut raw.upstream.cache_salt),
     ("tee.provider", |raw| &mut raw.tee.provider),
     ("gpu.provider", |raw| &mut raw.gpu.provider),
     ("ledger.url", |raw| &mut raw.ledger.url),

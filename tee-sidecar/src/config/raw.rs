@@ -73,6 +73,7 @@ pub(super) struct RawUpstream {
     pub(super) urls: Option<Texts>,
     pub(super) model: Option<Text>,
     pub(super) on_disconnect: Option<Text>,
+    pub(super) cache_salt: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

@@ -48,6 +48,8 @@ struct State {
     known: Option<Arc<Model>>,
     /// One of them answered the last question.
     up: bool,
+    /// Each of them said that it is vLLM.
+    takes_salt: bool,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +61,16 @@ struct List {
 struct Entry {
     id: String,
     #[serde(default)]
+    owned_by: Option<String>,
+    #[serde(default)]
     max_model_len: Option<u64>,
+}
+
+/// What one engine told.
+#[derive(Debug)]
+struct Told {
+    model: Arc<Model>,
+    is_vllm: bool,
 }
 
 impl Catalog {
@@ -116,6 +127,11 @@ impl Catalog {
         self.state().up
     }
 
+    /// Whether all engines are known to be ones that take `cache_salt`: vLLM, which says so.
+    pub fn takes_salt(&self) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).takes_salt
+    }
+
     /// Whether an engine answered when they were last asked; asks them where they never were.
     pub async fn is_up(&self, engine: &dyn Upstream) -> bool {
         let state = self.state();
@@ -165,16 +181,23 @@ impl Catalog {
         let engines = self.engines.all();
         let told = join_all(engines.iter().map(|engine| async {
             let body = client.models(engine.url()).await?;
-            self.read(&body).map(Arc::new)
+            self.read(&body)
         }));
         let told = told.await;
-        let serves = |model: &Arc<Model>| told.iter().flatten().any(|told| told == model);
-        let known = self.known();
-        let model = known.clone().filter(serves).or_else(|| told.iter().flatten().next().cloned());
+        let serves = |model: &Arc<Model>| told.iter().flatten().any(|told| told.model == *model);
+        let first = || told.iter().flatten().next().map(|told| told.model.clone());
+        let before = self.state();
+        let model = before.known.clone().filter(serves).or_else(first);
         for (engine, told) in engines.iter().zip(&told) {
-            examine(engine, told, model.as_deref());
+            examine(engine, told.as_ref().map(|told| &*told.model), model.as_deref());
         }
-        let state = State { up: model.is_some(), known: model.clone().or(known) };
+        let mut well = told.iter().flatten().filter(|told| Some(&told.model) == model.as_ref());
+        let state = match &model {
+            Some(_) => {
+                State { known: model.clone(), up: true, takes_salt: well.all(|told| told.is_vllm) }
+            }
+            None => State { up: false, ..before },
+        };
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         let failed = || told.into_iter().find_map(Result::err);
         model.ok_or_else(|| failed().unwrap_or(UpstreamError::Connect("no engine".into())))
@@ -184,7 +207,7 @@ impl Catalog {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn read(&self, body: &[u8]) -> Result<Model, UpstreamError> {
+    fn read(&self, body: &[u8]) -> Result<Told, UpstreamError> {
         let list: List = serde_json::from_slice(body)
             .map_err(|_| UpstreamError::Broken("/v1/models is no list of models".into()))?;
         let advertised = self.advertised();
@@ -205,17 +228,16 @@ impl Catalog {
             return Err(UpstreamError::Broken(format!("/v1/models does not list {what}")));
         };
         let context_tokens = entry.max_model_len.filter(|len| *len > 0);
-        Ok(Model {
-            name: entry.id,
-            context_tokens: context_tokens.unwrap_or(CONTEXT_TOKENS_DEFAULT),
-        })
+        let context_tokens = context_tokens.unwrap_or(CONTEXT_TOKENS_DEFAULT);
+        let model = Arc::new(Model { name: entry.id, context_tokens });
+        Ok(Told { model, is_vllm: entry.owned_by.as_deref() == Some("vllm") })
     }
 }
 
 /// Notes what an engine told, beside the model that is served.
-fn examine(engine: &Engine, told: &Result<Arc<Model>, UpstreamError>, model: Option<&Model>) {
+fn examine(engine: &Engine, told: Result<&Model, &UpstreamError>, model: Option<&Model>) {
     let standing = match told {
-        Ok(told) if Some(told.as_ref()) == model => Standing::Well,
+        Ok(told) if Some(told) == model => Standing::Well,
         Ok(_) => Standing::Ill(Ailment::Different),
         Err(error) => Standing::Ill(error.into()),
     };
@@ -225,7 +247,7 @@ fn examine(engine: &Engine, told: &Result<Arc<Model>, UpstreamError>, model: Opt
     }
     let url = engine.url();
     match (told, model) {
-        (Ok(told), Some(model)) if **told != *model => tracing::warn!(
+        (Ok(told), Some(model)) if told != model => tracing::warn!(
             engine = url,
             model = told.name,
             context_tokens = told.context_tokens,
@@ -254,16 +276,21 @@ mod tests {
     #[test]
     fn the_configured_model_is_found_and_else_the_first_taken() {
         let body = br#"{"data":[{"id":"a","max_model_len":4096},{"id":"b:7"}]}"#;
-        let first = catalog(None).read(body).unwrap();
+        let first = catalog(None).read(body).unwrap().model;
         assert_eq!((first.name.as_str(), first.context_tokens), ("a", 4096));
-        let named = catalog(Some("b:7")).read(body).unwrap();
+        let named = catalog(Some("b:7")).read(body).unwrap().model;
         assert_eq!((named.name.as_str(), named.context_tokens), ("b:7", CONTEXT_TOKENS_DEFAULT));
         assert!(catalog(Some("c")).read(body).is_err());
         let advertised = catalog(None);
         advertised.advertise(Some("b:7".into()));
-        assert_eq!(advertised.read(body).unwrap().name, "b:7");
+        assert_eq!(advertised.read(body).unwrap().model.name, "b:7");
         advertised.advertise(Some("c".into()));
-        assert_eq!(advertised.read(body).unwrap().name, "a");
+        assert_eq!(advertised.read(body).unwrap().model.name, "a");
         assert!(catalog(None).read(b"<html>").is_err());
+        let says = |who: &str| {
+            let body = format!(r#"{{"data":[{{"id":"a","owned_by":"{who}"}}]}}"#);
+            catalog(None).read(body.as_bytes()).unwrap().is_vllm
+        };
+        assert!(says("vllm") && !says("sglang"));
     }
 }

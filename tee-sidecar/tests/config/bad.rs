@@ -141,6 +141,7 @@ const BAD: &[Row] = &[
      "no credentials"),
     ("upstream: {model: ''}", "upstream.model", Some(""), "1 to 256 characters"),
     ("upstream: {model: 'a b'}", "upstream.model", Some("a b"), "without spaces"),
+    ("upstream: {cacheSalt: true}", "upstream.cacheSalt", Some("true"), "auto, account, none"),
     ("upstream: {onDisconnect: ignore}", "upstream.onDisconnect", Some("ignore"), "abort, drain"),
     // providers
     ("tee: {provider: sgx}", "tee.provider", Some("sgx"), "auto, tdx, dstack, simulated"),

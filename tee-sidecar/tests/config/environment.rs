@@ -146,6 +146,7 @@ const SETS: &[(&str, &str, &str)] = &[
     ("SIDECAR__UPSTREAM__URL", "http://engine/v1", "url: http://engine\n"),
     ("SIDECAR__UPSTREAM__URLS", "http://a/v1, http://b", "url: http://a\n  urls:\n  - http://b\n"),
     ("SIDECAR__UPSTREAM__MODEL", "0123", "model: '0123'\n"),
+    ("SIDECAR__UPSTREAM__CACHESALT", "account", "cacheSalt: account\n"),
     ("SIDECAR__UPSTREAM__ONDISCONNECT", "drain", "onDisconnect: drain\n"),
     ("SIDECAR__TEE__PROVIDER", "tdx", "provider: tdx\n"),
     ("SIDECAR__GPU__PROVIDER", "none", "provider: none\n"),

@@ -12,5 +12,6 @@
 mod choosing;
 mod draining;
 mod killed;
+mod salts;
 mod support;
 mod trying;

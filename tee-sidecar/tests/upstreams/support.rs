@@ -17,7 +17,7 @@ mod sidecar;
 pub(crate) use client::{Conn, Response, get, post, sha256_hex};
 pub(crate) use engine::{Engine, Seen, Step, chunk_event, sse, whole};
 pub(crate) use process::Replica;
-pub(crate) use sidecar::{MODEL, Sidecar, api_key};
+pub(crate) use sidecar::{MODEL, Sidecar, api_key, settings as sidecar_settings};
 
 /// What a test waits for at most, where nothing has to take long.
 pub(crate) const SOON: Duration = Duration::from_secs(40);

@@ -36,6 +36,7 @@ pub(super) fn parse(
         // Nothing was added for us, so nothing is cut out for the client.
         usage_wanted: UsageWanted { at_end: true, running: true },
         size: Size::of_files(),
+        salt_at: None,
     })
 }
 
