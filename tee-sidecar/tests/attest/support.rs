@@ -134,7 +134,9 @@ impl Attester for Faulty {
             match self.fault {
                 Fault::Nothing => Ok(quote),
                 Fault::First if !is_first => Ok(quote),
-                Fault::NoQuote | Fault::First => Err(AttestError::NoQuote("the test says so".to_owned())),
+                Fault::NoQuote | Fault::First => {
+                    Err(AttestError::NoQuote("the test says so".to_owned()))
+                }
                 Fault::EmptyQuote => Ok(Quote { bytes: Vec::new(), ..quote }),
                 Fault::OtherReportData => {
                     let other = ReportData::ecdsa_and_nonce(Address([1; 20]), &nonce());
