@@ -44,6 +44,7 @@ async fn estimate(
         network.gate.pass()?;
     }
     let _permit = state.exchange.enter(user)?;
-    let body = body::read(request, payload, state.request_bytes_max).await?;
+    let stop = &state.exchange.shared.stop;
+    let body = body::read(request, payload, state.request_bytes_max, stop).await?;
     state.exchange.estimate(body, &ids.request).await
 }
