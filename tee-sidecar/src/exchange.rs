@@ -50,7 +50,8 @@ mod streamed;
 pub mod usage;
 mod whole;
 
-use admission::{Admission, Permit};
+use admission::Admission;
+pub use admission::Permit;
 use funds::Funds;
 use handover::Receiver;
 use prices::Prices;
@@ -144,8 +145,9 @@ pub struct Ask {
     pub content_type: Option<String>,
     /// Their SHA-256.
     pub request_hash: Digest32,
-    /// The place of the exchange, taken before its body was read.
-    pub permit: Permit,
+    /// The place of the exchange, taken before its body was read. Whoever hands the answer on
+    /// shares it, so that it is given back when both are done.
+    pub permit: Arc<Permit>,
     /// The client's own name for the request, so that a retry is known as one.
     pub client_key: Option<Vec<u8>>,
     /// The id that goes through the logs.

@@ -33,6 +33,7 @@ mod inference;
 mod log;
 mod models;
 mod operator;
+mod outgoing;
 mod pace;
 mod path;
 mod proxy;

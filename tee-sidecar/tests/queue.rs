@@ -90,7 +90,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
         content_type: None,
         body: Bytes::from_static(b"{\"model\":\"tiny\",\"messages\":[]}"),
         request_hash: Digest32::sha256(b"{\"model\":\"tiny\",\"messages\":[]}"),
-        permit: exchange.enter(user).unwrap(),
+        permit: Arc::new(exchange.enter(user).unwrap()),
         client_key: None,
         request_id: "r".into(),
         envelope: Envelope::default(),

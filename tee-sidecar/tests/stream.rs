@@ -89,7 +89,7 @@ fn read(reader: &mut Reader, reads: &[Vec<u8>]) -> (Vec<u8>, u64, Option<Bytes>)
 }
 
 fn purpose(wanted: UsageWanted, several: bool) -> Purpose {
-    Purpose { wanted, several, per_prompt: 2, dialect: Dialect::Completions }
+    Purpose { wanted, several, prompts: 1, per_prompt: 2, dialect: Dialect::Completions }
 }
 
 fn reader(wanted: UsageWanted) -> Reader {
@@ -167,9 +167,9 @@ proptest! {
         prop_assert_eq!(events, parts.len() as u64 + u64::from(at_end));
         prop_assert_eq!(held, done.then(|| Bytes::from_static(b"data: [DONE]\n\n")));
         prop_assert_eq!(reader.upstream_id.as_deref(), Some("chatcmpl-É"));
-        prop_assert_eq!(reader.prompt, Some(7));
+        prop_assert_eq!(reader.prompts().counted, Some(7));
         let bound = broker_core::TokenBound { input: 9, output: 99 };
-        let usage = reader.meter.usage(None, 0, bound);
+        let usage = reader.meter.usage(reader.prompts(), 0, bound);
         prop_assert_eq!((usage.input, usage.output), (7, tokens));
         prop_assert!(!reader.failed);
         prop_assert_eq!(reader.answered, tokens > 0);
@@ -191,7 +191,7 @@ proptest! {
         };
         let stream = events.concat() + tail;
         let wanted = UsageWanted::default();
-        let purpose = Purpose { wanted, several: false, per_prompt: 1, dialect };
+        let purpose = Purpose { wanted, several: false, prompts: 1, per_prompt: 1, dialect };
         let mut reader = Reader::new(purpose, None);
         let sent = stream.replace('\n', line_end);
         let (out, count, held) = read(&mut reader, &cut(sent.as_bytes(), &cuts));
@@ -201,7 +201,7 @@ proptest! {
         let all = events.len() as u64 + u64::from(!tail.is_empty());
         prop_assert_eq!(count + reader.done_events, all);
         let bound = broker_core::TokenBound { input: 99, output: 99 };
-        let usage = reader.meter.usage(None, 0, bound);
+        let usage = reader.meter.usage(reader.prompts(), 0, bound);
         prop_assert_eq!((usage.input, usage.cached_input, usage.output), (13, 10, 9));
         prop_assert_eq!(usage.source, broker_core::UsageSource::Engine);
         prop_assert!(reader.answered && !reader.failed);
@@ -306,7 +306,7 @@ fn the_fingerprint_is_put_back_where_the_client_would_have_found_it() {
         }
         assert_eq!(out, end(0, "", shown) + &bare + &end(1, "", shown));
         let bound = broker_core::TokenBound { input: 9, output: 99 };
-        assert_eq!(several.meter.usage(None, 0, bound).output, 6);
+        assert_eq!(several.meter.usage(several.prompts(), 0, bound).output, 6);
         assert_eq!(several.read(total(6).as_bytes()).unwrap().events, 0);
         assert_eq!(several.fingerprint.as_deref(), Some("\"vllm-1\""));
     }

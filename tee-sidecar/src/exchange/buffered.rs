@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use tokio::time::sleep;
 
 use super::billing::Ending;
-use super::meter::Meter;
+use super::meter::{Meter, Prompts};
 use super::pump::{Head, Held, LEFT, unbilled};
 use super::stop::stopping;
 use super::whole::Said;
@@ -21,6 +21,10 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Told where an answer has no price.
 const NO_PRICE: &str = "the model server does not count tokens here, so its answer has no price \
 and is not handed over; nothing is charged";
+
+/// Told instead of an answer that is longer than [`ANSWER_BYTES_MAX`], or took too long.
+const TOO_LONG: &str = "the model server's answer is longer than 64 MiB, or took hours, and is not \
+handed over; its prompt is charged: ask for less at once, or for a stream";
 
 enum Collected {
     Whole(Bytes),
@@ -64,8 +68,9 @@ pub(super) async fn collect(held: Held, reply: Reply, mut head: Head) {
             held.fail(fault, Outcome::TruncatedUpstream, head).await;
         }
         Collected::TooLong => {
-            let fault = Fault::BadGateway("the model server's answer is too long");
-            held.fail(fault, Outcome::TruncatedUpstream, head).await;
+            // The engine did what it was asked for: its prompt is paid for.
+            let usage = held.usage(&Meter::default(), Prompts::default());
+            held.fail_charged(Fault::BadGateway(TOO_LONG), usage, head).await;
         }
         Collected::ClientGone => held.left_early().await,
         Collected::Closing => held.fail(stopping(), Outcome::Shutdown, head).await,
@@ -126,9 +131,12 @@ fn read(held: &Held, body: &[u8], status: u16) -> Ending {
     }
     let mut meter = Meter::default();
     meter.take(said.usage, said.text_bytes);
+    // No text and no prompt says how many tokens an image or a second of speech is.
+    let no_estimate = held.request.route.dialect() == Dialect::Media;
     ending.usage = match (answered, said.usage) {
         (false, None) => Usage::default(),
-        _ => held.usage(&meter, None),
+        (true, None) if no_estimate => Usage::default(),
+        _ => held.usage(&meter, Prompts::default()),
     };
     ending.upstream_id = said.id;
     ending.finish_reason = said.finish_reason;

@@ -8,6 +8,7 @@ use broker_core::stream::Checkpoint;
 use bytes::Bytes;
 
 use super::handover::Mark;
+use super::meter::Prompts;
 use super::pump::Held;
 
 /// When the next checkpoint of a stream is due.
@@ -24,7 +25,7 @@ impl Checkpoints {
     }
 
     /// The comment that carries the checkpoint at `mark`, if one is due there.
-    pub(super) fn due(&mut self, held: &Held, mark: &Mark, prompt: Option<u64>) -> Option<Bytes> {
+    pub(super) fn due(&mut self, held: &Held, mark: &Mark, prompts: Prompts) -> Option<Bytes> {
         let every = self.every?;
         let events = mark.chain.events();
         if !mark.chain.is_between_events() {
@@ -34,7 +35,7 @@ impl Checkpoints {
             return None;
         }
         self.last = events.saturating_add(1);
-        let usage = held.usage(&mark.meter, prompt);
+        let usage = held.usage(&mark.meter, prompts);
         let hold = &held.hold;
         let request = hold.request_hash();
         let fee = hold.fee(&usage);

@@ -65,6 +65,8 @@ pub struct Purpose {
     pub wanted: UsageWanted,
     /// The client asked for more than one answer.
     pub several: bool,
+    /// How many prompts were sent.
+    pub prompts: u64,
     /// Of several answers, how many belong to one prompt.
     pub per_prompt: u64,
     /// The shape of the events.
@@ -284,7 +286,7 @@ mod tests {
 
     fn read(event: &str, wanted: UsageWanted) -> Event {
         let dialect = Dialect::Completions;
-        let purpose = Purpose { wanted, several: true, per_prompt: 2, dialect };
+        let purpose = Purpose { wanted, several: true, prompts: 1, per_prompt: 2, dialect };
         Event::read(Bytes::copy_from_slice(event.as_bytes()), purpose, false)
     }
 

@@ -23,6 +23,15 @@ pub struct Meter {
     pub uncounted_bytes: u64,
 }
 
+/// What the engine told of a request's prompts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Prompts {
+    /// Their tokens, as far as it told them.
+    pub counted: Option<u64>,
+    /// There are more of them than it told of.
+    pub lacking: bool,
+}
+
 impl Meter {
     /// Takes what an event says: the last count stands.
     pub fn take(&mut self, usage: Option<EngineUsage>, text_bytes: u64) {
@@ -38,18 +47,23 @@ impl Meter {
 
     /// The usage to charge for what was handed over up to here.
     ///
-    /// `prompt` is the engine's count of the prompt, if any event told it; `bound` the most that
-    /// the request can use. Without any count of the engine's it is an estimate, and says so.
-    pub fn usage(&self, prompt: Option<u64>, request_bytes: usize, bound: TokenBound) -> Usage {
+    /// `prompts` is what any event told of them; `bound` the most that the request can use. Without
+    /// any count of the engine's it is an estimate, and says so; so it is where the engine has
+    /// counted some of the prompts only, all of which it was given to work on.
+    pub fn usage(&self, prompts: Prompts, prompt_bytes: u64, bound: TokenBound) -> Usage {
         let engine = self.last.unwrap_or_default();
-        let told_input = engine.input().or(prompt);
-        let input = told_input.unwrap_or_else(|| estimate(request_bytes as u64).min(bound.input));
+        let told_input = engine.input().or(prompts.counted);
+        let estimated = || estimate(prompt_bytes).min(bound.input);
+        let input = match told_input {
+            Some(told) if prompts.lacking => told.max(estimated()),
+            told => told.unwrap_or_else(estimated),
+        };
         // Text that came after the last count, or without any.
         let uncounted = match self.uncounted_bytes {
             0 => 0,
             bytes => estimate(bytes).min(bound.output.saturating_sub(engine.output())),
         };
-        let counted = told_input.is_some() && uncounted == 0;
+        let counted = told_input.is_some() && !prompts.lacking && uncounted == 0;
         let [cached_input, cache_write, cache_write_1h] = engine.cache_parts(input);
         Usage {
             input,
@@ -128,7 +142,7 @@ mod tests {
         let zero = read("{\"prompt_tokens\":0,\"completion_tokens\":0}").unwrap();
         let mut meter = Meter::default();
         meter.take(Some(zero), 0);
-        let usage = meter.usage(None, 3_000, BOUND);
+        let usage = meter.usage(Prompts::default(), 3_000, BOUND);
         assert_eq!((usage.input, usage.output, usage.source), (0, 0, UsageSource::Engine));
     }
 
@@ -142,7 +156,7 @@ mod tests {
             );
             meter.take(read(&text), 0);
         }
-        let usage = meter.usage(None, 10, BOUND);
+        let usage = meter.usage(Prompts::default(), 10, BOUND);
         assert_eq!((usage.input, usage.cached_input, usage.output), (13, 5, 3));
     }
 
@@ -163,7 +177,7 @@ mod tests {
             );
             let mut meter = Meter::default();
             meter.take(read(&text), 0);
-            let usage = meter.usage(None, 10, BOUND);
+            let usage = meter.usage(Prompts::default(), 10, BOUND);
             let read = [usage.cached_input, usage.cache_write, usage.cache_write_1h];
             assert_eq!((read, usage.source), (parts, UsageSource::Engine), "{text}");
         }
@@ -173,10 +187,10 @@ mod tests {
     fn an_estimate_says_so_and_keeps_to_the_bound() {
         let mut meter = Meter::default();
         meter.take(None, 30);
-        let usage = meter.usage(None, 300, BOUND);
+        let usage = meter.usage(Prompts::default(), 300, BOUND);
         assert_eq!((usage.input, usage.output, usage.source), (104, 14, UsageSource::Estimate));
         meter.take(None, 1_000_000);
-        let usage = meter.usage(None, 1 << 40, BOUND);
+        let usage = meter.usage(Prompts::default(), 1 << 40, BOUND);
         assert_eq!((usage.input, usage.output), (1_000, 50));
     }
 
@@ -185,16 +199,29 @@ mod tests {
         let mut meter = Meter::default();
         meter.take(read("{\"prompt_tokens\":13,\"completion_tokens\":2}"), 0);
         meter.take(None, 30);
-        let usage = meter.usage(None, 10, BOUND);
+        let usage = meter.usage(Prompts::default(), 10, BOUND);
         assert_eq!((usage.input, usage.output, usage.source), (13, 16, UsageSource::Estimate));
         let mut no_output = Meter::default();
         no_output.take(read("{\"prompt_tokens\":13}"), 30);
-        let usage = no_output.usage(None, 10, BOUND);
+        let usage = no_output.usage(Prompts::default(), 10, BOUND);
         assert_eq!((usage.input, usage.output, usage.source), (13, 14, UsageSource::Estimate));
         let mut half = Meter::default();
         half.take(read("{\"completion_tokens\":2}"), 0);
-        let usage = half.usage(None, 300, BOUND);
+        let usage = half.usage(Prompts::default(), 300, BOUND);
         assert_eq!((usage.input, usage.output, usage.source), (104, 2, UsageSource::Estimate));
+    }
+
+    #[test]
+    fn prompts_that_the_engine_has_not_counted_yet_are_estimated() {
+        let mut meter = Meter::default();
+        meter.take(read("{\"prompt_tokens\":13,\"completion_tokens\":2}"), 0);
+        let usage = |lacking, bytes| {
+            let usage = meter.usage(Prompts { counted: Some(13), lacking }, bytes, BOUND);
+            (usage.input, usage.source)
+        };
+        assert_eq!(usage(false, 300), (13, UsageSource::Engine));
+        assert_eq!(usage(true, 300), (104, UsageSource::Estimate));
+        assert_eq!(usage(true, 10), (13, UsageSource::Estimate));
     }
 
     #[test]

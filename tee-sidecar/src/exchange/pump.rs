@@ -6,7 +6,7 @@ use broker_core::{Digest32, Hold, Outcome, TokenBound, Usage, UsageSource};
 use tokio::sync::oneshot;
 
 use super::billing::{Ending, OpenHold, Told, Unbilled};
-use super::meter::Meter;
+use super::meter::{Meter, Prompts};
 use super::request::Request;
 use super::stop::stopping;
 use super::{Answer, Ask, Exchange, Failed, buffered, streamed};
@@ -128,9 +128,19 @@ impl Held {
 
     /// Ends with an answer of ours instead of the engine's; nothing is charged.
     pub(super) async fn fail(self, fault: Fault, outcome: Outcome, answer: Head) {
+        self.fail_with(fault, outcome, Usage::default(), answer).await;
+    }
+
+    /// As [`Self::fail`], where the engine was at work for the client, who pays `usage`.
+    pub(super) async fn fail_charged(self, fault: Fault, usage: Usage, answer: Head) {
+        self.fail_with(fault, Outcome::TruncatedUpstream, usage, answer).await;
+    }
+
+    async fn fail_with(self, fault: Fault, outcome: Outcome, usage: Usage, answer: Head) {
         let envelope = self.ask.envelope;
         let body = fault.body(envelope, &self.ask.request_id);
-        let ending = Ending::with_body(&body, outcome, fault.status_in(envelope));
+        let mut ending = Ending::with_body(&body, outcome, fault.status_in(envelope));
+        ending.usage = usage;
         let fault = self.close(ending).await.map_or_else(|_| unbilled(), |()| fault);
         let _ = answer.send(Err(Failed { fault, has_ended: true }));
     }
@@ -139,7 +149,7 @@ impl Held {
     pub(super) async fn left_early(self) {
         let mut ending = Ending::with_body(&[], Outcome::ClientGone, LEFT);
         if self.forwarded.load(Ordering::Relaxed) {
-            ending.usage = self.usage(&Meter::default(), None);
+            ending.usage = self.usage(&Meter::default(), Prompts::default());
         }
         let _ = self.close(ending).await;
     }
@@ -158,13 +168,13 @@ impl Held {
     }
 
     /// What is charged for where the count stands at `meter`.
-    pub(super) fn usage(&self, meter: &Meter, prompt: Option<u64>) -> Usage {
+    pub(super) fn usage(&self, meter: &Meter, prompts: Prompts) -> Usage {
         match self.request.route.dialect() {
             // No text and no prompt says how many tokens an image or a second of speech is. What
             // was streamed by now cannot be withheld any more.
             Dialect::Media if meter.last.is_none() && !self.request.stream => Usage::default(),
             Dialect::Uncounted => Usage::default(),
-            _ => meter.usage(prompt, self.request.received.len(), self.bound),
+            _ => meter.usage(prompts, self.request.size.prompt_bytes, self.bound),
         }
     }
 

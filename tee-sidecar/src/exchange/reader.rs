@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::event::{Event, Kind, Purpose};
 use super::finish::HeldBack;
-use super::meter::Meter;
+use super::meter::{Meter, Prompts};
 use super::sse::{EventTooLong, Framer};
 use super::usage::EngineUsage;
 
@@ -34,8 +34,10 @@ pub struct Reader {
     held_back: HeldBack,
     /// Tokens up to here.
     pub meter: Meter,
-    /// The engine's count of the prompt, from the last event that told it.
-    pub prompt: Option<u64>,
+    /// The engine's count of the prompts, from the last event that told it.
+    prompt: Option<u64>,
+    /// That is of all of them.
+    totalled: bool,
     /// The engine's id of the answer.
     pub upstream_id: Option<String>,
     /// The engine said that it failed, or sent what is no event of a chat.
@@ -64,6 +66,7 @@ impl Reader {
             held_back: HeldBack::new(purpose.several, fingerprint),
             meter: Meter::default(),
             prompt: None,
+            totalled: false,
             upstream_id: None,
             failed: false,
             answered: false,
@@ -92,6 +95,12 @@ impl Reader {
             }
         }
         Ok(batch.into())
+    }
+
+    /// What the engine told of the prompts.
+    pub fn prompts(&self) -> Prompts {
+        let all = self.totalled || self.prompts.len() as u64 >= self.purpose.prompts;
+        Prompts { counted: self.prompt, lacking: self.prompt.is_some() && !all }
     }
 
     /// Whether what follows the end belongs to the answer too, up to some length.
@@ -165,6 +174,7 @@ impl Reader {
     /// prompt that this one belongs to.
     fn count(&mut self, usage: EngineUsage, choice: Option<u64>) -> EngineUsage {
         let Some(choice) = choice.filter(|_| usage.counts_output()) else {
+            self.totalled |= usage.input().is_some();
             self.prompt = usage.input().or(self.prompt);
             return usage;
         };

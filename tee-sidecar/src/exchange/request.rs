@@ -131,11 +131,12 @@ impl Request {
 
     /// What its stream is read for.
     pub fn purpose(&self) -> Purpose {
-        let Size { prompts, answers, .. } = self.size;
+        let Size { prompts, choices, .. } = self.size;
         Purpose {
             wanted: self.usage_wanted,
-            several: prompts.saturating_mul(answers) > 1,
-            per_prompt: answers,
+            several: prompts.saturating_mul(choices) > 1,
+            prompts,
+            per_prompt: choices,
             dialect: self.route.dialect(),
         }
     }

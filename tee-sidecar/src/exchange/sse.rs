@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
 /// The longest event: an engine that sends more without a blank line is broken.
-pub const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// An event went on beyond [`EVENT_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use super::pump::{Head, Held};
 use super::reader::Reader;
 use super::{ANSWER_TIME_MAX, Answer, AnswerBody};
 use crate::config::OnDisconnect;
+use crate::route::Dialect;
 use crate::signals::Probes;
 use crate::upstream::{Reply, UpstreamBody};
 
@@ -162,7 +163,7 @@ async fn forward(
                 () = &mut closing => return End::Closing,
             }
             // Behind the last bytes of a stream that broke off nothing is added.
-            let due = checkpoints.due(held, sender.sent(), reader.prompt).filter(|_| !ended);
+            let due = checkpoints.due(held, sender.sent(), reader.prompts()).filter(|_| !ended);
             next = due.map(|comment| (comment, 1));
         }
         if reader.done.is_some() && reader.may_go_on() && !ended {
@@ -189,13 +190,22 @@ async fn read_tail(body: &mut UpstreamBody, reader: &mut Reader) {
 /// Charges what was handed over, or the engine's final count where the host reads on.
 async fn gone(held: Held, mut body: UpstreamBody, mut reader: Reader, sender: &Sender) {
     let mut mark = sender.halt();
-    let drain = held.exchange.shared.on_disconnect == OnDisconnect::Drain;
+    let drain = held.exchange.shared.on_disconnect == OnDisconnect::Drain
+        || is_counted_at_the_end_only(&held, &mark);
     if drain {
         read_on(&held, &mut body, &mut reader).await;
         mark.meter = reader.meter;
     }
     drop(body);
     close(held, &reader, &mark, Outcome::ClientGone, drain).await;
+}
+
+/// Whether nothing but the end of the stream tells what the prompt is. Responses are not counted
+/// before; where pictures or files are in one, leaving before the end would make them free.
+fn is_counted_at_the_end_only(held: &Held, mark: &Mark) -> bool {
+    held.request.route.dialect() == Dialect::Responses
+        && held.request.size.by_bytes.is_none()
+        && mark.meter.last.is_none()
 }
 
 async fn read_on(held: &Held, body: &mut UpstreamBody, reader: &mut Reader) {
@@ -221,11 +231,14 @@ async fn read_on(held: &Held, body: &mut UpstreamBody, reader: &mut Reader) {
 /// Signs and charges what stands at `mark`; true when that is durable.
 async fn close(held: Held, reader: &Reader, mark: &Mark, outcome: Outcome, drained: bool) -> bool {
     let mut ending = Ending::at(mark, outcome, 200);
-    let nothing_handed = mark.meter.last.is_none() && mark.meter.uncounted_bytes == 0;
+    // Of speech in events that are none we know, any is text.
+    let unknown_text = held.request.route.dialect() == Dialect::Media && mark.events > 0;
+    let counted_nothing = mark.meter.last.is_none() && mark.meter.uncounted_bytes == 0;
+    let nothing_handed = counted_nothing && !unknown_text;
     // Whole answers and clients that left pay their prompt; a failure of the engine's or of ours
     // that came before any answer costs nothing.
     let pays = matches!(outcome, Outcome::Complete | Outcome::ClientGone) || !nothing_handed;
-    ending.usage = if pays { held.usage(&mark.meter, reader.prompt) } else { Usage::default() };
+    ending.usage = if pays { held.usage(&mark.meter, reader.prompts()) } else { Usage::default() };
     ending.upstream_id.clone_from(&reader.upstream_id);
     ending.drained = drained;
     // Of what was read and not handed over the receipt says nothing.

@@ -11,8 +11,9 @@ use broker_core::{Digest32, UserId};
 use super::AppState;
 use super::body;
 use super::error::{ApiError, Ids};
+use super::outgoing::{Placed, Whole};
 use crate::exchange::refusals::Refused;
-use crate::exchange::{Answer, AnswerBody, Ask, Failed};
+use crate::exchange::{Answer, AnswerBody, Ask, Failed, Permit};
 use crate::fault::Fault;
 use crate::route::Route;
 use crate::signals::{Trace, Visit};
@@ -48,7 +49,7 @@ pub(super) async fn serve(
     let ids = Ids::of_exchange(&request);
     let mut seen = Seen::of(route, &request);
     match answer(&request, payload, &state, &ids, &mut seen).await {
-        Ok(answer) => Ok(respond(answer, &ids)),
+        Ok((answer, place)) => Ok(respond(answer, place, &ids)),
         Err(Failed { fault, has_ended: true }) => Err(ApiError::new(ids, fault)),
         Err(Failed { fault, .. }) => Err(seen.refuse(&state, ids, fault)),
     }
@@ -122,13 +123,13 @@ async fn answer(
     state: &AppState,
     ids: &Ids,
     seen: &mut Seen,
-) -> Result<Answer, Failed> {
+) -> Result<(Answer, Arc<Permit>), Failed> {
     let user = state.auth.account_on(seen.route, request).await?;
     state.exchange.greet(user).await?;
     seen.user = Some(user);
     let client_key = client_key(request)?;
     // Before the body is read: what is in memory is bounded by the places.
-    let permit = state.exchange.enter(user)?;
+    let place = Arc::new(state.exchange.enter(user)?);
     let body = body::read(request, payload, state.request_bytes_max).await?;
     let request_hash = Digest32::sha256(&body);
     seen.request_hash = Some(request_hash);
@@ -143,14 +144,14 @@ async fn answer(
         body,
         content_type: content_type.map(str::to_owned),
         request_hash,
-        permit,
+        permit: Arc::clone(&place),
         client_key,
         request_id,
         envelope,
         checkpoint_events,
         visit: Arc::clone(&seen.visit),
     };
-    state.exchange.answer(ask).await
+    Ok((state.exchange.answer(ask).await?, place))
 }
 
 fn client_key(request: &HttpRequest) -> Result<Option<Vec<u8>>, Fault> {
@@ -176,7 +177,7 @@ fn checkpoint_events(request: &HttpRequest) -> Result<Option<NonZeroU64>, Fault>
     })
 }
 
-fn respond(answer: Answer, ids: &Ids) -> HttpResponse {
+fn respond(answer: Answer, place: Arc<Permit>, ids: &Ids) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut response = HttpResponse::build(status);
     ids.write(&mut response);
@@ -185,12 +186,14 @@ fn respond(answer: Answer, ids: &Ids) -> HttpResponse {
         response.insert_header((CONTENT_TYPE, content_type));
     }
     match answer.body {
-        AnswerBody::Whole(bytes) => response.body(bytes),
+        AnswerBody::Whole(bytes) => {
+            response.body(Whole { bytes, _place: place }).map_into_boxed_body()
+        }
         AnswerBody::Stream(pieces) => {
             response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
             // Proxies in front of us pass each event on at once.
             response.insert_header(("x-accel-buffering", "no"));
-            response.streaming(pieces)
+            response.streaming(Placed { pieces, _place: place })
         }
     }
 }

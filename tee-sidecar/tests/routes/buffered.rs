@@ -3,7 +3,10 @@
 use broker_core::UsageSource;
 use tee_sidecar::route::Route;
 
-use crate::support::{all_routes, answering, charged, post, proved};
+use crate::support::{
+    Conn, Engine, SOON, Sidecar, Step, all_routes, answering, charged, post, proved, wait_until,
+    whole,
+};
 
 /// A request, the answer of an engine to it, and what that costs.
 type Case = (Route, &'static str, &'static str, (u64, u64));
@@ -169,4 +172,42 @@ fn an_image_that_nobody_counted_is_withheld_and_costs_nothing() {
         assert_eq!(charged(&read), (0, 0, "upstream_error"));
         sidecar.audit_is_clean();
     }
+}
+
+// Memory is bounded by the places, and a stop waits for what is under way.
+#[test]
+fn a_place_is_held_until_the_answer_is_taken() {
+    let long =
+        format!("{{\"data\":[{}],\"usage\":{{\"total_tokens\":6}}}}", "1,".repeat(8 << 20) + "1");
+    let sent = long.clone();
+    let engine = Engine::start(move |_| vec![Step::Raw(whole(200, sent.as_bytes()))]);
+    let sidecar = Sidecar::with(&engine, |settings| {
+        settings.service.routes = Route::ALL.to_vec();
+        settings.limits.concurrent_max = 1;
+    });
+    let request = r#"{"input":"a"}"#;
+    let ask = || post(sidecar.addr, Route::Embeddings.path(), &[], request);
+    let mut slow = Conn::open(sidecar.addr);
+    slow.send("POST", Route::Embeddings.path(), &[], request.as_bytes());
+    assert_eq!(slow.head().status, 200);
+    assert_eq!(ask().status, 503, "the answer is still on its way");
+    drop(slow);
+    wait_until("a place is free", SOON, || ask().status == 200);
+    let answer = ask();
+    assert!(answer.complete && answer.text() == long);
+}
+
+// The engine did what it was asked for: it is not free because nobody can take it.
+#[test]
+fn an_answer_that_is_too_long_is_not_handed_over_and_its_prompt_is_paid_for() {
+    let long = format!("{{\"data\":[{}]}}", " ".repeat(64 << 20));
+    let engine = Engine::start(move |_| vec![Step::Raw(whole(200, long.as_bytes()))]);
+    let sidecar = all_routes(&engine);
+    let request = r#"{"input":"a"}"#;
+    let answer = post(sidecar.addr, Route::Embeddings.path(), &[], request);
+    assert_eq!(answer.status, 502);
+    assert!(answer.text().contains("64 MiB"), "{}", answer.text());
+    let read = proved(&sidecar, Route::Embeddings, request.as_bytes(), &answer);
+    let prompt = (request.len() as u64).div_ceil(3) + 4;
+    assert_eq!(charged(&read), (prompt, 0, "truncated_upstream"));
 }

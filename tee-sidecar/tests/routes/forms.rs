@@ -20,6 +20,15 @@ fn form(field: &str) -> Vec<u8> {
     [head.as_bytes(), &[0, 159, 146, 150, 13, 10, 255], b"\r\n--b o--\r\n"].concat()
 }
 
+/// A form with one file and these fields.
+fn form_with(fields: &[(&str, &str)]) -> Vec<u8> {
+    let part = |(name, value): &(&str, &str)| {
+        format!("--b o\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let fields: String = fields.iter().map(part).collect();
+    [fields.as_bytes(), &form("file")].concat()
+}
+
 const ROUTES: [Route; 3] = [Route::Transcriptions, Route::ImageEdits, Route::ImageVariations];
 
 #[test]
@@ -70,7 +79,9 @@ fn what_has_no_price_or_is_no_form_is_refused_or_withheld() {
     let json = [("content-type", "application/json")];
     for (route, headers, body) in [
         (Route::Transcriptions, &json[..], request),
-        (Route::ImageEdits, &[FORM][..], form("stream")),
+        (Route::ImageEdits, &[FORM][..], form_with(&[("stream", "true")])),
+        (Route::Transcriptions, &[FORM][..], form_with(&[("stream", "")])),
+        (Route::ImageEdits, &[FORM][..], form_with(&[("n", "1"), ("n", "9")])),
     ] {
         let refused = post(sidecar.addr, route.path(), headers, &body);
         assert_eq!((refused.status, refused.error_type().as_str()), (400, "bad_request"));
@@ -81,6 +92,48 @@ fn what_has_no_price_or_is_no_form_is_refused_or_withheld() {
     assert_eq!(refused.status, 413);
     assert_eq!(engine.requests(), 1);
     sidecar.audit_is_clean();
+}
+
+// A field that says nothing of the sort must not turn what is withheld into what is free.
+#[test]
+fn a_form_that_asks_for_no_stream_is_withheld_without_a_count() {
+    for stream in ["false", "true"] {
+        let engine = answering(r#"{"text":"SECRET","usage":{"type":"duration","seconds":9}}"#);
+        let sidecar = all_routes(&engine);
+        let request = form_with(&[("stream", stream)]);
+        let withheld = post(sidecar.addr, "/v1/audio/transcriptions", &[FORM], &request);
+        assert_eq!(withheld.status, 502, "{stream}");
+        assert!(withheld.text().contains("no price") && !withheld.text().contains("SECRET"));
+    }
+}
+
+#[test]
+fn a_form_s_model_is_looked_at_and_as_many_answers_as_it_asks_for_are_held() {
+    let engine = answering(IMAGE);
+    let sidecar = all_routes(&engine);
+    let path = Route::ImageEdits.path();
+    let other = post(sidecar.addr, path, &[FORM], form_with(&[("model", "another")]));
+    assert_eq!((other.status, other.error_type().as_str()), (404, "not_found"));
+    let request = form_with(&[("model", "tiny"), ("n", "3")]);
+    let answer = post(sidecar.addr, path, &[FORM], &request);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let read = proved(&sidecar, Route::ImageEdits, &request, &answer);
+    assert_eq!(read.charge.unwrap().hold.get(), 4096 * 100 + 3 * 4096 * 200);
+    assert_eq!(engine.requests(), 1);
+}
+
+// Not vLLM's own events: what they say cannot be counted, and was handed over all the same.
+#[test]
+fn a_streamed_transcription_in_unknown_events_pays_its_prompt() {
+    let engine =
+        streaming(&["data: {\"type\":\"transcript.text.delta\",\"delta\":\"all of it\"}\n\n"]);
+    let sidecar = all_routes(&engine);
+    let request = form_with(&[("stream", "true")]);
+    let answer = post(sidecar.addr, "/v1/audio/transcriptions", &[FORM], &request);
+    assert!(!answer.complete);
+    let read = proved(&sidecar, Route::Transcriptions, &request, &answer);
+    let third = (request.len() as u64).div_ceil(3) + 4;
+    assert_eq!(charged(&read), (third, 0, "truncated_upstream"));
 }
 
 fn chunk(text: &str, usage: &str) -> String {
@@ -98,7 +151,7 @@ fn a_streamed_transcription_of_a_scripted_engine_passes_as_it_is_and_is_charged_
     let (one, two) = (chunk("hello", ""), chunk(" there", ""));
     let running = ",\"usage\":{\"prompt_tokens\":120,\"completion_tokens\":1}";
     let counted = chunk("hello", running);
-    let request = form("stream");
+    let request = form_with(&[("stream", "true")]);
     let third = (request.len() as u64).div_ceil(3) + 4;
     for (sent, input, output, outcome) in [
         (vec![&one[..], &two, total, "data: [DONE]\n\n"], 120, 2, "complete"),

@@ -74,3 +74,20 @@ fn where_the_host_reads_on_the_last_count_of_a_typed_stream_is_charged() {
         assert_eq!((receipt.outcome.as_str(), receipt.drained), ("client_gone", true));
     }
 }
+
+// Nothing but the end tells what a picture is: leaving before it must not make pictures free.
+#[test]
+fn a_response_with_pictures_is_read_to_its_count_although_the_client_left() {
+    let request = r#"{"input":[{"type":"input_image"}],"stream":true,"max_output_tokens":50}"#;
+    let engine = gated(2, &RESPONSE);
+    let sidecar = Sidecar::start(&engine);
+    let mut conn = Conn::open(sidecar.addr);
+    conn.send("POST", Route::Responses.path(), &[], request.as_bytes());
+    let id = conn.head().receipt();
+    read_until(&mut conn, RESPONSE[1]);
+    drop(conn);
+    engine.open_gate();
+    let receipt = sidecar.receipt(&id);
+    assert_eq!((receipt.usage.input, receipt.usage.output), (11, 3));
+    assert_eq!(receipt.usage.source, UsageSource::Engine);
+}

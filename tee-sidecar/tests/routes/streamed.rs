@@ -77,6 +77,20 @@ fn a_completion_of_two_prompts_is_counted_by_prompt_and_its_counts_are_cut_out()
     assert_eq!(charged(&read), (10, 3, "truncated_upstream"));
 }
 
+// `best_of` numbers no answers, and the engine was given every prompt.
+#[test]
+fn prompts_are_paid_for_though_the_stream_is_left_before_their_total() {
+    let request = r#"{"prompt":["a","b"],"best_of":5,"stream":true,"max_tokens":5}"#;
+    let estimate = (request.len() as u64).div_ceil(3) + 4;
+    for (events, input) in [(3, 10), (2, 10), (1, estimate)] {
+        let engine = streaming(&COMPLETION[..events]);
+        let sidecar = all_routes(&engine);
+        let answer = ask(&sidecar, Route::Completions, request);
+        let read = proved(&sidecar, Route::Completions, request.as_bytes(), &answer);
+        assert_eq!(charged(&read).0, input, "{events}");
+    }
+}
+
 #[test]
 fn a_typed_stream_of_a_scripted_engine_passes_byte_for_byte_and_is_charged_by_its_last_count() {
     for (route, request, events) in typed() {

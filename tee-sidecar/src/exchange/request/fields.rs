@@ -120,7 +120,7 @@ pub(super) fn shape(route: Route, fields: &Fields<'_>) -> Result<(), Fault> {
             any("input", "present: a text or an array", &[fields.input, fields.prompt])
         }
         Route::Rerank => any("query", "present", &[fields.query])
-            .and_then(|()| any("documents", "present: an array", &[fields.documents])),
+            .and_then(|()| list("documents", fields.documents, "documents")),
         Route::Score => {
             let (queries, texts) = (fields.queries, fields.text_1);
             any("queries", "present, with 'documents'", &[queries, texts, fields.data_1])

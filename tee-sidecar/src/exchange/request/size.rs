@@ -23,10 +23,14 @@ const MARK_TOKENS: u64 = 16;
 pub struct Size {
     /// Prompts, each with a context of its own.
     pub prompts: u64,
-    /// Answers asked for to each of them.
+    /// Answers to each of them that are handed over.
+    pub choices: u64,
+    /// Answers to each of them that may be generated.
     pub answers: u64,
-    /// The client's limit of generated tokens for one answer.
+    /// The client's limit of generated tokens for one answer, as this route's engine reads it.
     pub max_tokens: Option<u64>,
+    /// Bytes of all prompts: of the body, and of what a list of it repeats.
+    pub prompt_bytes: u64,
     /// Tokens of all prompts by the body's bytes; `None` where these bound nothing: images, audio,
     /// a template of the client's.
     pub by_bytes: Option<u64>,
@@ -35,43 +39,47 @@ pub struct Size {
 
 impl Size {
     pub(super) fn of(route: Route, fields: &Fields<'_>, body: &[u8]) -> Result<Self, Fault> {
-        let answers = count("n", fields.n)?.unwrap_or(1).max(1);
+        let choices = count("n", fields.n)?.unwrap_or(1).max(1);
         let best_of = count("best_of", fields.best_of)?.unwrap_or(1);
-        let limits = [
-            count("max_tokens", fields.max_tokens)?,
-            count("max_completion_tokens", fields.max_completion_tokens)?,
-            count("max_output_tokens", fields.max_output_tokens)?,
-        ];
+        let max_tokens = limit(route, fields)?;
         let prompts = match route {
-            Route::Completions => items(fields.prompt).max(items(fields.prompt_embeds)),
-            Route::Embeddings => items(fields.input).max(items(fields.messages)),
+            // An engine answers both lists, one after the other.
+            Route::Completions => both(fields.prompt, fields.prompt_embeds),
+            Route::Embeddings => both(fields.input, fields.messages),
             Route::Rerank | Route::Score => longest(fields).0,
             _ => 1,
         };
-        let by_bytes = match route {
-            _ if is_unbounded(route, body) => None,
+        let whole = body.len() as u64;
+        let (prompt_bytes, around) = match route {
             Route::Rerank | Route::Score => {
                 // What is not in the list stands beside each of its entries.
                 let listed = longest(fields).1;
-                let rest = (body.len() as u64).saturating_sub(listed);
-                let each = rest.saturating_add(TEMPLATE_TOKENS);
-                Some(prompts.saturating_mul(each).saturating_add(listed))
+                let beside = prompts.saturating_mul(whole.saturating_sub(listed));
+                (beside.saturating_add(listed), prompts.saturating_mul(TEMPLATE_TOKENS))
             }
             _ => {
                 let marks = prompts.saturating_sub(1).saturating_mul(MARK_TOKENS);
-                let bytes = (body.len() as u64).saturating_add(TEMPLATE_TOKENS);
-                Some(bytes.saturating_add(marks))
+                (whole, marks.saturating_add(TEMPLATE_TOKENS))
             }
         };
+        let by_bytes = (!is_unbounded(route, body)).then(|| prompt_bytes.saturating_add(around));
         let dialect = route.dialect();
-        let max_tokens = limits.into_iter().max().flatten();
-        Ok(Self { prompts, answers: answers.max(best_of), max_tokens, by_bytes, dialect })
+        let answers = choices.max(best_of);
+        Ok(Self { prompts, choices, answers, max_tokens, prompt_bytes, by_bytes, dialect })
     }
 
-    /// Of a form with files in it: nothing bounds it but the context.
-    pub(super) const fn of_files() -> Self {
-        let dialect = Dialect::Media;
-        Self { prompts: 1, answers: 1, max_tokens: None, by_bytes: None, dialect }
+    /// Of a form with files in it that asks for so many answers: nothing else bounds it but the
+    /// context.
+    pub(super) const fn of_files(answers: u64, prompt_bytes: u64) -> Self {
+        Self {
+            prompts: 1,
+            choices: answers,
+            answers,
+            max_tokens: None,
+            prompt_bytes,
+            by_bytes: None,
+            dialect: Dialect::Media,
+        }
     }
 
     /// The most tokens for a model with this context.
@@ -88,6 +96,27 @@ impl Size {
         let answers = self.prompts.saturating_mul(self.answers);
         TokenBound { input, output: each.saturating_mul(answers) }
     }
+}
+
+/// The client's limit under the names that the engine reads on this route, at its largest; an engine
+/// ignores every other name, and a limit of none is no limit to some.
+fn limit(route: Route, fields: &Fields<'_>) -> Result<Option<u64>, Fault> {
+    let tokens = count("max_tokens", fields.max_tokens)?;
+    let completion = count("max_completion_tokens", fields.max_completion_tokens)?;
+    let output = count("max_output_tokens", fields.max_output_tokens)?;
+    let limit = match (route, route.dialect()) {
+        (Route::Chat, _) => tokens.max(completion),
+        (_, Dialect::Responses) => output,
+        (_, Dialect::Completions | Dialect::Messages) => tokens,
+        (_, Dialect::Pooling | Dialect::Media | Dialect::Uncounted) => None,
+    };
+    Ok(limit.filter(|limit| *limit > 0))
+}
+
+/// How many prompts two members hold together.
+fn both(one: Given<'_>, other: Given<'_>) -> u64 {
+    let of = |given: Given<'_>| given.not_null().map_or(0, |_| items(given));
+    of(one).saturating_add(of(other)).max(1)
 }
 
 /// The longest list of a rerank or a score, and its bytes: as many pairs are looked at.
@@ -172,16 +201,36 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_read_at_their_largest() {
+    fn a_chat_s_limits_are_read_at_their_largest() {
         let body = r#"{"messages":[],"n":2,"best_of":5,"max_tokens":7,"max_completion_tokens":9}"#;
         let read = size(Route::Chat, body);
-        assert_eq!((read.answers, read.max_tokens), (5, Some(9)));
+        assert_eq!((read.choices, read.answers, read.max_tokens), (2, 5, Some(9)));
         assert!(read.by_bytes.is_some());
         let image = r#"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#;
         assert_eq!(size(Route::Chat, image).by_bytes, None);
         for hidden in ["\\u0069mage_url", "image\\u005furl"] {
             let body = format!("{{\"messages\":[{{\"content\":[{{\"type\":\"{hidden}\"}}]}}]}}");
             assert_eq!(size(Route::Chat, &body).by_bytes, None);
+        }
+    }
+
+    // An engine ignores the name of another route, and generates to the end of the context.
+    #[test]
+    fn a_limit_that_the_route_s_engine_does_not_read_bounds_nothing() {
+        const NAMES: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+        for (route, member, own) in [
+            (Route::Chat, "\"messages\":[]", &NAMES[..2]),
+            (Route::Completions, "\"prompt\":\"x\"", &NAMES[..1]),
+            (Route::Messages, "\"messages\":[]", &NAMES[..1]),
+            (Route::Responses, "\"input\":\"x\"", &NAMES[2..]),
+        ] {
+            for name in NAMES {
+                let output =
+                    |limit: u64| bound(route, &format!("{{{member},\"{name}\":{limit}}}")).1;
+                let limited = if own.contains(&name) { 7 } else { 4096 };
+                assert_eq!(output(7), limited, "{route:?} {name}");
+                assert_eq!(output(0), 4096, "{route:?} {name}");
+            }
         }
     }
 
@@ -201,6 +250,8 @@ mod tests {
         assert_eq!(bound(Route::Embeddings, padded), (2 * 4096, 0));
         let embeds = r#"{"prompt_embeds":["x","y"],"max_tokens":1}"#;
         assert_eq!(bound(Route::Completions, embeds), (2 * 4096, 2));
+        let with_text = r#"{"prompt":["x","y"],"prompt_embeds":["x","y"],"max_tokens":1}"#;
+        assert_eq!(bound(Route::Completions, with_text), (4 * 4096, 4));
     }
 
     #[test]
