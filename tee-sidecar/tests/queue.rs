@@ -50,6 +50,7 @@ async fn a_full_ledger_queue_is_a_503_before_the_engine_is_asked() {
     let switch = StopSwitch::default();
     let limits = Limits {
         request_bytes_max: 1024,
+        route_bytes_max: Vec::new(),
         concurrent_max: 8,
         concurrent_per_account_max: 8,
         requests_per_minute: None,
