@@ -23,7 +23,7 @@ use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::http::{AppState, Notices};
 use crate::identity::Identities;
 use crate::keys::{self, KeyError};
-use crate::ledger::{self, Lead, Opened};
+use crate::ledger::{self, EndMark, Lead, Opened};
 use crate::network::Network;
 use crate::network::service::Route;
 use crate::signals::Signals;
@@ -60,7 +60,9 @@ pub struct Application {
     engine: Arc<Vllm>,
     network: Option<Arc<Network>>,
     tls: Option<Arc<TlsKeeper>>,
+    reports: ReportService,
     reloader: Reloader,
+    mark: EndMark,
 }
 
 impl Application {
@@ -187,8 +189,11 @@ impl Application {
             network::serve(network, settings, Route { shared, probe })?;
         }
         let auth = Arc::new(Authenticator::new(&settings.auth, clients.sessions));
-        let notices = Arc::new(Notices { tls: parts.tls.clone(), ..Notices::default() });
-        let tls = parts.tls.map(|tls| TlsKeeper::of(tls, &parts.reports, &shared));
+        let mark = EndMark::of(settings);
+        let (tls, last_end) = (parts.tls.clone(), mark.last());
+        let notices = Arc::new(Notices { tls, last_end, ..Notices::default() });
+        let reports = parts.reports;
+        let tls = parts.tls.map(|tls| TlsKeeper::of(tls, &reports, &shared));
         let told = (auth.clone(), notices.clone());
         let reloader = Reloader::of(settings, shared.clone(), told, tls.clone());
         let state = AppState {
@@ -197,7 +202,7 @@ impl Application {
             notices,
             reader,
             lead,
-            reports: parts.reports,
+            reports: reports.clone(),
             network: parts.network.clone(),
             limits: Arc::new(settings.limits.clone()),
             pace: Arc::default(),
@@ -216,7 +221,9 @@ impl Application {
             engine,
             network: parts.network,
             tls,
+            reports,
             reloader,
+            mark,
         })
     }
 

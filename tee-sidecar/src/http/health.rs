@@ -9,6 +9,7 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::AppState;
+use crate::ledger::End;
 use crate::tls::Tls;
 use crate::upstream::engines::Standing;
 
@@ -28,6 +29,8 @@ pub struct Notices {
     pub tls: Option<Arc<Tls>>,
     /// The last configuration that was to be taken over was refused.
     pub reload_refused: AtomicBool,
+    /// How the run before this one ended, for `/metrics`.
+    pub last_end: Option<End>,
 }
 
 impl Notices {

@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 use super::super::{AppState, health};
 use super::refused::Refused;
 use crate::fault::Fault;
+use crate::ledger::End;
 use crate::signals::PREFIX;
 use crate::signals::process::Process;
 
@@ -64,6 +65,9 @@ fn of_sidecar(page: &mut Page, state: &AppState) {
     let is_ready = health::reasons(state, is_up).is_empty();
     page.flag("ready", "1 while paid requests are taken; /readyz has the reasons", is_ready);
     page.flag("upstream_up", "1 where the model server told its model when last asked", is_up);
+    let last = state.notices.last_end;
+    let ends = End::ALL.map(|end| (end.as_str(), last == Some(end)));
+    page.marks("last_end", "How the run before this one ended", "kind", &ends);
     let expiry = state.notices.tls.as_ref().and_then(|tls| tls.not_after_secs()).unwrap_or(0);
     let help = "When the served TLS certificate expires, since 1970; 0 for none";
     page.gauge("tls_certificate_expiry_timestamp_seconds", help, expiry as f64);

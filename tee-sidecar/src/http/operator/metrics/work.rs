@@ -45,6 +45,6 @@ pub(super) fn of_attestation(page: &mut Page, state: &AppState, now: Timestamp) 
     page.counters("attestation_reports", help, "outcome", counts);
     let help = "Since when the last quote was made; it is renewed when a report is asked for";
     page.gauge("attestation_quote_age_seconds", help, age(now, making.last_made));
-    let help = "For how long no report could be made, from the first failure; 0 while they can";
+    let help = "For how long no report could be made, tried each minute; 0 while they can";
     page.gauge("attestation_failing_seconds", help, age(now, making.failing_since));
 }
