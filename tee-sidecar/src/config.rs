@@ -112,10 +112,21 @@ pub struct TlsFiles {
 pub struct Upstream {
     /// The engine's base address, without a trailing slash or `/v1`.
     pub url: String,
+    /// Those of further engines with the same model, in the same form.
+    pub urls: Vec<String>,
     /// The model served; `None` asks the engine.
     pub model: Option<String>,
     /// What happens to a request whose client has left.
     pub on_disconnect: OnDisconnect,
+    /// Whose prefix cache a request has at the engine.
+    pub cache_salt: CacheSalt,
+}
+
+impl Upstream {
+    /// The addresses of all engines.
+    pub fn engines(&self) -> Vec<String> {
+        std::iter::once(&self.url).chain(&self.urls).cloned().collect()
+    }
 }
 
 /// What happens to a request whose client has left.
@@ -125,6 +136,17 @@ pub enum OnDisconnect {
     Abort,
     /// The engine is read on to its final count, which the client pays.
     Drain,
+}
+
+/// `upstream.cacheSalt`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheSalt {
+    /// Its account's, where the engines are vLLM and clients have accounts.
+    Auto,
+    /// Its account's.
+    Account,
+    /// What the client says, or the one of all.
+    None,
 }
 
 /// `tee.provider`
@@ -243,8 +265,10 @@ pub struct ApiKey {
 /// `limits.*`
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The longest request body, in bytes.
+    /// The longest request body, in bytes, where its route has no limit of its own.
     pub request_bytes_max: usize,
+    /// Routes with one of their own, in bytes.
+    pub route_bytes_max: Vec<(Route, usize)>,
     /// Exchanges in flight at most.
     pub concurrent_max: usize,
     /// Exchanges in flight at most for one account.
@@ -259,6 +283,14 @@ pub struct Limits {
     pub upstream_idle_secs: u64,
     /// Seconds a client may take to accept the next piece of its answer.
     pub client_idle_secs: u64,
+}
+
+impl Limits {
+    /// The longest request body of a route, in bytes.
+    pub fn body_bytes_max(&self, route: Route) -> usize {
+        let own = self.route_bytes_max.iter().find(|(of, _)| *of == route);
+        own.map_or(self.request_bytes_max, |(_, bytes)| *bytes)
+    }
 }
 
 /// `log.*`

@@ -70,8 +70,10 @@ pub(super) struct RawTls {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct RawUpstream {
     pub(super) url: Option<Text>,
+    pub(super) urls: Option<Texts>,
     pub(super) model: Option<Text>,
     pub(super) on_disconnect: Option<Text>,
+    pub(super) cache_salt: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -135,6 +137,7 @@ pub(super) struct RawAdmin {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct RawLimits {
     pub(super) request_bytes_max: Option<Text>,
+    pub(super) route_bytes_max: Option<Texts>,
     pub(super) concurrent_max: Option<Text>,
     pub(super) concurrent_per_account_max: Option<Text>,
     pub(super) requests_per_minute: Option<Text>,

@@ -1,7 +1,7 @@
 //! What is taken over from a changed configuration while requests run, and what is not.
 //!
-//! Prices, limits that are looked at for each request, API keys with their credit, the filter of
-//! the log, the time for draining, and the files of TLS. A configuration is checked whole before
+//! Prices, limits that are looked at for each request, API keys with their credit, the engines, the
+//! filter of the log, the time for draining, and the files of TLS. A configuration is checked whole before
 //! any of it is in force. Credit comes first: a key is not served before its account has what it
 //! may spend, and a ledger that does not take it has failed, which ends the process.
 
@@ -83,6 +83,7 @@ impl Reloader {
         if wanted.service.tariff != self.settings.service.tariff {
             self.shared.prices.set(wanted.service.tariff.clone());
         }
+        self.shared.catalog.configure(&wanted.upstream.engines());
         self.shared.admission.limit(wanted.limits.clone(), self.shared.clock.now());
         let taken = changed(&self.settings, &wanted).join(", ");
         let left = changed(&wanted, &new).join(", ");
@@ -162,6 +163,8 @@ fn taken_over(settings: &Settings, new: &Settings) -> Settings {
         tokens_per_minute: new.limits.tokens_per_minute,
         ..wanted.limits
     };
+    wanted.upstream.url.clone_from(&new.upstream.url);
+    wanted.upstream.urls.clone_from(&new.upstream.urls);
     wanted.server.drain_secs = new.server.drain_secs;
     wanted.log.filter = new.log.filter.clone();
     // With a network the chain says what is charged, and clients read it there.

@@ -135,8 +135,8 @@ fn labels_never_hold_what_a_client_chose() {
     assert!(!told.text.contains("canary"), "{}", told.text);
     assert!(!told.text.contains("alice") && !told.text.contains("0x"), "{}", told.text);
     let labels: BTreeSet<_> = told.labels().collect();
-    let known = ["class", "kind", "le", "limit", "log", "outcome", "reason", "route", "simulated"];
-    let known: BTreeSet<_> = known.into_iter().chain(["version"]).collect();
+    let known = ["class", "engine", "kind", "le", "limit", "log", "outcome", "reason", "route"];
+    let known: BTreeSet<_> = known.into_iter().chain(["simulated", "version"]).collect();
     assert_eq!(labels, known);
 }
 

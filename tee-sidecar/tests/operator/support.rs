@@ -10,8 +10,8 @@ use broker_core::testing::{SimChain, SimOptions};
 use broker_core::{Cover, Neuron, SqliteReader, Tariff};
 use serde_json::Value;
 use tee_sidecar::config::{
-    ApiKey, Auth, GpuProvider, LedgerUrl, Limits, Log, LogFormat, OnDisconnect, Secret, Server,
-    Service, Settings, Settlement, TeeProvider, Upstream,
+    ApiKey, Auth, CacheSalt, GpuProvider, LedgerUrl, Limits, Log, LogFormat, OnDisconnect, Secret,
+    Server, Service, Settings, Settlement, TeeProvider, Upstream,
 };
 use tee_sidecar::startup::Application;
 use tokio::sync::oneshot;
@@ -245,8 +245,10 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
         },
         upstream: Upstream {
             url: format!("http://{upstream}"),
+            urls: Vec::new(),
             model: None,
             on_disconnect: OnDisconnect::Abort,
+            cache_salt: CacheSalt::Auto,
         },
         tee: TeeProvider::Simulated,
         gpu: GpuProvider::None,
@@ -265,6 +267,7 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
         admin_token: None,
         limits: Limits {
             request_bytes_max: 1024 * 1024,
+            route_bytes_max: Vec::new(),
             concurrent_max: 16,
             concurrent_per_account_max: 16,
             requests_per_minute: None,

@@ -33,6 +33,7 @@ pub(super) async fn text(state: web::Data<AppState>) -> Result<HttpResponse, Ref
     let mut page = Page(Registry::with_prefix(PREFIX));
     of_sidecar(&mut page, &state);
     work::of_exchanges(&mut page, &state);
+    work::of_engines(&mut page, &state);
     work::of_attestation(&mut page, &state, now);
     money::of_ledger(&mut page, &state, is_readable);
     if let Some(books) = books {
@@ -128,6 +129,24 @@ impl Page {
         self.0.register(name, help, family);
     }
 
+    /// A gauge for each engine.
+    fn by_engine(&mut self, name: &str, help: &str, values: impl Iterator<Item = usize>) {
+        let family = Family::<EngineLabel, Gauge>::default();
+        for (label, value) in (1..).map(engine_label).zip(values) {
+            family.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        self.0.register(name, help, family);
+    }
+
+    /// A counter for each engine.
+    fn counted_by_engine(&mut self, name: &str, help: &str, values: impl Iterator<Item = u64>) {
+        let family = Family::<EngineLabel, Counter>::default();
+        for (label, value) in (1..).map(engine_label).zip(values) {
+            family.get_or_create(&label).inc_by(value);
+        }
+        self.0.register(name, help, family);
+    }
+
     /// 1 for each value of a label that holds.
     fn marks(
         &mut self,
@@ -142,6 +161,13 @@ impl Page {
         }
         self.0.register(name, help, family);
     }
+}
+
+/// An engine by its place in the settings; its address is nobody's business who reads metrics.
+type EngineLabel = Vec<(&'static str, String)>;
+
+fn engine_label(number: usize) -> EngineLabel {
+    vec![("engine", number.to_string())]
 }
 
 /// Seconds from `then` to now; 0 where there is no such time.

@@ -5,6 +5,7 @@ use broker_core::Timestamp;
 use super::super::super::AppState;
 use super::{Page, age};
 use crate::exchange::admission::Limit;
+use crate::upstream::engines::Standing;
 
 pub(super) fn of_exchanges(page: &mut Page, state: &AppState) {
     let shared = &state.exchange.shared;
@@ -20,6 +21,21 @@ pub(super) fn of_exchanges(page: &mut Page, state: &AppState) {
     let help = "Holds of requests that this sidecar answers now";
     page.gauge("holds_open", help, open as f64);
     page.money("holds_open_neuron", "What these have set aside", held);
+}
+
+pub(super) fn of_engines(page: &mut Page, state: &AppState) {
+    let engines = state.exchange.shared.catalog.engines().all();
+    let help = "1 where this model server, by its place in the settings, gets requests";
+    let is_well = |standing| matches!(standing, Standing::Well | Standing::Faltered);
+    let well = engines.iter().map(|engine| usize::from(is_well(engine.standing())));
+    page.by_engine("upstream_engine_up", help, well);
+    let help = "Requests that this model server works on";
+    let in_flight = engines.iter().map(|engine| engine.in_flight());
+    page.by_engine("upstream_engine_in_flight", help, in_flight);
+    let help = "Requests that this model server failed before an answer began; another one may have \
+                answered them";
+    let failures = engines.iter().map(|engine| engine.failures());
+    page.counted_by_engine("upstream_engine_failures", help, failures);
 }
 
 pub(super) fn of_attestation(page: &mut Page, state: &AppState, now: Timestamp) {
