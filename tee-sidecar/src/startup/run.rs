@@ -9,7 +9,7 @@ use actix_web::rt;
 use actix_web::rt::task::JoinHandle;
 use broker_core::LedgerHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::reload::Reloader;
 use super::{Application, StartError};
@@ -21,6 +21,9 @@ use crate::systemd::Systemd;
 
 /// What runs longer than `server.drainSecs` is ended as `shutdown`, and gets this long for it.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
+/// So often, and so many times one after the other, it is seen that nothing is to be charged.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 20;
 /// The servers take this long to stop, one after the other, with some to spare.
 const SERVERS_TIME: Duration = Duration::from_secs(10);
 /// A database that is busy is asked again for a minute.
@@ -198,6 +201,16 @@ async fn until_told(
     }
 }
 
+/// Resolves when no hold was open for a second, whoever still has a place: a client that reads
+/// nothing keeps one as long as it likes.
+async fn charged(shared: &Shared) {
+    let mut looks = 0;
+    while looks < LOOKS {
+        sleep(LOOK_EVERY).await;
+        looks = if shared.live.sum().0 == 0 { looks + 1 } else { 0 };
+    }
+}
+
 /// Nothing new begins, and what runs ends or is closed.
 async fn drain(shared: &Shared, switch: &StopSwitch, patience: Duration, orders: &mut Orders) {
     tracing::info!(in_flight = shared.admission.in_flight(), "stopping");
@@ -205,7 +218,13 @@ async fn drain(shared: &Shared, switch: &StopSwitch, patience: Duration, orders:
     if !in_time(patience, shared.admission.idle(), orders).await {
         tracing::warn!(in_flight = shared.admission.in_flight(), "ending what still runs");
         switch.close();
-        in_time(CLOSING_TIME, shared.admission.idle(), orders).await;
+        let ended = async {
+            tokio::select! {
+                () = shared.admission.idle() => {}
+                () = charged(shared) => {}
+            }
+        };
+        in_time(CLOSING_TIME, ended, orders).await;
     }
     in_time(CLOSING_TIME, shared.refusals.written(), orders).await;
 }
