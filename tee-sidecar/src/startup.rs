@@ -196,20 +196,9 @@ impl Application {
         let tls = parts.tls.map(|tls| TlsKeeper::of(tls, &reports, &shared));
         let told = (auth.clone(), notices.clone());
         let reloader = Reloader::of(settings, shared.clone(), told, tls.clone());
-        let state = AppState {
-            exchange: Exchange { shared: shared.clone(), engine: engine.clone() },
-            auth,
-            notices,
-            reader,
-            lead,
-            reports: reports.clone(),
-            network: parts.network.clone(),
-            limits: Arc::new(settings.limits.clone()),
-            pace: Arc::default(),
-            service: Arc::new(settings.service.clone()),
-            allow_origins: settings.server.allow_origins.clone(),
-            admin_token: settings.admin_token.clone().map(Arc::new),
-        };
+        let exchange = Exchange { shared: shared.clone(), engine: engine.clone() };
+        let shown = (reports.clone(), parts.network.clone());
+        let state = state_of(settings, exchange, (auth, notices), (reader, lead), shown);
         let state = of_thread(state, engines, settings.limits.clone());
         let (public, admin) = listen(settings, state, tls.as_ref())?;
         Ok(Self {
@@ -279,6 +268,30 @@ fn listen(
     let has_tls = settings.server.admin_tls().is_some();
     let admin = servers.admin("server.adminListen", settings.server.admin_listen, has_tls)?;
     Ok((public, admin))
+}
+
+/// What servers answer from.
+fn state_of(
+    settings: &Settings,
+    exchange: Exchange,
+    (auth, notices): (Arc<Authenticator>, Arc<Notices>),
+    (reader, lead): (Arc<dyn LedgerReader>, Lead),
+    (reports, network): (ReportService, Option<Arc<Network>>),
+) -> AppState {
+    AppState {
+        exchange,
+        auth,
+        notices,
+        reader,
+        lead,
+        reports,
+        network,
+        limits: Arc::new(settings.limits.clone()),
+        pace: Arc::default(),
+        service: Arc::new(settings.service.clone()),
+        allow_origins: settings.server.allow_origins.clone(),
+        admin_token: settings.admin_token.clone().map(Arc::new),
+    }
 }
 
 /// The state of each server thread, with a client for the engines of its own.

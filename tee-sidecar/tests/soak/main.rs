@@ -125,7 +125,8 @@ fn client(number: u64, addr: SocketAddr, shared: &Shared) -> Given {
             _ => {
                 given.failed += 1;
                 given.most += most;
-                let is_calm = before % 2 == 0 && shared.engine.load(Ordering::SeqCst) == before;
+                let is_calm =
+                    before.is_multiple_of(2) && shared.engine.load(Ordering::SeqCst) == before;
                 given.unexplained += u64::from(is_calm);
             }
         }
