@@ -172,8 +172,7 @@ impl Application {
             live: keeping.live(),
             signals: parts.signals,
         });
-        // Connections belong to the thread that made them: each server thread has its own client.
-        // This one shows at start that the next ones can be built.
+        // Each server thread has a client of its own; this one shows that they can be built.
         let target = Target::new(&settings.upstream.url);
         let engine = Arc::new(Vllm::new(target.clone(), &settings.limits)?);
         if let Some(network) = &parts.network {
@@ -195,6 +194,7 @@ impl Application {
             network: parts.network.clone(),
             request_bytes_max: settings.limits.request_bytes_max,
             pace: Arc::default(),
+            documents: Arc::default(),
             service: Arc::new(settings.service.clone()),
             allow_origins: settings.server.allow_origins.clone(),
             admin_token: settings.admin_token.clone().map(Arc::new),
