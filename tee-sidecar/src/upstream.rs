@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -65,6 +67,8 @@ pub struct Post<'a> {
     pub content_type: &'a str,
     /// The bytes.
     pub body: Bytes,
+    /// Set once an engine is given the first of them.
+    pub begun: Arc<AtomicBool>,
 }
 
 /// What the engine is told of who asks.

@@ -45,7 +45,7 @@ async fn estimate(
         network.gate.pass()?;
     }
     let _permit = state.exchange.enter(user)?;
-    let bytes_max = state.limits.body_bytes_max(Route::Chat);
-    let body = body::read(request, payload, bytes_max).await?;
+    let (bytes_max, stop) = (state.limits.body_bytes_max(Route::Chat), &state.exchange.shared.stop);
+    let body = body::read(request, payload, bytes_max, stop).await?;
     state.exchange.estimate(body, &ids.request).await
 }

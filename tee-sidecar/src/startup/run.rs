@@ -230,13 +230,13 @@ mod tests {
     #[tokio::test]
     async fn a_reload_that_is_asked_for_during_the_start_is_done_after_it() {
         let (tell, mut orders) = Orders::new(|| unreachable!(), Systemd::default());
-        let tell = |order| tell.send(order).unwrap();
-        [Order::Reload, Order::Reload].map(tell);
+        let tell = |orders: &[Order]| orders.iter().for_each(|order| tell.send(*order).unwrap());
+        tell(&[Order::Reload, Order::Reload]);
         assert!(timeout(Duration::from_millis(1), orders.stop()).await.is_err());
         assert_eq!(orders.next().await, Order::Reload);
-        [Order::Reload, Order::Stop].map(tell);
+        tell(&[Order::Reload, Order::Stop]);
         assert_eq!([orders.next().await, orders.next().await], [Order::Reload, Order::Stop]);
-        tell(Order::Stop);
+        tell(&[Order::Stop]);
         orders.stop().await;
     }
 }

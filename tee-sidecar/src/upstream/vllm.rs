@@ -3,13 +3,18 @@
 //! The request's headers are made here from nothing: no header of the client's reaches the engine,
 //! its `Authorization` least of all; only the trace that it belongs to goes on.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
+use http_body::{Body, Frame, SizeHint};
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
@@ -43,7 +48,37 @@ pub struct Vllm {
 pub(super) struct Letter {
     pub(super) route: Route,
     headers: HeaderMap,
-    body: Bytes,
+    body: Outgoing,
+}
+
+/// The body of a request. It is asked for over a connection only: the first time is when an engine
+/// may know of the request.
+#[derive(Clone)]
+struct Outgoing {
+    bytes: Bytes,
+    begun: Arc<AtomicBool>,
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.begun.store(true, Ordering::Relaxed);
+        let bytes = std::mem::take(&mut self.bytes);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -89,7 +124,8 @@ impl Vllm {
     ) -> Result<Reply, UpstreamError> {
         let url = format!("{}{}", seat.engine().url(), letter.route.engine_path());
         let request = self.client(seat.engine().url())?.post(url);
-        let request = request.headers(letter.headers.clone()).body(letter.body.clone());
+        let request =
+            request.headers(letter.headers.clone()).body(reqwest::Body::wrap(letter.body.clone()));
         let response = request.send().await.map_err(before_answer)?;
         let header = |name| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
@@ -128,7 +164,7 @@ impl Timeouts {
 
 impl Upstream for Vllm {
     fn post(&self, post: Post<'_>, tag: Tag<'_>, stream: bool) -> UpstreamFuture<'_, Reply> {
-        let Post { route, content_type, body } = post;
+        let Post { route, content_type, body: bytes, begun } = post;
         let accept = if stream { "text/event-stream" } else { "application/json" };
         let mut headers = traced(tag.trace);
         for (name, text) in [
@@ -139,7 +175,7 @@ impl Upstream for Vllm {
         ] {
             headers.extend(HeaderValue::from_str(text).map(|value| (name, value)));
         }
-        let letter = Letter { route, headers, body };
+        let letter = Letter { route, headers, body: Outgoing { bytes, begun } };
         Box::pin(tries::deliver(self, &self.engines, letter))
     }
 
