@@ -1,6 +1,7 @@
 //! `POST /v1/estimate`
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::{ApiError, Ids};
@@ -9,8 +10,9 @@ use crate::exchange::estimate::Estimate;
 use crate::fault::Fault;
 use crate::route::Route;
 
-#[derive(Serialize)]
-struct EstimateBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SignedEstimate")]
+pub(super) struct EstimateBody {
     object: &'static str,
     #[serde(flatten)]
     estimate: Estimate,

@@ -64,7 +64,7 @@ pub(super) async fn method_not_allowed(
     if !state.service.routes.contains(&route) {
         return Err(ApiError::of(&request, not_served(route)));
     }
-    let fault = Fault::MethodNotAllowed { allowed: "POST" };
+    let fault = Fault::MethodNotAllowed { allowed: "POST".into() };
     Err(Seen::of(route, &request).refuse(&state, Ids::of_exchange(&request), fault))
 }
 
