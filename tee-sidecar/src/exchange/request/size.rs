@@ -98,7 +98,7 @@ impl Size {
     }
 }
 
-/// The client's limit under the names that the engine reads on this route, at its largest; an
+/// The client's limit under the names that the engine reads on this route, at its largest. An
 /// engine ignores every other name, and a limit of none is no limit to some.
 fn limit(route: Route, fields: &Fields<'_>) -> Result<Option<u64>, Fault> {
     let tokens = count("max_tokens", fields.max_tokens)?;
