@@ -6,7 +6,7 @@ simulator := --features tee-sidecar/simulator
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test check package fuzz bench crash-long model-long fleet-long invoice-long
-.PHONY: soak-long clean
+.PHONY: soak-long openapi clean
 
 help: ## this list
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ invoice-long: ## a bill of 1,000,000 receipts: rate, memory, and the cost of its
 
 soak-long: ## half an hour of load with clients that leave, a dying engine and a stalling ledger
 	SOAK_SECS=1800 cargo test --locked -p tee-sidecar --features simulator --test soak -- --nocapture
+
+openapi: ## fixtures/openapi.json anew, from the code
+	RENEW=1 cargo test --locked -p tee-sidecar --lib openapi
 
 clean: ## build products and the quick start's ledger
 	cargo clean --locked

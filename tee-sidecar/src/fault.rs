@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 
 mod anthropic;
@@ -79,8 +80,8 @@ pub enum Fault {
     /// Another method is needed.
     #[error("this route takes {allowed} only")]
     MethodNotAllowed {
-        /// The method it takes.
-        allowed: &'static str,
+        /// The methods it takes.
+        allowed: Cow<'static, str>,
     },
     /// The request is still being answered or has been answered.
     #[error("{message}")]
@@ -247,16 +248,32 @@ impl Fault {
     }
 }
 
-#[derive(Serialize)]
+impl Envelope {
+    /// The shapes of errors, each under a name of its own.
+    pub(crate) fn shapes(generator: &mut SchemaGenerator) {
+        generator.subschema_for::<ErrorBody>();
+        generator.subschema_for::<anthropic::Body<'static>>();
+        generator.subschema_for::<flat::FlatBody<'static>>();
+    }
+}
+
+/// An error in OpenAI's shape.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenAiError")]
 struct ErrorBody {
     error: ErrorDetail,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenAiErrorDetail")]
 struct ErrorDetail {
+    /// What is wrong and how to mend it.
     message: String,
+    /// The kind of error.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The parameter that it is about.
     param: Option<&'static str>,
+    /// For programs, where the kind does not say it all.
     code: Option<&'static str>,
 }

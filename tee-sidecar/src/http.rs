@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, web};
 use broker_core::LedgerReader;
 
 use crate::attest::report::ReportService;
-use crate::config::Secret;
+use crate::config::{Limits, Secret};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::ledger::Lead;
@@ -32,6 +32,7 @@ mod health;
 mod inference;
 mod log;
 mod models;
+pub mod openapi;
 mod operator;
 mod outgoing;
 mod pace;
@@ -39,6 +40,7 @@ mod path;
 mod proxy;
 mod receipts;
 mod signature;
+mod table;
 mod tariff;
 mod unread;
 mod user;
@@ -52,6 +54,8 @@ pub use unread::close_behind_errors;
 
 use auth::Authenticator;
 use error::ApiError;
+use openapi::public;
+use table::{Operation, Serve, Tell, Verb, resources};
 
 pub use operator::routes as operator_routes;
 
@@ -70,12 +74,14 @@ pub struct AppState {
     pub reports: ReportService,
     /// The 0G network; `None` without a chain.
     pub network: Option<Arc<Network>>,
-    /// The longest request body.
-    pub request_bytes_max: usize,
+    /// The longest request bodies.
+    pub limits: Arc<Limits>,
     /// How often one client may ask for what costs nothing.
     pub pace: Arc<Pace>,
     /// The service as it is advertised.
     pub service: Arc<crate::config::Service>,
+    /// What is told of the routes.
+    pub documents: Arc<openapi::Documents>,
     /// What operators have to know.
     pub notices: Arc<Notices>,
     /// The origins of web pages that may call the public routes.
@@ -99,40 +105,60 @@ pub fn routes(config: &mut web::ServiceConfig) {
         let resource = web::resource(route.path()).route(web::post().to(serve));
         config.service(resource.default_service(web::to(other)));
     }
-    let estimate = web::resource("/v1/estimate").route(web::post().to(estimate::upper_bound));
-    config.service(only(estimate, "POST"));
-    for base in ["", "/v1"] {
-        let report = web::resource(format!("{base}/attestation/report"));
-        config.service(only(report.route(web::get().to(attestation::report)), "GET"));
-        let signature = web::resource(format!("{base}/signature/{{id}}"));
-        config.service(only(signature.route(web::get().to(signature::by_id)), "GET"));
+    for (resource, allowed) in resources(PUBLIC) {
+        config.service(only(resource, allowed));
     }
-    for (path, route) in [
-        ("/v1/quote", web::get().to(attestation::quote)),
-        ("/v1/aci/attestation", web::get().to(aci::attestation)),
-        ("/v1/aci/keysets/{digest}", web::get().to(aci::keyset)),
-        ("/v1/aci/receipts/{id}", web::get().to(receipts::document)),
-        ("/v1/receipts", web::get().to(receipts::own)),
-        ("/v1/receipts/{id}", web::get().to(receipts::with_proof)),
-        ("/v1/log/head", web::get().to(log::current)),
-        ("/v1/log/proof/inclusion", web::get().to(log::inclusion)),
-        ("/v1/log/proof/consistency", web::get().to(log::consistency)),
-        ("/v1/log/tile/{path:.*}", web::get().to(log::tile)),
-        ("/v1/tariff", web::get().to(tariff::current)),
-        ("/v1/tariff/{digest}", web::get().to(tariff::by_digest)),
-        ("/v1/models", web::get().to(models::list)),
-        ("/v1/user/{address}/unsettledfee", web::get().to(user::unsettled_fee)),
-        ("/healthz", web::get().to(health::live)),
-        ("/readyz", web::get().to(health::ready)),
-    ] {
-        config.service(only(web::resource(path).route(route), "GET"));
-    }
+    // A path whose escapes are no text names nothing.
+    let unreadable = web::PathConfig::default().error_handler(|_, request| {
+        ApiError::of(request, Fault::NotFound("there is no such route".into())).into()
+    });
+    config.app_data(unreadable);
     config.default_service(web::to(proxy::serve));
 }
 
-fn only(resource: actix_web::Resource, allowed: &'static str) -> actix_web::Resource {
-    resource.default_service(web::to(move |request: HttpRequest| async move {
-        Err::<String, _>(ApiError::of(&request, Fault::MethodNotAllowed { allowed }))
+/// The public routes that are no exchanges. The OpenAPI document is made of them too.
+const PUBLIC: &[Operation] = &[
+    post("/v1/estimate", || web::post().to(estimate::upper_bound), public::estimate),
+    get("/attestation/report", || web::get().to(attestation::report), public::report),
+    get("/v1/attestation/report", || web::get().to(attestation::report), public::report),
+    get("/signature/{id}", || web::get().to(signature::by_id), public::signature),
+    get("/v1/signature/{id}", || web::get().to(signature::by_id), public::signature),
+    get("/v1/quote", || web::get().to(attestation::quote), public::quote),
+    get("/v1/aci/attestation", || web::get().to(aci::attestation), public::aci_attestation),
+    get("/v1/aci/keysets/{digest}", || web::get().to(aci::keyset), public::aci_keyset),
+    get("/v1/aci/receipts/{id}", || web::get().to(receipts::document), public::aci_receipt),
+    get("/v1/receipts", || web::get().to(receipts::own), public::own_receipts),
+    get("/v1/receipts/{id}", || web::get().to(receipts::with_proof), public::receipt),
+    get("/v1/log/head", || web::get().to(log::current), public::log_head),
+    get("/v1/log/proof/inclusion", || web::get().to(log::inclusion), public::inclusion),
+    get("/v1/log/proof/consistency", || web::get().to(log::consistency), public::consistency),
+    get("/v1/log/tile/{path:.*}", || web::get().to(log::tile), public::tile),
+    get("/v1/tariff", || web::get().to(tariff::current), public::tariff),
+    get("/v1/tariff/{digest}", || web::get().to(tariff::by_digest), public::tariff_by_digest),
+    get("/v1/models", || web::get().to(models::list), public::models),
+    get(
+        "/v1/user/{address}/unsettledfee",
+        || web::get().to(user::unsettled_fee),
+        public::unsettled_fee,
+    ),
+    get("/healthz", || web::get().to(health::live), public::live),
+    get("/readyz", || web::get().to(health::ready), public::ready),
+    get("/openapi.json", || web::get().to(openapi::document), public::document),
+    get("/docs", || web::get().to(openapi::page), public::page),
+];
+
+const fn get(path: &'static str, serve: Serve, about: Tell) -> Operation {
+    Operation::new(Verb::Get, path, serve, about)
+}
+
+const fn post(path: &'static str, serve: Serve, about: Tell) -> Operation {
+    Operation::new(Verb::Post, path, serve, about)
+}
+
+fn only(resource: actix_web::Resource, allowed: String) -> actix_web::Resource {
+    resource.default_service(web::to(move |request: HttpRequest| {
+        let fault = Fault::MethodNotAllowed { allowed: allowed.clone().into() };
+        async move { Err::<String, _>(ApiError::of(&request, fault)) }
     }))
 }
 

@@ -16,6 +16,7 @@ pub mod net;
 pub mod network;
 mod rate;
 pub mod route;
+mod shapes;
 pub mod signals;
 pub mod startup;
 pub mod systemd;

@@ -115,7 +115,7 @@ impl RealHome {
     fn python(&self) -> Result<PathBuf, String> {
         let python = self.0.join("clients/bin/python");
         let has_packages = Command::new(&python)
-            .args(["-c", "import anthropic, openai, eth_account"])
+            .args(["-c", "import anthropic, eth_account, langchain_openai, openai"])
             .stderr(Stdio::null())
             .status()
             .is_ok_and(|status| status.success());
@@ -123,7 +123,9 @@ impl RealHome {
             Ok(python)
         } else {
             let path = python.display();
-            Err(format!("{path} lacks anthropic, openai or eth-account: .ci/install-clients"))
+            Err(format!(
+                "{path} lacks anthropic, openai, LangChain or eth-account: .ci/install-clients"
+            ))
         }
     }
 

@@ -28,6 +28,7 @@ mod ledger_head;
 mod public;
 mod query;
 mod self_check;
+pub(crate) mod shapes;
 mod shelf;
 mod slots;
 mod tally;

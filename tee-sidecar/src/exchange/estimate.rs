@@ -2,23 +2,26 @@
 
 use broker_core::{Address, Digest32, Neuron, Signature, Tariff};
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Exchange;
 use super::request::Request;
 use crate::fault::Fault;
 use crate::route::Route;
+use crate::shapes;
 
 /// How long the prices of an estimate are meant to stay. They may change sooner: a request is
 /// charged under the prices it was admitted under, which its estimate names.
 const VALID_MILLIS: u64 = 5 * 60 * 1000;
 
 /// A signed upper bound of a request's fee, for the prices it names.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Estimate {
     /// The served model.
     pub model: String,
     /// SHA-256 of the request's bytes, in hex.
+    #[schemars(with = "shapes::Hash")]
     pub request_hash: String,
     /// Prompt tokens at most.
     pub input_tokens_max: u64,
@@ -28,6 +31,7 @@ pub struct Estimate {
     #[serde(flatten)]
     pub prices: Prices,
     /// The fee at most, in neuron.
+    #[schemars(with = "shapes::Neuron")]
     pub max_fee: Neuron,
     /// When it was made, in milliseconds since 1970.
     pub issued_at: u64,
@@ -36,22 +40,27 @@ pub struct Estimate {
     /// What is signed.
     pub text: String,
     /// The attested key's `personal_sign` over the text.
+    #[schemars(with = "shapes::Signature")]
     pub signature: String,
     /// That key's address.
+    #[schemars(with = "shapes::Address")]
     pub signing_address: Address,
     /// `ecdsa`
     pub signing_algo: &'static str,
 }
 
 /// The prices of an estimate.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Prices {
     /// Neuron for one prompt token.
+    #[schemars(with = "shapes::Neuron")]
     pub input_price: Neuron,
     /// Neuron for one generated token.
+    #[schemars(with = "shapes::Neuron")]
     pub output_price: Neuron,
     /// What changes them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::Object>")]
     pub schedule: Option<std::sync::Arc<broker_core::Schedule>>,
 }
 

@@ -1,22 +1,30 @@
 //! Faults in Anthropic's shape, for clients of its Messages.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fault;
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// An error in Anthropic's shape.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicError")]
+pub(super) struct Body<'a> {
+    /// `error`
     #[serde(rename = "type")]
     kind: &'static str,
     error: Detail,
+    /// The answer's `x-request-id`.
     request_id: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicErrorDetail")]
 struct Detail {
+    /// The kind of error.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// What is wrong and how to mend it.
     message: String,
 }
 

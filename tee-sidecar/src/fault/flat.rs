@@ -1,12 +1,16 @@
 //! Faults in 0G's shape, `{"error":"<text>"}`, as its clients know them.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Fault;
 
-#[derive(Serialize)]
-struct FlatBody<'a> {
+/// An error in 0G's shape.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FlatError")]
+pub(super) struct FlatBody<'a> {
+    /// What is wrong and how to mend it.
     error: &'a str,
 }
 

@@ -8,6 +8,7 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, HttpResponse, web};
 use broker_core::{Digest32, Kept, KeptKind, LedgerError, LedgerReader};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -17,10 +18,12 @@ use super::error::{ApiError, Ids};
 use super::finding::read;
 use crate::attest::ReportError;
 use crate::fault::Fault;
+use crate::shapes;
 
 /// The parameters of `/v1/aci/attestation`; others are ignored.
-#[derive(Deserialize)]
-struct AciQuery {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct AciQuery {
+    /// 64 hex digits in lower case; without one, any report of the last minutes.
     nonce: Option<String>,
 }
 
@@ -50,10 +53,14 @@ pub(super) async fn attestation(request: HttpRequest, state: web::Data<AppState>
 }
 
 /// A keyset of this ledger's receipts, with the report that attested it in its time.
-#[derive(Serialize)]
-struct KeysetBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AciKeyset")]
+pub(super) struct KeysetBody {
+    #[schemars(with = "shapes::AciDocument")]
     workload_keyset: Box<RawValue>,
+    #[schemars(with = "shapes::AciDocument")]
     report: Box<RawValue>,
+    #[schemars(with = "Option<shapes::AciDocument>")]
     lineage: Option<Box<RawValue>>,
 }
 

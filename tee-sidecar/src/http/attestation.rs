@@ -9,6 +9,7 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError as _, web};
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::AppState;
@@ -64,8 +65,9 @@ pub(super) async fn quote(request: HttpRequest, state: web::Data<AppState>) -> H
 }
 
 /// The parameters of `/v1/quote`.
-#[derive(Deserialize)]
-struct QuoteQuery {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct QuoteQuery {
+    /// `true`; `false` is 404 until there is end-to-end encryption.
     legacy: Option<String>,
 }
 

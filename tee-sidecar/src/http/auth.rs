@@ -47,6 +47,11 @@ impl Authenticator {
         }
     }
 
+    /// Whether nobody is asked who they are.
+    pub const fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+
     /// The account of a request.
     ///
     /// # Errors

@@ -34,11 +34,7 @@ impl Ids {
         let provider = state.and_then(|state| Some(state.network.as_ref()?.chain.provider()));
         let network = state.and_then(|state| state.network.as_ref());
         let is_alias = |name: &str| network.is_some_and(|network| network.is_alias(name));
-        let envelope = match request.path() {
-            path if provider.is_some() && path::is_network_s(path) => Envelope::Flat,
-            path if path::is_anthropic_s(path, is_alias) => Envelope::Anthropic,
-            _ => Envelope::OpenAi,
-        };
+        let envelope = envelope(request.path(), provider.is_some(), is_alias);
         let given = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
         let usable = given.filter(|id| {
             (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
@@ -66,6 +62,16 @@ impl Ids {
                 response.insert_header(("x-accel-buffering", "no"));
             }
         }
+    }
+}
+
+/// The shape of an error at this path, on the network or not. `is_alias` knows the names of
+/// services that may stand in a path.
+pub(super) fn envelope(path: &str, network: bool, is_alias: impl Fn(&str) -> bool) -> Envelope {
+    match path {
+        path if network && path::is_network_s(path) => Envelope::Flat,
+        path if path::is_anthropic_s(path, is_alias) => Envelope::Anthropic,
+        _ => Envelope::OpenAi,
     }
 }
 
@@ -112,7 +118,7 @@ impl ResponseError for ApiError {
                 response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
             }
             Fault::MethodNotAllowed { allowed } => {
-                response.insert_header((ALLOW, HeaderValue::from_static(allowed)));
+                response.insert_header((ALLOW, allowed.as_ref()));
             }
             // What is left of the body is not read, so the connection cannot go on.
             Fault::PayloadTooLarge { .. } | Fault::RequestTimeout => {

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use broker_core::log::head::LogHead;
 use broker_core::log::{self, Tile, tile_bytes};
 use broker_core::{Digest32, LogTiles, ReceiptId};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,16 +14,19 @@ use super::AppState;
 use super::error::{ApiError, Ids};
 use super::finding::read;
 use crate::fault::Fault;
+use crate::shapes;
 
 /// That a leaf is in the log of a head.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Inclusion {
     leaf_index: u64,
     tree_size: u64,
     /// From the leaf up; `sha256:` and hex.
+    #[schemars(with = "Vec<shapes::NamedHash>")]
     path: Vec<String>,
     /// Left out where another size was asked for than the log has now.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::LogHead>")]
     head: Option<Box<RawValue>>,
 }
 
@@ -38,10 +42,11 @@ impl Inclusion {
 }
 
 /// That one log is the beginning of another.
-#[derive(Serialize)]
-struct Consistency {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Consistency {
     from: u64,
     to: u64,
+    #[schemars(with = "Vec<shapes::NamedHash>")]
     path: Vec<String>,
 }
 
@@ -76,10 +81,13 @@ pub(super) async fn current(
     answer(&ids, made.await)
 }
 
-#[derive(Deserialize)]
-struct Included {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Included {
+    /// A receipt id; this or `leaf`.
     receipt: Option<String>,
+    /// The number of the leaf, from 0.
     leaf: Option<u64>,
+    /// Leaves of the log that it is to be in; the log as it is now, unless given.
     size: Option<u64>,
 }
 
@@ -113,9 +121,11 @@ async fn include(request: &HttpRequest, state: &AppState) -> Result<Inclusion, F
     Ok(Inclusion::new(index, size, &path, (size == now).then_some(head)))
 }
 
-#[derive(Deserialize)]
-struct FromTo {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct FromTo {
+    /// Leaves of the shorter log.
     from: u64,
+    /// Leaves of the longer one; the log as it is now, unless given.
     to: Option<u64>,
 }
 

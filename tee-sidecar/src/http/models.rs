@@ -2,19 +2,51 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use broker_core::{CacheBilling, Fraction, Neuron, Tariff, Tier};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use super::AppState;
-use super::error::ApiError;
+use super::error::{ApiError, Ids};
 use crate::fault::Fault;
+use crate::shapes;
+
+/// The one model that is served.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Models {
+    /// `list`
+    object: &'static str,
+    data: [Model; 1],
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Model {
+    id: String,
+    canonical_id: String,
+    /// `model`
+    object: &'static str,
+    owned_by: &'static str,
+    /// The name under which it is advertised on the chain.
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    /// Tokens of prompt and answer together.
+    max_model_len: u64,
+    /// The same.
+    context_length: u64,
+    pricing: Pricing,
+    verifiability: String,
+    /// The evidence is of hardware, not of the simulation.
+    tee_attested: bool,
+}
 
 /// Prices, as 0G's clients read them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Pricing {
     /// Neuron for one prompt token, a decimal string.
+    #[schemars(with = "shapes::Neuron")]
     prompt: Neuron,
     /// Neuron for one generated token, a decimal string.
+    #[schemars(with = "shapes::Neuron")]
     completion: Neuron,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tiered_pricing: Vec<TierBody>,
@@ -22,14 +54,16 @@ struct Pricing {
     cache_token_billing: Option<CacheBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PriceTier")]
 struct TierBody {
     max_input_tokens: u64,
     input_multiplier: String,
     output_multiplier: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CachePricing")]
 struct CacheBody {
     divisor: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,22 +124,23 @@ pub(super) async fn list(
     })?;
     let service = &state.service;
     let advertised = shared.catalog.advertised();
-    Ok(HttpResponse::Ok().json(json!({
-        "object": "list",
-        "data": [{
-            "id": model.name,
-            "canonical_id": model.name,
-            "object": "model",
-            "owned_by": "tee-sidecar",
-            "name": advertised.as_ref().unwrap_or(&model.name),
-            "type": service.kind,
-            "max_model_len": model.context_tokens,
-            "context_length": model.context_tokens,
-            "pricing": Pricing::of(&shared.prices.now()),
-            "verifiability": service.verifiability,
-            "tee_attested": !state.reports.is_simulated(),
-        }],
-    })))
+    let name = advertised.unwrap_or_else(|| model.name.clone());
+    let model = Model {
+        id: model.name.clone(),
+        canonical_id: model.name.clone(),
+        object: "model",
+        owned_by: "tee-sidecar",
+        name,
+        kind: service.kind.clone(),
+        max_model_len: model.context_tokens,
+        context_length: model.context_tokens,
+        pricing: Pricing::of(&shared.prices.now()),
+        verifiability: service.verifiability.clone(),
+        tee_attested: !state.reports.is_simulated(),
+    };
+    let mut response = HttpResponse::Ok();
+    Ids::of(&request).write(&mut response);
+    Ok(response.json(Models { object: "list", data: [model] }))
 }
 
 #[cfg(test)]
@@ -113,6 +148,7 @@ mod tests {
     use std::sync::Arc;
 
     use broker_core::Schedule;
+    use serde_json::json;
 
     use super::*;
 

@@ -5,64 +5,90 @@ use std::sync::Arc;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{HttpRequest, Resource, web};
+use actix_web::{HttpRequest, web};
 use broker_core::{Digest32, LedgerError, LedgerReader};
+use schemars::JsonSchema;
+use serde::Serialize;
 use subtle::ConstantTimeEq;
 
 use super::AppState;
 use super::auth::bearer;
+use super::openapi::{OperatorsListener, operator as about};
+use super::table::{Operation, Serve, Tell, Verb, resources};
 use crate::fault::Fault;
 use crate::network::{Network, Services};
 
 mod metrics;
 mod refused;
-mod requests;
-mod service;
+pub(super) mod requests;
+pub(super) mod service;
 mod settle;
-mod users;
+pub(super) mod users;
 mod wanted;
 
 use refused::Refused;
 
 /// The routes. They belong on the operator's listener and nowhere else.
 pub fn routes(config: &mut web::ServiceConfig) {
-    serve(config, "/v1/service", "POST, GET", |resource| {
-        let post = web::post().to(service::register);
-        resource.route(post).route(web::get().to(service::list))
-    });
-    serve(config, "/v1/service/{name}", "GET, PUT, DELETE", |resource| {
-        let (get, put) = (web::get().to(service::by_name), web::put().to(service::change));
-        resource.route(get).route(put).route(web::delete().to(service::remove))
-    });
-    serve(config, "/v1/contract-service", "GET", |resource| {
-        resource.route(web::get().to(service::on_contract))
-    });
-    serve(config, "/v1/sync-service", "POST", |resource| {
-        resource.route(web::post().to(service::sync))
-    });
-    serve(config, "/v1/settle", "POST", |resource| resource.route(web::post().to(settle::settle)));
-    serve(config, "/v1/sync-account", "POST", |resource| {
-        resource.route(web::post().to(users::sync))
-    });
-    serve(config, "/v1/user", "GET", |resource| resource.route(web::get().to(users::list)));
-    serve(config, "/v1/user/{address}", "GET", |resource| {
-        resource.route(web::get().to(users::by_address))
-    });
-    serve(config, "/v1/request", "GET", |resource| resource.route(web::get().to(requests::list)));
-    serve(config, "/metrics", "GET", |resource| resource.route(web::get().to(metrics::text)));
+    config.app_data(OperatorsListener);
+    for (resource, allowed) in resources(TABLE) {
+        let resource = resource.default_service(web::to(move |_: HttpRequest| {
+            let fault = Fault::MethodNotAllowed { allowed: allowed.clone().into() };
+            async move { Err::<String, _>(Refused::new("operator", fault)) }
+        }));
+        let unreadable = web::PathConfig::default().error_handler(|_, _| {
+            Refused::new("operator", Fault::NotFound("there is no such route".into())).into()
+        });
+        config.service(resource.app_data(unreadable).wrap(from_fn(only_the_operator)));
+    }
 }
 
-fn serve(
-    config: &mut web::ServiceConfig,
-    path: &str,
-    allowed: &'static str,
-    with_routes: impl FnOnce(Resource) -> Resource,
-) {
-    let resource = with_routes(web::resource(path));
-    let resource = resource.default_service(web::to(move |_: HttpRequest| async move {
-        Err::<String, _>(Refused::new("operator", Fault::MethodNotAllowed { allowed }))
-    }));
-    config.service(resource.wrap(from_fn(only_the_operator)));
+/// The routes. The OpenAPI document is made of them too.
+pub(super) const TABLE: &[Operation] = &[
+    row(Verb::Post, "/v1/service", || web::post().to(service::register), about::register),
+    row(Verb::Get, "/v1/service", || web::get().to(service::list), about::list_service),
+    row(Verb::Get, "/v1/service/{name}", || web::get().to(service::by_name), about::service),
+    row(Verb::Put, "/v1/service/{name}", || web::put().to(service::change), about::change),
+    row(Verb::Delete, "/v1/service/{name}", || web::delete().to(service::remove), about::remove),
+    row(
+        Verb::Get,
+        "/v1/contract-service",
+        || web::get().to(service::on_contract),
+        about::on_contract,
+    ),
+    row(Verb::Post, "/v1/sync-service", || web::post().to(service::sync), about::sync_service),
+    row(Verb::Post, "/v1/settle", || web::post().to(settle::settle), about::settle),
+    row(Verb::Post, "/v1/sync-account", || web::post().to(users::sync), about::sync_account),
+    row(Verb::Get, "/v1/user", || web::get().to(users::list), about::users),
+    row(Verb::Get, "/v1/user/{address}", || web::get().to(users::by_address), about::user),
+    row(Verb::Get, "/v1/request", || web::get().to(requests::list), about::requests),
+    row(Verb::Get, "/metrics", || web::get().to(metrics::text), about::metrics),
+];
+
+const fn row(verb: Verb, path: &'static str, serve: Serve, about: Tell) -> Operation {
+    Operation::new(verb, path, serve, about)
+}
+
+/// Everything there is of a kind.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
+pub(super) struct List<T> {
+    metadata: Metadata,
+    items: Vec<T>,
+}
+
+/// How many there are.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListMetadata")]
+struct Metadata {
+    total: u64,
+}
+
+impl<T> List<T> {
+    fn new(items: Vec<T>) -> Self {
+        let total = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        Self { metadata: Metadata { total }, items }
+    }
 }
 
 /// Whoever reaches a loopback port is on the machine already; elsewhere the token is asked for.

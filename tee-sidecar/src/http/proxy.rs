@@ -32,7 +32,12 @@ pub(super) async fn serve(
     };
     if *request.method() != allowed {
         let allowed = if allowed == Method::POST { "POST" } else { "GET" };
-        return refuse(&request, &state, &endpoint, Fault::MethodNotAllowed { allowed });
+        return refuse(
+            &request,
+            &state,
+            &endpoint,
+            Fault::MethodNotAllowed { allowed: allowed.into() },
+        );
     }
     let answer = match endpoint {
         Err(fault) => return ApiError::of(&request, fault).error_response(),

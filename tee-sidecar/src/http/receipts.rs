@@ -3,6 +3,7 @@
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use broker_core::{LedgerError, LedgerReader, LogTiles, ReceiptId, log};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -11,6 +12,7 @@ use super::error::{ApiError, Ids};
 use super::finding::{self, Found, read};
 use super::log::{Inclusion, head};
 use crate::fault::Fault;
+use crate::shapes;
 
 /// The signed document alone, in its canonical form.
 pub(super) async fn document(
@@ -28,8 +30,10 @@ pub(super) async fn document(
 }
 
 /// A receipt, and that it stands in the log.
-#[derive(Serialize)]
-struct WithProof {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReceiptWithProof")]
+pub(super) struct WithProof {
+    #[schemars(with = "shapes::Receipt")]
     receipt: Box<RawValue>,
     /// `null` until the log has it, which takes about a second, and for what no log promises.
     inclusion: Option<Inclusion>,
@@ -78,16 +82,21 @@ async fn proved(
     Ok((receipt.id, document.ok_or_else(|| Fault::NotFound(old.into()))?))
 }
 
-#[derive(Deserialize)]
-struct Page {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ReceiptsQuery")]
+pub(super) struct Page {
+    /// What `next` was on the page before.
     from: Option<String>,
+    /// From 1 to 500, which is also the default.
     limit: Option<u64>,
 }
 
 /// One's own receipts, the oldest first.
-#[derive(Serialize)]
-struct Receipts {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Receipts {
+    /// `list`
     object: &'static str,
+    #[schemars(with = "Vec<shapes::Receipt>")]
     data: Vec<Box<RawValue>>,
     has_more: bool,
     /// What `from` is for the next page, also for one that does not exist yet.

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use broker_core::{Outcome, ReceiptId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -9,31 +10,42 @@ use super::AppState;
 use super::error::{ApiError, Ids};
 use super::finding::{self, Found};
 use crate::fault::Fault;
+use crate::shapes;
 
 /// What a verifier needs; more fields may join, these stay.
-#[derive(Serialize)]
-struct SignatureBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AnswerSignature")]
+pub(super) struct SignatureBody {
+    /// What is signed: SHA-256 of the request and of the answer, in hex, with a colon between.
     text: String,
+    #[schemars(with = "shapes::Signature")]
     signature: String,
+    #[schemars(with = "shapes::Address")]
     signing_address: String,
     signing_algo: &'static str,
+    #[schemars(with = "shapes::Outcome")]
     outcome: Outcome,
+    #[schemars(with = "shapes::ReceiptId")]
     receipt_id: ReceiptId,
     usage: UsageBody,
     /// Neuron, as a decimal string.
+    #[schemars(with = "shapes::Neuron")]
     fee: broker_core::Neuron,
     /// The receipt of `aci/1`; records from before there were such have none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::Receipt>")]
     receipt: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "is_false")]
     simulated: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Usage")]
 struct UsageBody {
     input_tokens: u64,
     cached_input_tokens: u64,
     output_tokens: u64,
+    #[schemars(with = "shapes::UsageSource")]
     source: broker_core::UsageSource,
 }
 
@@ -95,7 +107,8 @@ fn algorithm(request: &HttpRequest) -> Result<(), Fault> {
     }
 }
 
-#[derive(serde::Deserialize)]
-struct Algorithm {
+#[derive(serde::Deserialize, JsonSchema)]
+pub(super) struct Algorithm {
+    /// `ecdsa`, which is also the default.
     signing_algo: Option<String>,
 }

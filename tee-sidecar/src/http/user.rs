@@ -2,16 +2,19 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use broker_core::{Address, Neuron, UserId};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::AppState;
 use super::error::{ApiError, Ids};
 use crate::fault::Fault;
+use crate::shapes;
 
 /// What the user owes this provider and the chain has not paid yet.
-#[derive(Serialize)]
-struct UnsettledFee {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct UnsettledFee {
     /// Neuron, as a decimal string.
+    #[schemars(with = "shapes::Neuron")]
     #[serde(rename = "unsettledFee")]
     unsettled_fee: Neuron,
 }

@@ -13,6 +13,7 @@
 mod admission;
 mod browsers;
 mod fees;
+mod fuzzed;
 mod moody;
 mod removal;
 mod routes;

@@ -12,6 +12,7 @@
 mod access;
 mod cli;
 mod monitoring;
+mod openapi;
 mod reads;
 mod register;
 mod restart;

@@ -27,6 +27,7 @@ pub(crate) const KEY: &str = "sk-0123456789abcdef";
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
+    pub(crate) head: String,
     pub(crate) body: String,
 }
 
@@ -66,7 +67,7 @@ pub(crate) fn ask(
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Response { status, body: body.to_owned() }
+    Response { status, head: head.to_owned(), body: body.to_owned() }
 }
 
 /// An engine that answers each chat with its own name as the text; ends with the process.
@@ -267,6 +268,7 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
         admin_token: None,
         limits: Limits {
             request_bytes_max: 1024 * 1024,
+            route_bytes_max: Vec::new(),
             concurrent_max: 16,
             concurrent_per_account_max: 16,
             requests_per_minute: None,

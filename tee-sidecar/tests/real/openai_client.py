@@ -12,6 +12,7 @@ import traceback
 
 import check_bytes
 import check_client
+import check_langchain
 import check_leaving
 import check_pooling
 import check_routes
@@ -24,7 +25,9 @@ CHECKS = [
     *check_leaving.CHECKS,
     *check_tools.CHECKS,
     *check_routes.CHECKS,
+    *check_langchain.CHECKS,
 ]
+POOLING_CHECKS = [*check_pooling.CHECKS, *check_langchain.POOLING_CHECKS]
 
 
 def main():
@@ -38,7 +41,7 @@ def main():
         output_price=options.output_price,
     )
     try:
-        checks, expected = check_pooling.CHECKS, None
+        checks, expected = POOLING_CHECKS, None
         if not options.pooling:
             checks, expected = CHECKS, expectation(sidecar, options.expected)
         for check in checks:

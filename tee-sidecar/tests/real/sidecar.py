@@ -76,6 +76,14 @@ class Sidecar:
                 return answer
             time.sleep(1)
 
+    def own_receipts(self):
+        """The account's receipts, all of which fit into a page."""
+        key = ("authorization", f"Bearer {self.key}")
+        answer = wire.get(self.base, "/v1/receipts", [key])
+        equal(answer.status, 200, f"GET /v1/receipts ({answer.body[:200]!r})")
+        must(not answer.json()["has_more"], "the receipts are more than a page")
+        return answer.json()["data"]
+
     def proof(self, name, of="an exchange"):
         """The signature object of an exchange, which a failure describes as `of`."""
         answer = self.get(f"/signature/{name}")

@@ -3,9 +3,10 @@
 import readline from 'node:readline';
 import * as contracts from './contracts.mjs';
 import * as client from './client.mjs';
+import * as openai from './openai.mjs';
 import { deploy } from './deploy.mjs';
 
-const commands = { deploy, ...contracts, ...client };
+const commands = { deploy, ...contracts, ...client, ...openai };
 const out = process.stdout;
 
 // The SDK reports on the console; answers have the output for themselves.

@@ -17,6 +17,7 @@ mod curl;
 mod finality;
 mod killed;
 mod network;
+mod openai;
 mod parallel;
 mod provider;
 mod refunds;

@@ -20,8 +20,9 @@ mod trap;
 
 pub(crate) use client::{get, post, sha256_hex};
 pub(crate) use customer::Customer;
+pub(crate) use driver::Driver;
 pub(crate) use engine::{Engine, Seen, Step, chunk_event, sse, whole};
-pub(crate) use install::skip_without;
+pub(crate) use install::{packages, skip_without, skipped};
 pub(crate) use network::{Network, Options, PROVIDER, PROVIDER_KEY, neuron};
 pub(crate) use rpc::{Fault, FaultyNode};
 pub(crate) use sidecar::Sidecar;

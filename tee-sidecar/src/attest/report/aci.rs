@@ -3,6 +3,7 @@
 
 use broker_core::Digest32;
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -11,6 +12,7 @@ use super::body::{SignedHead, raw, to_json};
 use super::evidence::Collected;
 use super::{Document, Parts, ReportError, StatedModel};
 use crate::evidence::Nonce32;
+use crate::shapes;
 
 pub(super) fn render(parts: &Parts, collected: &Collected) -> Result<Document, ReportError> {
     let identity = &collected.identity;
@@ -61,8 +63,8 @@ pub(super) fn render(parts: &Parts, collected: &Collected) -> Result<Document, R
     })
 }
 
-#[derive(Serialize)]
-struct AciReport<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct AciReport<'a> {
     api_version: &'static str,
     workload_keyset_digest: &'a str,
     attestation: Attestation<'a>,
@@ -71,9 +73,11 @@ struct AciReport<'a> {
     simulated: Option<bool>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AciAttestation")]
 struct Attestation<'a> {
     tee_type: &'static str,
+    #[schemars(with = "shapes::AciDocument")]
     workload_keyset: Box<RawValue>,
     /// The statement's SHA-256: the first half of what the quote carries.
     report_data: String,
@@ -83,7 +87,7 @@ struct Attestation<'a> {
 
 /// What whoever built this binary says of its source. Nothing backs it but the measured
 /// composition.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SourceProvenance {
     repo_url: Option<&'static str>,
     repo_commit: Option<&'static str>,
@@ -91,7 +95,8 @@ struct SourceProvenance {
     image_provenance: Option<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AciEvidence")]
 struct Evidence<'a> {
     /// Hex without 0x.
     quote: String,
@@ -102,6 +107,7 @@ struct Evidence<'a> {
     /// The text that was measured; once more where verifiers of dstack's reports look.
     #[serde(skip_serializing_if = "Option::is_none")]
     app_compose: Option<&'a str>,
+    #[schemars(with = "shapes::Object")]
     info: &'a Value,
     /// JSON in a string.
     vm_config: &'a str,
@@ -109,14 +115,16 @@ struct Evidence<'a> {
     nvidia_payload: &'a str,
     gpu_status: &'static str,
     /// `null` in the report for everybody.
+    #[schemars(with = "Option<shapes::Nonce>")]
     request_nonce: Option<Nonce32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ledger_head: Option<SignedHead>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::AciDocument>")]
     key_lineage: Option<&'a RawValue>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ServiceCapabilities {
     supported_e2ee_versions: [&'static str; 0],
     serving: &'static str,

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use broker_core::{Address, Digest32};
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -15,6 +16,7 @@ use crate::attest::AttestError;
 use crate::evidence::Nonce32;
 use crate::evidence::ledger_head::LedgerHead;
 use crate::evidence::nvidia::{Architecture, GpuEvidence};
+use crate::shapes;
 
 pub(super) fn render(
     parts: &Parts,
@@ -102,8 +104,9 @@ fn legacy(parts: &Parts, collected: &Collected) -> Result<String, AttestError> {
 }
 
 /// The report, and itself again in the lists where gateways would put many.
-#[derive(Clone, Copy, Serialize)]
-struct Envelope<'a> {
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "AttestationReportWithLists")]
+pub(super) struct Envelope<'a> {
     #[serde(flatten)]
     report: &'a Report<'a>,
     all_attestations: [&'a Report<'a>; 1],
@@ -111,12 +114,17 @@ struct Envelope<'a> {
     model_attestations: Option<[&'a Report<'a>; 1]>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AttestationReport")]
 struct Report<'a> {
+    #[schemars(with = "shapes::Address")]
     signing_address: Address,
+    /// `ecdsa`
     signing_algo: &'static str,
     /// 128 hex digits: x and y, without the 04 in front.
     signing_public_key: &'a str,
+    /// The nonce that the evidence was made for.
+    #[schemars(with = "shapes::Nonce")]
     request_nonce: Nonce32,
     /// Hex without 0x.
     intel_quote: &'a str,
@@ -124,6 +132,7 @@ struct Report<'a> {
     quote: &'a str,
     /// JSON in a string: one verifier takes nothing else.
     event_log: &'a str,
+    #[schemars(with = "shapes::Object")]
     info: &'a Value,
     /// JSON in a string.
     vm_config: &'a str,
@@ -131,6 +140,7 @@ struct Report<'a> {
     nvidia_payload: &'a str,
     /// Tells a machine without attested GPUs from one whose evidence went missing.
     gpu_status: &'static str,
+    /// Base64.
     report_data: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_cert_fingerprint: Option<String>,
@@ -141,20 +151,25 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ledger_head: Option<&'a SignedHead>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::LogHead>")]
     log_head: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::AciDocument>")]
     workload_keyset: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::AciDocument>")]
     key_lineage: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     simulated: Option<bool>,
 }
 
 /// The parts of the `binding=v2` that stand nowhere else in the report.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReportBinding")]
 struct Binding {
     version: &'static str,
     algorithm: &'static str,
+    #[schemars(with = "shapes::Nonce")]
     gpu_nonce: Nonce32,
     nvidia_payload_sha256: String,
     model_sha256: Option<String>,
@@ -176,7 +191,8 @@ impl Binding {
 }
 
 /// Where the ledger ended, under the attested key's signature.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LedgerHead")]
 pub(super) struct SignedHead {
     entries: u64,
     /// Entries behind them that have no place in the chain yet.
@@ -185,11 +201,13 @@ pub(super) struct SignedHead {
     head: String,
     /// Only where somebody chose it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::Nonce>")]
     nonce: Option<Nonce32>,
     /// Milliseconds since 1970.
     at: u64,
     /// `0x` and hex: EIP-191 over [`LedgerHead::text`].
     signature: String,
+    #[schemars(with = "shapes::Address")]
     signing_address: Address,
 }
 
@@ -225,8 +243,8 @@ struct NvidiaEvidence {
     arch: Architecture,
 }
 
-#[derive(Serialize)]
-struct LegacyQuote<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct LegacyQuote<'a> {
     quote: String,
     event_log: &'a str,
     /// Base64.
@@ -235,6 +253,7 @@ struct LegacyQuote<'a> {
     /// JSON in a string.
     tcb_info: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::Object>")]
     nvidia_payload: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     simulated: Option<bool>,

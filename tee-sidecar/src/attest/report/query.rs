@@ -1,6 +1,7 @@
 //! What a client may ask of a report.
 
 use broker_core::Address;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::ReportError;
@@ -8,7 +9,7 @@ use super::form::Form;
 use crate::evidence::Nonce32;
 
 /// The query parameters as written. Unknown ones are ignored: other servers have more.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ReportQuery {
     /// 64 hex digits; absent means any nonce will do.

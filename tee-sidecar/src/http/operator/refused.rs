@@ -58,7 +58,7 @@ impl ResponseError for Refused {
                 response.insert_header((WWW_AUTHENTICATE, "Bearer"));
             }
             Fault::MethodNotAllowed { allowed } => {
-                response.insert_header((ALLOW, *allowed));
+                response.insert_header((ALLOW, allowed.as_ref()));
             }
             Fault::PayloadTooLarge { .. } | Fault::RequestTimeout => {
                 response.force_close();

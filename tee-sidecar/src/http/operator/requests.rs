@@ -1,30 +1,39 @@
 //! `GET /v1/request`: finished exchanges, collected or not.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use broker_core::ledger::statement::{RequestQuery, RequestRow};
+use broker_core::{Neuron, Outcome, ReceiptId, UserId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::super::AppState;
 use super::refused::Refused;
-use super::{read, rfc3339};
+use super::{Metadata, read, rfc3339};
 use crate::fault::Fault;
+use crate::shapes;
 
 /// What may be asked for.
-#[derive(Deserialize)]
-pub(super) struct Query {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RequestsQuery")]
+pub(crate) struct Query {
+    /// `true` for those that the chain has paid, `false` for the others.
     processed: Option<String>,
+    /// The account's address.
     user: Option<String>,
+    /// From 0 to 1000; 100 unless given.
     limit: Option<String>,
+    /// How many are left out at the beginning.
     offset: Option<String>,
 }
 
-/// A page of them; `fee` is the sum over all that match, as a whole number of neuron.
+/// A page of them.
 pub(super) async fn list(
-    query: web::Query<Query>,
+    request: HttpRequest,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Refused> {
+    let query = web::Query::<Query>::from_query(request.query_string());
+    let query = query.map_err(|_| Refused::bad(CONTEXT, "the query string cannot be read"))?;
     let asked = read_query(&query).map_err(|why| Refused::bad(CONTEXT, why))?;
     let page = read(&state, CONTEXT, move |reader| reader.requests(&asked)).await?;
     let services = state.network.as_ref().and_then(|network| network.services.get());
@@ -36,16 +45,54 @@ pub(super) async fn list(
     Ok(HttpResponse::Ok().json(Page { metadata: Metadata { total: page.total }, items, fee }))
 }
 
-#[derive(Serialize)]
-struct Page {
+/// Finished exchanges.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RequestsPage")]
+pub(crate) struct Page {
     metadata: Metadata,
-    items: Vec<Value>,
+    items: Vec<Item>,
+    /// The sum of the fees of all that match, in neuron: a whole number, which may be larger than
+    /// those that a float holds.
+    #[schemars(with = "u128")]
     fee: Box<RawValue>,
 }
 
-#[derive(Serialize)]
-struct Metadata {
-    total: u64,
+/// A finished exchange.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Request")]
+struct Item {
+    #[schemars(with = "shapes::ReceiptId")]
+    id: ReceiptId,
+    #[schemars(with = "shapes::Time")]
+    created_at: String,
+    #[schemars(with = "shapes::Time")]
+    updated_at: String,
+    #[schemars(with = "shapes::Address")]
+    user_address: UserId,
+    service_name: Option<String>,
+    /// The number of the voucher that its fee is under.
+    nonce: Option<String>,
+    #[schemars(with = "shapes::Neuron")]
+    fee: Neuron,
+    #[schemars(with = "shapes::Neuron")]
+    input_fee: Neuron,
+    #[schemars(with = "shapes::Neuron")]
+    output_fee: Neuron,
+    /// Tokens of the prompt.
+    input_count: u64,
+    /// Tokens that were generated.
+    output_count: u64,
+    #[schemars(with = "shapes::Hash")]
+    request_hash: String,
+    #[schemars(with = "shapes::Hash")]
+    response_hash: String,
+    #[schemars(with = "shapes::Signature")]
+    tee_signature: String,
+    #[schemars(with = "shapes::Outcome")]
+    outcome: Outcome,
+    /// The chain has paid it.
+    processed: bool,
 }
 
 fn read_query(query: &Query) -> Result<RequestQuery, String> {
@@ -72,30 +119,29 @@ fn read_query(query: &Query) -> Result<RequestQuery, String> {
     })
 }
 
-fn shown(row: &RequestRow, service: Option<&str>) -> Value {
+fn shown(row: &RequestRow, service: Option<&str>) -> Item {
     let receipt = &row.receipt;
     let time = rfc3339(receipt.served_at.0);
     // A fee that was cut down to its hold is cut on the side of the prompt.
     let output_fee = row.tariff.output_fee(&receipt.usage).unwrap_or(receipt.fee).min(receipt.fee);
-    let input_fee = receipt.fee.checked_sub(output_fee).unwrap_or_default();
-    json!({
-        "id": receipt.id,
-        "createdAt": time,
-        "updatedAt": time,
-        "userAddress": receipt.user,
-        "serviceName": service,
-        "nonce": row.voucher.map(|nonce| nonce.to_string()),
-        "fee": receipt.fee,
-        "inputFee": input_fee,
-        "outputFee": output_fee,
-        "inputCount": receipt.usage.input,
-        "outputCount": receipt.usage.output,
-        "requestHash": receipt.request_hash.to_string(),
-        "responseHash": receipt.response_hash.to_string(),
-        "teeSignature": receipt.signature.to_string(),
-        "outcome": receipt.outcome,
-        "processed": row.settled,
-    })
+    Item {
+        id: receipt.id,
+        created_at: time.clone(),
+        updated_at: time,
+        user_address: receipt.user,
+        service_name: service.map(str::to_owned),
+        nonce: row.voucher.map(|nonce| nonce.to_string()),
+        fee: receipt.fee,
+        input_fee: receipt.fee.checked_sub(output_fee).unwrap_or_default(),
+        output_fee,
+        input_count: receipt.usage.input,
+        output_count: receipt.usage.output,
+        request_hash: receipt.request_hash.to_string(),
+        response_hash: receipt.response_hash.to_string(),
+        tee_signature: receipt.signature.to_string(),
+        outcome: receipt.outcome,
+        processed: row.settled,
+    }
 }
 
 const CONTEXT: &str = "list request";

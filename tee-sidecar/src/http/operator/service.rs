@@ -5,18 +5,21 @@ use std::sync::Arc;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use broker_core::chain::{Service, ServiceParams};
+use broker_core::{Address, Neuron};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::super::{AppState, body};
 use super::refused::Refused;
 use super::settle::only_the_leader;
 use super::wanted::wanted;
-use super::{network, rfc3339, services};
+use super::{List, network, rfc3339, services};
 use crate::fault::Fault;
 use crate::network::book::Registered;
 use crate::network::service::ServiceError;
 use crate::network::{Network, Services};
+use crate::shapes;
 
 /// `POST /v1/service`: 204.
 pub(super) async fn register(
@@ -25,7 +28,7 @@ pub(super) async fn register(
     payload: web::Payload,
 ) -> Result<HttpResponse, Refused> {
     let context = "register service";
-    let body = json_body(&request, payload, context).await?;
+    let body = json_body(&request, payload, &state, context).await?;
     let wanted = wanted(&body, None).map_err(|why| Refused::bad(context, why))?;
     put(&state, wanted, context).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -39,7 +42,7 @@ pub(super) async fn change(
     payload: web::Payload,
 ) -> Result<HttpResponse, Refused> {
     let context = "update service";
-    let body = json_body(&request, payload, context).await?;
+    let body = json_body(&request, payload, &state, context).await?;
     let network = network(&state, context)?;
     if services(&network, context)?.current().is_none_or(|current| current.name != *name) {
         return Err(Refused::service(context, &ServiceError::Unknown));
@@ -87,8 +90,7 @@ pub(super) async fn list(state: web::Data<AppState>) -> Result<HttpResponse, Ref
     let context = "list service";
     let network = network(&state, context)?;
     let current = services(&network, context)?.current();
-    let items: Vec<Value> = current.iter().map(shown).collect();
-    Ok(page(&items))
+    Ok(HttpResponse::Ok().json(List::new(current.iter().map(shown).collect())))
 }
 
 /// `GET /v1/service/{name}`
@@ -111,9 +113,8 @@ pub(super) async fn on_contract(state: web::Data<AppState>) -> Result<HttpRespon
     let service = network.chain.service().await;
     let service = service.map_err(|error| Refused::bad(context, error.to_string()))?;
     let name = services.current().map(|current| current.name);
-    let items: Vec<Value> =
-        service.iter().map(|service| on_chain(&network, name.as_deref(), service)).collect();
-    Ok(page(&items))
+    let items = service.iter().map(|service| on_chain(&network, name.as_deref(), service));
+    Ok(HttpResponse::Ok().json(List::new(items.collect())))
 }
 
 /// `POST /v1/sync-service`: 202, with the chain's prices in force.
@@ -139,6 +140,7 @@ fn parts(
 async fn json_body(
     request: &HttpRequest,
     payload: web::Payload,
+    state: &AppState,
     context: &'static str,
 ) -> Result<Bytes, Refused> {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -146,29 +148,80 @@ async fn json_body(
     if !kind.eq_ignore_ascii_case("application/json") {
         return Err(Refused::bad(context, "send the header 'Content-Type: application/json'"));
     }
-    let read = body::read(request, payload, BODY_BYTES_MAX).await;
+    let stop = &state.exchange.shared.stop;
+    let read = body::read(request, payload, BODY_BYTES_MAX, stop).await;
     read.map_err(|fault: Fault| Refused::new(context, fault))
 }
 
-fn page(items: &[Value]) -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "metadata": { "total": items.len() }, "items": items }))
+/// The registered service.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Service")]
+pub(crate) struct Shown {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    /// The model server's address.
+    url: String,
+    model: String,
+    verifiability: String,
+    /// For one token.
+    #[schemars(with = "shapes::Neuron")]
+    input_price: Neuron,
+    /// For one token.
+    #[schemars(with = "shapes::Neuron")]
+    output_price: Neuron,
+    #[schemars(with = "shapes::Time")]
+    created_at: String,
+    #[schemars(with = "shapes::Time")]
+    updated_at: String,
 }
 
-fn shown(service: &Registered) -> Value {
-    json!({
-        "name": service.name,
-        "type": service.kind,
-        "url": service.url,
-        "model": service.model,
-        "verifiability": service.verifiability,
-        "inputPrice": service.input_price,
-        "outputPrice": service.output_price,
-        "createdAt": rfc3339(service.created_at),
-        "updatedAt": rfc3339(service.updated_at),
-    })
+/// What the chain has of this provider.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ContractService")]
+pub(crate) struct OnChain {
+    #[schemars(with = "shapes::Address")]
+    provider: Address,
+    /// The name that it is registered under here.
+    name: Option<String>,
+    #[serde(rename = "type")]
+    kind: String,
+    /// Where clients go.
+    url: String,
+    model: String,
+    verifiability: String,
+    /// For one token.
+    #[schemars(with = "shapes::Neuron")]
+    input_price: Neuron,
+    /// For one token.
+    #[schemars(with = "shapes::Neuron")]
+    output_price: Neuron,
+    /// JSON in a string.
+    additional_info: String,
+    /// The key that signs answers and vouchers.
+    #[schemars(with = "shapes::Address")]
+    tee_signer_address: Address,
+    /// The contract's owner has acknowledged that key.
+    tee_signer_acknowledged: bool,
 }
 
-fn on_chain(network: &Network, name: Option<&str>, service: &Service) -> Value {
+fn shown(service: &Registered) -> Shown {
+    Shown {
+        name: service.name.clone(),
+        kind: service.kind.clone(),
+        url: service.url.clone(),
+        model: service.model.clone(),
+        verifiability: service.verifiability.clone(),
+        input_price: service.input_price,
+        output_price: service.output_price,
+        created_at: rfc3339(service.created_at),
+        updated_at: rfc3339(service.updated_at),
+    }
+}
+
+fn on_chain(network: &Network, name: Option<&str>, service: &Service) -> OnChain {
     let ServiceParams {
         kind,
         url,
@@ -178,20 +231,20 @@ fn on_chain(network: &Network, name: Option<&str>, service: &Service) -> Value {
         output_price,
         additional_info,
         tee_signer,
-    } = &service.params;
-    json!({
-        "provider": network.chain.provider(),
-        "name": name,
-        "type": kind,
-        "url": url,
-        "model": model,
-        "verifiability": verifiability,
-        "inputPrice": input_price,
-        "outputPrice": output_price,
-        "additionalInfo": additional_info,
-        "teeSignerAddress": tee_signer,
-        "teeSignerAcknowledged": service.tee_signer_acknowledged,
-    })
+    } = service.params.clone();
+    OnChain {
+        provider: network.chain.provider(),
+        name: name.map(str::to_owned),
+        kind,
+        url,
+        model,
+        verifiability,
+        input_price,
+        output_price,
+        additional_info,
+        tee_signer_address: tee_signer,
+        tee_signer_acknowledged: service.tee_signer_acknowledged,
+    }
 }
 
 /// A registration is far shorter.

@@ -1,10 +1,14 @@
 //! An HTTP client that keeps the bytes as they came over the wire.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
+
+#[path = "documented.rs"]
+mod documented;
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -56,6 +60,8 @@ impl Response {
 pub(crate) struct Conn {
     out: TcpStream,
     reader: BufReader<TcpStream>,
+    /// Methods and paths that were asked for and not answered yet.
+    asked: VecDeque<(String, String)>,
 }
 
 impl Conn {
@@ -64,10 +70,11 @@ impl Conn {
         out.set_nodelay(true).unwrap();
         out.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let reader = BufReader::new(out.try_clone().unwrap());
-        Self { out, reader }
+        Self { out, reader, asked: VecDeque::new() }
     }
 
     pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
+        self.asked.push_back((method.to_owned(), path.to_owned()));
         let mut head = format!("{method} {path} HTTP/1.1\r\n");
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             head.push_str("host: 127.0.0.1\r\n");
@@ -96,7 +103,11 @@ impl Conn {
             }
         }
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Some(Response { status, head, body: Vec::new(), complete: false })
+        let answer = Response { status, head, body: Vec::new(), complete: false };
+        if let Some((method, path)) = self.asked.pop_front() {
+            documented::expect(&method, &path, &answer);
+        }
+        Some(answer)
     }
 
     /// Reads one HTTP chunk; `None` at the end, an error where the connection broke.
@@ -111,6 +122,18 @@ impl Conn {
         self.reader.read_exact(&mut data)?;
         data.truncate(size);
         Ok((size > 0).then_some(data))
+    }
+
+    /// Leaves, and waits until the server has seen it: it closes its side then.
+    pub(crate) fn leave(mut self) {
+        self.out.shutdown(Shutdown::Write).unwrap();
+        let mut rest = Vec::new();
+        match self.reader.read_to_end(&mut rest) {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => {
+                panic!("the server did not see that its client left: {error}")
+            }
+            _ => {}
+        }
     }
 
     /// Reads a whole answer.
@@ -189,7 +212,7 @@ impl Conn {
         let out = TcpStream::connect(addr).ok()?;
         out.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
         let reader = BufReader::new(out.try_clone().ok()?);
-        Some(Self { out, reader })
+        Some(Self { out, reader, asked: VecDeque::new() })
     }
 
     /// A request and its answer; `None` where the server went away before it said anything.

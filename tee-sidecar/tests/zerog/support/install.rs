@@ -39,7 +39,7 @@ fn install() -> Result<PathBuf, String> {
 }
 
 /// A missing component is a failure only where every component is promised.
-fn skipped(missing: &str) {
+pub(crate) fn skipped(missing: &str) {
     let promised = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     assert!(!promised, "CI=true, but {missing}");
     // Past the capture of the test harness, which shows nothing of tests that pass.

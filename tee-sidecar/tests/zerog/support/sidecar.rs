@@ -21,7 +21,16 @@ impl Sidecar {
         Self::launch(engine, "")
     }
 
+    /// The same before an engine that runs already.
+    pub(crate) fn before(engine: SocketAddr) -> Self {
+        Self::launch_before(engine, "")
+    }
+
     pub(super) fn launch(engine: &Engine, more: &str) -> Self {
+        Self::launch_before(engine.addr, more)
+    }
+
+    fn launch_before(engine: SocketAddr, more: &str) -> Self {
         let (public, admin) = free_addresses();
         let listen = format!("{{listen: '{public}', adminListen: '{admin}'}}");
         let mut sidecar = Self::spawn(engine, (public, admin), &listen, more);
@@ -36,7 +45,7 @@ impl Sidecar {
         drop(TcpListener::bind(default).ok()?);
         let (public, _) = free_addresses();
         let listen = format!("{{listen: '{public}'}}");
-        let mut sidecar = Self::spawn(engine, (public, default), &listen, more);
+        let mut sidecar = Self::spawn(engine.addr, (public, default), &listen, more);
         let mut is_up = false;
         wait_until("a sidecar that answers, or ends", SOON, || {
             is_up = TcpStream::connect(public).is_ok();
@@ -52,7 +61,7 @@ impl Sidecar {
     }
 
     fn spawn(
-        engine: &Engine,
+        engine: SocketAddr,
         (public, admin): (SocketAddr, SocketAddr),
         listen: &str,
         more: &str,
@@ -60,13 +69,12 @@ impl Sidecar {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "server: {listen}\n\
-             upstream: {{url: 'http://{}'}}\n\
+             upstream: {{url: 'http://{engine}'}}\n\
              tee: {{provider: simulated}}\n\
              gpu: {{provider: none}}\n\
              ledger: {{url: 'sqlite://{}'}}\n\
              service: {{inputPrice: 100, outputPrice: 200, servingUrl: 'http://{public}'}}\n\
              {more}",
-            engine.addr,
             folder.path().join("ledger.db").display(),
         );
         std::fs::write(folder.path().join("config.yaml"), text).unwrap();
