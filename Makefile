@@ -5,7 +5,8 @@ target := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
 simulator := --features tee-sidecar/simulator
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fuzz bench crash-long model-long fleet-long invoice-long soak-long openapi clean
+.PHONY: help run demo test check package fuzz bench crash-long model-long fleet-long invoice-long
+.PHONY: soak-long openapi clean
 
 help: ## this list
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +21,7 @@ demo: run ## the same as run
 test: ## every test; those that need a real vLLM, npm, PostgreSQL, Prometheus or Python say so and pass without
 	cargo test --locked --workspace --no-fail-fast $(simulator)
 	@# Builds that are deployed have no simulator: that they refuse it is tested without it.
-	cargo test --locked -p tee-sidecar --lib --test config
+	cargo test --locked -p tee-sidecar --lib --test config --test packages
 	.ci/fuzz 3
 
 check: ## format, lints and documentation, with and without the software TEE
@@ -29,6 +30,9 @@ check: ## format, lints and documentation, with and without the software TEE
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace --all-targets $(simulator) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps $(simulator)
+
+package: ## provider-broker.tar.gz, a Debian package, sources and their papers, into target/package
+	.ci/package
 
 fuzz: ## ten minutes of each fuzz target; needs cargo-fuzz
 	.ci/fuzz 600

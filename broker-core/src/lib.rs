@@ -43,6 +43,7 @@
 //!
 //! Features: `sqlite` (on), `postgres`, `evm` (the 0G contracts through a node), `testing` (those
 //! contracts in memory).
+#![forbid(unsafe_code)]
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
 pub mod account;

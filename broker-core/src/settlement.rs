@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::account::UserId;
 use crate::chain::{ChainError, Verdict};
+use crate::clock::Timestamp;
 use crate::command::{Command, Decision};
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::money::Neuron;
@@ -132,6 +133,9 @@ pub struct PassReport {
     pub refused: Vec<(UserId, Verdict)>,
     /// Users that were frozen by this pass.
     pub frozen: Vec<UserId>,
+    /// When the oldest fee was captured that was due, or whose escrow could not be read, and that
+    /// came under no voucher. What the policy lets wait is none of them.
+    pub overdue: Option<Timestamp>,
     /// What else the operator should know of.
     pub problems: Vec<String>,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::{Settings, environment};
 
@@ -12,6 +13,7 @@ pub mod archive;
 pub mod check_config;
 pub mod ledger;
 pub mod migrate;
+pub mod pages;
 pub mod serve;
 pub mod settle;
 pub mod verify;
@@ -45,6 +47,19 @@ enum Command {
     Ledger(LedgerCommand),
     /// Prove a server's evidence, or an answer that it signed, trusting nobody.
     Verify(Box<verify::VerifyArgs>),
+    /// Print the completions for a shell; for packages.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the manual pages into a folder; for packages.
+    #[command(hide = true)]
+    Manual {
+        /// The folder.
+        #[arg(long, value_name = "FOLDER")]
+        to: PathBuf,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -103,47 +118,55 @@ impl Cli {
         })
     }
 
-    /// Loads the configuration and runs the command.
+    /// Runs the command.
     pub fn run(&self) -> Exit {
-        // An auditor has no sidecar, and needs none of its settings.
-        if let Some(Command::Verify(args)) = &self.command {
-            return verify::run(args);
+        match &self.command {
+            None | Some(Command::Serve) => {
+                let file = self.config.file.clone();
+                // Asked again on SIGHUP.
+                let load = move || Settings::load(file.as_deref(), environment());
+                self.with_settings(|settings| serve::run(settings, load))
+            }
+            Some(Command::CheckConfig) => self.with_settings(|known| check_config::run(&known)),
+            Some(Command::Ledger(command)) => self.with_settings(|known| command.run(&known)),
+            // An auditor has no sidecar, and needs none of its settings.
+            Some(Command::Verify(args)) => verify::run(args),
+            Some(Command::Completions { shell }) => pages::completions(*shell),
+            Some(Command::Manual { to }) => pages::manual(to),
         }
-        let file = self.config.file.clone();
-        let load = move || Settings::load(file.as_deref(), environment());
-        let settings = match load() {
-            Ok(settings) => settings,
+    }
+
+    /// Loads the configuration, and goes on with it.
+    fn with_settings(&self, run: impl FnOnce(Settings) -> Exit) -> Exit {
+        match Settings::load(self.config.file.as_deref(), environment()) {
+            Ok(settings) => run(settings),
             Err(error) => {
                 for problem in error.problems() {
                     eprintln!("tee-sidecar: {problem}");
                 }
-                return Exit::Usage;
+                Exit::Usage
             }
-        };
-        match &self.command {
-            None | Some(Command::Serve) => serve::run(settings, load),
-            Some(Command::CheckConfig) => check_config::run(&settings),
-            Some(Command::Ledger(LedgerCommand::Status)) => ledger::status(&settings),
-            Some(Command::Ledger(LedgerCommand::Audit { report, archive })) => {
+        }
+    }
+}
+
+impl LedgerCommand {
+    fn run(&self, settings: &Settings) -> Exit {
+        match self {
+            Self::Status => ledger::status(settings),
+            Self::Audit { report, archive } => {
                 let report = report.as_deref();
                 if archive.is_empty() {
-                    ledger::audit(&settings, report)
+                    ledger::audit(settings, report)
                 } else {
                     archive::audit(archive, report)
                 }
             }
-            Some(Command::Ledger(LedgerCommand::Migrate(args))) => migrate::run(&settings, args),
-            Some(Command::Ledger(LedgerCommand::Archive { to, behind })) => {
-                archive::export(&settings, to, *behind)
-            }
-            Some(Command::Ledger(LedgerCommand::Backup { to })) => ledger::backup(&settings, to),
-            Some(Command::Ledger(LedgerCommand::Settle { dry_run: false })) => {
-                settle::ask(&settings)
-            }
-            Some(Command::Ledger(LedgerCommand::Settle { dry_run: true })) => {
-                settle::dry_run(&settings)
-            }
-            Some(Command::Verify(args)) => verify::run(args),
+            Self::Migrate(args) => migrate::run(settings, args),
+            Self::Archive { to, behind } => archive::export(settings, to, *behind),
+            Self::Backup { to } => ledger::backup(settings, to),
+            Self::Settle { dry_run: false } => settle::ask(settings),
+            Self::Settle { dry_run: true } => settle::dry_run(settings),
         }
     }
 }

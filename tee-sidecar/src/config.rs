@@ -112,10 +112,21 @@ pub struct TlsFiles {
 pub struct Upstream {
     /// The engine's base address, without a trailing slash or `/v1`.
     pub url: String,
+    /// Those of further engines with the same model, in the same form.
+    pub urls: Vec<String>,
     /// The model served; `None` asks the engine.
     pub model: Option<String>,
     /// What happens to a request whose client has left.
     pub on_disconnect: OnDisconnect,
+    /// Whose prefix cache a request has at the engine.
+    pub cache_salt: CacheSalt,
+}
+
+impl Upstream {
+    /// The addresses of all engines.
+    pub fn engines(&self) -> Vec<String> {
+        std::iter::once(&self.url).chain(&self.urls).cloned().collect()
+    }
 }
 
 /// What happens to a request whose client has left.
@@ -125,6 +136,17 @@ pub enum OnDisconnect {
     Abort,
     /// The engine is read on to its final count, which the client pays.
     Drain,
+}
+
+/// `upstream.cacheSalt`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheSalt {
+    /// Its account's, where the engines are vLLM and clients have accounts.
+    Auto,
+    /// Its account's.
+    Account,
+    /// What the client says, or the one of all.
+    None,
 }
 
 /// `tee.provider`

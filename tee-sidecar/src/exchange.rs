@@ -43,6 +43,7 @@ mod pump;
 pub mod reader;
 pub mod refusals;
 pub mod request;
+pub mod salt;
 pub mod sse;
 pub mod stop;
 mod streamed;
@@ -56,6 +57,7 @@ use handover::Receiver;
 use prices::Prices;
 use refusals::{Refusals, Refused};
 use request::Request;
+use salt::CacheSalts;
 use stop::Stop;
 
 /// The longest name of a model that a receipt quotes.
@@ -87,6 +89,8 @@ pub struct Shared {
     pub funds: Option<Arc<dyn Funds>>,
     /// What happens to a request whose client has left.
     pub on_disconnect: OnDisconnect,
+    /// What keeps accounts' prefix caches apart.
+    pub salts: CacheSalts,
     /// How long a client may take to accept the next piece.
     pub client_idle: Duration,
     /// What time it is.
@@ -212,8 +216,13 @@ impl Exchange {
     /// # Errors
     /// What the client is to be told instead. May be dropped at any point.
     pub async fn answer(&self, ask: Ask) -> Result<Answer, Failed> {
-        let request = Request::parse(ask.route, ask.body.clone(), ask.content_type.as_deref())?;
+        let content_type = ask.content_type.as_deref();
+        let mut request = Request::parse(ask.route, ask.body.clone(), content_type)?;
         let model = self.model_for(&request, &ask.request_id).await?;
+        let salts = &self.shared.salts;
+        if salts.apply(self.shared.catalog.takes_salt()) {
+            request.salted(|given| salts.of(&ask.user, given))?;
+        }
         let bound = request.size.bound(model.context_tokens);
         if let Some(funds) = &self.shared.funds {
             funds.admit(ask.user).await?;

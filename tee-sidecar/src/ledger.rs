@@ -16,12 +16,14 @@ use tokio::task::spawn_blocking;
 
 use crate::config::LedgerUrl;
 
+mod last_end;
 mod lead;
 mod mending;
 mod retention;
 mod sealer;
 mod sweep;
 
+pub use last_end::{End, EndMark};
 pub use lead::Lead;
 pub use mending::advice;
 pub use retention::Archivist;

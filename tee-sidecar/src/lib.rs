@@ -1,5 +1,6 @@
 //! A sidecar that signs, meters and attests the answers of a model server in a confidential VM.
 //! ARCHITECTURE.md at the top of the repository has the drawing of a request's life.
+#![forbid(unsafe_code)]
 
 pub mod attest;
 pub mod auditor;

@@ -148,6 +148,12 @@ impl Route {
         is_media || matches!(self.dialect(), Completions | Responses | Messages)
     }
 
+    /// Whether an engine may remember what it computed for the beginning of a prompt, and has
+    /// `cache_salt` to tell whose it is.
+    pub const fn takes_salt(self) -> bool {
+        !matches!(self.dialect(), Dialect::Media | Dialect::Uncounted)
+    }
+
     /// The name in `service.routes`, and behind `/v1` or `/v1/proxy`.
     pub fn name(self) -> &'static str {
         self.path().trim_start_matches("/v1/")

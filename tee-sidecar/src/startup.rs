@@ -16,18 +16,19 @@ use crate::attest::{self, KeysetKeeper, ReportService, Tee};
 use crate::config::{Auth, Limits, Settings};
 use crate::exchange::admission::Admission;
 use crate::exchange::prices::Prices;
+use crate::exchange::salt::CacheSalts;
 use crate::exchange::stop::StopSwitch;
 use crate::exchange::{Exchange, Fingerprints, Shared};
 use crate::http::auth::{Authenticator, OPEN_ACCOUNT};
 use crate::http::{AppState, Notices};
 use crate::identity::Identities;
-use crate::keys;
-use crate::ledger::{self, Lead, Opened};
+use crate::keys::{self, KeyError};
+use crate::ledger::{self, EndMark, Lead, Opened};
 use crate::network::Network;
 use crate::network::service::Route;
 use crate::signals::Signals;
 use crate::tls::{Tls, TlsKeeper};
-use crate::upstream::{Catalog, Target, Vllm};
+use crate::upstream::{Catalog, Engines, Vllm};
 
 mod error;
 mod keeping;
@@ -59,7 +60,9 @@ pub struct Application {
     engine: Arc<Vllm>,
     network: Option<Arc<Network>>,
     tls: Option<Arc<TlsKeeper>>,
+    reports: ReportService,
     reloader: Reloader,
+    mark: EndMark,
 }
 
 impl Application {
@@ -88,7 +91,8 @@ impl Application {
         let tls = open_tls(&settings, &clock)?;
         let tls_spki = tls.as_ref().map(|tls| tls.spki());
         let identities = Arc::new(Identities::new(receipt_key, tls_spki, clock.now()));
-        let catalog = Arc::new(Catalog::new(settings.upstream.model.clone()));
+        let engines = Engines::of(&settings.upstream.engines());
+        let catalog = Arc::new(Catalog::new(settings.upstream.model.clone(), engines));
         let told = catalog.clone();
         catalog.advertise(settings.service.model.clone());
         let model = move || told.advertised().or_else(|| told.known().map(|m| m.name.clone()));
@@ -154,6 +158,9 @@ impl Application {
         let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
         let keeping = keeping.beside(keysets);
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
+        let has_accounts = !matches!(settings.auth, Auth::Open);
+        let salts = CacheSalts::new(settings.upstream.cache_salt, has_accounts);
+        let salts = salts.map_err(|error| KeyError::Random(error.to_string()))?;
         let shared = Arc::new(Shared {
             ledger: parts.ledger,
             signer: parts.signer,
@@ -165,6 +172,7 @@ impl Application {
             admission: Admission::new(settings.limits.clone()),
             funds: clients.funds,
             on_disconnect: settings.upstream.on_disconnect,
+            salts,
             client_idle: Duration::from_secs(settings.limits.client_idle_secs),
             clock: parts.clock,
             stop: switch.watch(),
@@ -173,15 +181,18 @@ impl Application {
             signals: parts.signals,
         });
         // Each server thread has a client of its own; this one shows that they can be built.
-        let target = Target::new(&settings.upstream.url);
-        let engine = Arc::new(Vllm::new(target.clone(), &settings.limits)?);
+        let engines = shared.catalog.engines().clone();
+        let engine = Arc::new(Vllm::new(engines.clone(), &settings.limits)?);
         if let Some(network) = &parts.network {
-            let (shared, target) = (shared.clone(), target.clone());
-            network::serve(network, settings, Route { shared, target, probe: engine.clone() })?;
+            let (shared, probe) = (shared.clone(), engine.clone());
+            network::serve(network, settings, Route { shared, probe })?;
         }
         let auth = Arc::new(Authenticator::new(&settings.auth, clients.sessions));
-        let notices = Arc::new(Notices { tls: parts.tls.clone(), ..Notices::default() });
-        let tls = parts.tls.map(|tls| TlsKeeper::of(tls, &parts.reports, &shared));
+        let mark = EndMark::of(settings);
+        let (tls, last_end) = (parts.tls.clone(), mark.last());
+        let notices = Arc::new(Notices { tls, last_end, ..Notices::default() });
+        let reports = parts.reports;
+        let tls = parts.tls.map(|tls| TlsKeeper::of(tls, &reports, &shared));
         let told = (auth.clone(), notices.clone());
         let reloader = Reloader::of(settings, shared.clone(), told, tls.clone());
         let state = AppState {
@@ -190,7 +201,7 @@ impl Application {
             notices,
             reader,
             lead,
-            reports: parts.reports,
+            reports: reports.clone(),
             network: parts.network.clone(),
             request_bytes_max: settings.limits.request_bytes_max,
             pace: Arc::default(),
@@ -199,7 +210,7 @@ impl Application {
             allow_origins: settings.server.allow_origins.clone(),
             admin_token: settings.admin_token.clone().map(Arc::new),
         };
-        let state = of_thread(state, target, settings.limits.clone());
+        let state = of_thread(state, engines, settings.limits.clone());
         let (public, admin) = listen(settings, state, tls.as_ref())?;
         Ok(Self {
             public,
@@ -210,7 +221,9 @@ impl Application {
             engine,
             network: parts.network,
             tls,
+            reports,
             reloader,
+            mark,
         })
     }
 
@@ -268,15 +281,15 @@ fn listen(
     Ok((public, admin))
 }
 
-/// The state of each server thread, with a client for the engine of its own.
+/// The state of each server thread, with a client for the engines of its own.
 fn of_thread(
     state: AppState,
-    target: Arc<Target>,
+    engines: Arc<Engines>,
     limits: Limits,
 ) -> impl Fn() -> AppState + Clone + Send + 'static {
     move || {
         let mut state = state.clone();
-        if let Ok(engine) = Vllm::new(target.clone(), &limits) {
+        if let Ok(engine) = Vllm::new(engines.clone(), &limits) {
             state.exchange.engine = Arc::new(engine);
         }
         state

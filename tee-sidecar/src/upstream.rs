@@ -1,7 +1,9 @@
-//! The engine behind the sidecar: the promise, apart from how it is reached.
+//! The engines behind the sidecar: the promise, apart from how they are reached.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -10,11 +12,12 @@ use crate::route::Route;
 use crate::signals::Trace;
 
 pub mod catalog;
-pub mod target;
+pub mod engines;
+mod tries;
 pub mod vllm;
 
 pub use catalog::{Catalog, Model};
-pub use target::Target;
+pub use engines::Engines;
 pub use vllm::Vllm;
 
 /// What an engine's call returns.
@@ -47,7 +50,10 @@ pub enum UpstreamError {
     /// A connection, and then nothing for too long.
     #[error("silent for too long: {0}")]
     Timeout(String),
-    /// The connection broke, or what came over it was not HTTP.
+    /// The connection ended before an answer began.
+    #[error("gone before it answered: {0}")]
+    Gone(String),
+    /// The connection broke in an answer, or what came over it was not HTTP.
     #[error("broken answer: {0}")]
     Broken(String),
 }
@@ -61,6 +67,8 @@ pub struct Post<'a> {
     pub content_type: &'a str,
     /// The bytes.
     pub body: Bytes,
+    /// Set once an engine is given the first of them.
+    pub begun: Arc<AtomicBool>,
 }
 
 /// What the engine is told of who asks.
@@ -72,11 +80,11 @@ pub struct Tag<'a> {
     pub trace: &'a Trace,
 }
 
-/// An engine that speaks OpenAI's API.
+/// Engines that speak OpenAI's API and serve the same model.
 pub trait Upstream: Send + Sync {
-    /// Posts a request.
+    /// Posts a request to one of them.
     fn post(&self, post: Post<'_>, tag: Tag<'_>, stream: bool) -> UpstreamFuture<'_, Reply>;
 
-    /// The engine's list of models, as its JSON body.
-    fn models(&self) -> UpstreamFuture<'_, Bytes>;
+    /// The list of models of the engine at this address, as its JSON body.
+    fn models(&self, engine: &str) -> UpstreamFuture<'_, Bytes>;
 }

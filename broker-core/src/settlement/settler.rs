@@ -1,11 +1,13 @@
 //! One pass: resolve, mirror, seal, submit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::account::{Account, UserId};
 use crate::chain::{Chain, ChainError, Landing};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::command::{Applied, Binding, Command, OpenVoucher, Seal, Settle};
+use crate::ledger::statement::Statement;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::money::Neuron;
 use crate::signer::{Address, Signer};
@@ -13,7 +15,7 @@ use crate::voucher::{SignedVoucher, Voucher};
 
 use super::check::{SelfCheck, self_check};
 use super::mirror::{Mirrored, mirror};
-use super::plan::{Planned, plan};
+use super::plan::{Plan, Planned, plan};
 use super::policy::{Policy, Reason};
 use super::{PassReport, SettleError, Store, read};
 
@@ -199,6 +201,7 @@ impl Settler {
                 self.seal(planned, reason, check, report).await?;
             }
         }
+        report.overdue = overdue(&plan, &statements, report);
         Ok(())
     }
 
@@ -297,6 +300,21 @@ impl Settler {
         }
         Ok(waiting)
     }
+}
+
+/// The oldest fee that should have come under a voucher, and did not.
+fn overdue(plan: &Plan, statements: &[Statement], report: &PassReport) -> Option<Timestamp> {
+    let due = plan.users.iter().filter(|planned| planned.reason.is_some());
+    let due = due.map(|planned| planned.user).chain(plan.unread.iter().map(|(user, _)| *user));
+    let mut left: BTreeSet<UserId> = due.collect();
+    for (user, ..) in &report.sealed {
+        left.remove(user);
+    }
+    for user in &report.frozen {
+        left.remove(user);
+    }
+    let late = statements.iter().filter(|known| left.contains(&known.user));
+    late.filter_map(|known| known.oldest_unsealed).min()
 }
 
 /// Whether vouchers of frozen users are looked up too: their search may go far back.

@@ -10,6 +10,7 @@ use crate::scenes::quiet;
 
 const HALF: Neuron = Neuron::new(ONE / 2);
 const LITTLE: Neuron = Neuron::new(ONE / 1_000);
+const MORE: Neuron = Neuron::new(ONE / 1_000 + 1);
 
 #[test]
 fn a_revoked_acknowledgement_stops_settlement_and_loses_nothing() {
@@ -66,6 +67,30 @@ fn who_paid_in_part_pays_exactly_the_rest_after_the_next_deposit() {
     assert_eq!(pass(&run, true).settled, [(user, Neuron::new(rest))]);
     assert_eq!((paid(&run, user), owed(&run, user)), (HALF.get(), 0));
     check::at_the_end(&run).unwrap();
+}
+
+// An operator is told of fees that wait against the policy, and of no others.
+#[test]
+fn what_was_due_and_stayed_is_overdue_and_what_may_wait_is_not() {
+    const DAYS: u64 = 3 * 24 * 60 * 60;
+    let (mut run, user) = open();
+    run.charge(user, Neuron::new(1)).unwrap();
+    run.chain.advance(DAYS);
+    assert_eq!(pass(&run, false).overdue, None, "it is not worth its gas, however old");
+    run.charge(user, LITTLE).unwrap();
+    run.act(Action::OwnerAcknowledges(false));
+    let oldest = check::statement(&run.store.ledger, &user).unwrap().oldest_unsealed;
+    assert!(oldest.is_some());
+    assert_eq!(pass(&run, false).overdue, oldest, "nothing is sealed for this signer");
+    run.act(Action::OwnerAcknowledges(true));
+    let report = pass(&run, false);
+    assert_eq!((report.sealed, report.overdue), (vec![(user, Reason::Age, MORE)], None));
+    run.charge(user, HALF).unwrap();
+    run.act(Action::RequestRefund { user });
+    run.chain.advance(run.chain.options().lock_time_secs);
+    run.act(Action::ProcessRefund { user });
+    run.chain.advance(DAYS);
+    assert_eq!(pass(&run, true).overdue, None, "an empty escrow pays nothing");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock or draws random bytes: a verifier gets the evidence, the
 //! collateral and the moment. The sidecar holds its own evidence to this before it serves it, and
 //! the auditor's command holds anyone's to it.
+#![forbid(unsafe_code)]
 
 pub mod answer;
 pub mod audit;

@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use broker_core::{Clock, Digest32, LedgerReader, Signer};
 use bytes::Bytes;
@@ -143,6 +144,18 @@ impl ReportService {
     /// How the making of reports went so far.
     pub fn making(&self) -> Making {
         self.0.tally.read()
+    }
+
+    /// While no report can be made, tries again each minute: nobody may ask for one all night, and
+    /// what failed once would seem to fail still. Never resolves.
+    pub async fn try_again(self) {
+        loop {
+            tokio::time::sleep(TRIED_AGAIN_AFTER).await;
+            if self.making().failing_since.is_some() {
+                // Counted and logged as every attempt.
+                let _made = self.fresh(Form::Common).await;
+            }
+        }
     }
 
     /// From now on reports bind this TLS key. Those that are being made bind the one before.
@@ -334,6 +347,9 @@ pub enum ReportError {
     #[error("no evidence can be given now: {0}")]
     NoEvidence(#[from] AttestError),
 }
+
+/// How long after a failed report another is tried where nobody asks for one.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Reports with a nonce being made or waiting. Where reports are fast, this many are made in a
 /// second or two; a node of eight GPUs takes seconds for one, and most of them are refused when

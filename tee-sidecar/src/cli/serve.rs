@@ -1,6 +1,8 @@
 //! `serve`: run the sidecar.
 
 use std::future::pending;
+use std::thread;
+use std::time::Duration;
 
 use actix_web::rt::{self, System};
 use broker_core::{ChainError, LedgerError};
@@ -16,9 +18,15 @@ use crate::startup::{Application, Order, Orders, StartError};
 use crate::systemd::Systemd;
 use crate::telemetry;
 
+/// How long the process may take to go when everything has ended.
+const LEFT_BEHIND: Duration = Duration::from_secs(5);
+
 /// Runs the sidecar until it is told to stop: parse, build, run, drain. `load` reads the settings
 /// anew, for a reload.
-pub fn run(settings: Settings, load: impl Fn() -> Result<Settings, ConfigError> + 'static) -> Exit {
+pub fn run(
+    settings: Settings,
+    load: impl Fn() -> Result<Settings, ConfigError> + Send + Sync + 'static,
+) -> Exit {
     telemetry::init(&settings.log);
     let served = System::new().block_on(async {
         let (tell, mut orders) = Orders::new(load, systemd());
@@ -33,6 +41,7 @@ pub fn run(settings: Settings, load: impl Fn() -> Result<Settings, ConfigError> 
         );
         let ended = application.run(orders).await;
         told.abort();
+        end_in_any_case(ended.as_ref().map_or_else(exit_of, |()| Exit::Done));
         ended
     });
     match served {
@@ -66,6 +75,16 @@ const fn exit_of(error: &StartError) -> Exit {
         }
         _ => Exit::Failed,
     }
+}
+
+/// The runtime's end waits for its threads: one that reads a file which never answers would keep
+/// the process, though everything has ended.
+fn end_in_any_case(exit: Exit) {
+    thread::spawn(move || {
+        thread::sleep(LEFT_BEHIND);
+        tracing::warn!("something still waits for a file, and is left behind");
+        std::process::exit(exit as i32);
+    });
 }
 
 /// SIGHUP is an order to reload; SIGTERM and SIGINT are orders to stop.

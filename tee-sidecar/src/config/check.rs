@@ -4,8 +4,10 @@ use broker_core::{Neuron, Tariff};
 use tracing_subscriber::EnvFilter;
 
 use super::raw::{RawLog, RawService, RawSettings, RawUpstream};
-use super::text::Text;
-use super::{GpuProvider, Log, LogFormat, OnDisconnect, Service, Settings, TeeProvider, Upstream};
+use super::text::{Text, Texts};
+use super::{
+    CacheSalt, GpuProvider, Log, LogFormat, OnDisconnect, Service, Settings, TeeProvider, Upstream,
+};
 
 mod access;
 mod ledger;
@@ -73,14 +75,44 @@ pub(super) fn one_serving_url(check: &mut Check, raw: &mut RawSettings) {
 }
 
 fn upstream(check: &mut Check, raw: &RawUpstream) -> Upstream {
-    let rule = "must be http:// or https:// with a host, and no credentials, query or fragment";
-    let default = UPSTREAM_URL.to_owned();
-    let url = check.parsed("upstream.url", raw.url.as_ref(), default, rule, engine_address);
+    let (url, urls) = engines(check, raw);
     let model = check.name("upstream.model", raw.model.as_ref());
     let choices = [("abort", OnDisconnect::Abort), ("drain", OnDisconnect::Drain)];
     let given = raw.on_disconnect.as_ref();
     let on_disconnect = check.choice("upstream.onDisconnect", given, &choices, OnDisconnect::Abort);
-    Upstream { url, model, on_disconnect }
+    let choices =
+        [("auto", CacheSalt::Auto), ("account", CacheSalt::Account), ("none", CacheSalt::None)];
+    let given = raw.cache_salt.as_ref();
+    let cache_salt = check.choice("upstream.cacheSalt", given, &choices, CacheSalt::Auto);
+    Upstream { url, urls, model, on_disconnect, cache_salt }
+}
+
+/// The first engine and the others. Where `url` is not given those of `urls` are all of them; where
+/// it stands in `urls` too it is still one engine.
+fn engines(check: &mut Check, raw: &RawUpstream) -> (String, Vec<String>) {
+    let rule = "must be http:// or https:// with a host, and no credentials, query or fragment";
+    let given = raw.url.as_ref();
+    let first =
+        check.parsed("upstream.url", given, None, rule, |text| engine_address(text).map(Some));
+    let mut others = Vec::new();
+    for (index, text) in raw.urls.iter().flat_map(Texts::items).enumerate() {
+        let key = format!("upstream.urls[{index}]");
+        match engine_address(text.as_str()) {
+            None => check.refuse(&key, text, rule),
+            Some(address) if others.contains(&address) => {
+                check.refuse(&key, text, "is in the list twice");
+            }
+            Some(_) if index >= ENGINES_MAX => {
+                check.refuse(&key, text, format!("is one too many: {ENGINES_MAX} at most"));
+            }
+            Some(address) => others.push(address),
+        }
+    }
+    others.retain(|address| Some(address) != first.as_ref());
+    match first {
+        None if given.is_none() && !others.is_empty() => (others.remove(0), others),
+        first => (first.unwrap_or_else(|| UPSTREAM_URL.to_owned()), others),
+    }
 }
 
 /// An engine's address without a slash or `/v1` at its end; `None` where it is none.
@@ -168,6 +200,8 @@ fn log(check: &mut Check, raw: &RawLog) -> Log {
     Log { format, filter }
 }
 
+/// Each is asked every few seconds, and looked at for every request.
+const ENGINES_MAX: usize = 64;
 const UPSTREAM_URL: &str = "http://127.0.0.1:8000";
 const SERVICE_TYPE: &str = "chatbot";
 const VERIFIABILITY: &str = "TeeML";

@@ -4,8 +4,8 @@ use broker_core::Cover;
 use serde_json::{Value, json};
 
 use super::{
-    ApiKey, Auth, GpuProvider, Limits, Log, LogFormat, OnDisconnect, Secret, Settings, TeeProvider,
-    secret,
+    ApiKey, Auth, CacheSalt, GpuProvider, Limits, Log, LogFormat, OnDisconnect, Secret, Settings,
+    TeeProvider, secret,
 };
 
 mod network;
@@ -49,10 +49,16 @@ pub(super) fn document(settings: &Settings) -> Value {
         },
         "upstream": {
             "url": upstream.url,
+            "urls": upstream.urls,
             "model": upstream.model,
             "onDisconnect": match upstream.on_disconnect {
                 OnDisconnect::Abort => "abort",
                 OnDisconnect::Drain => "drain",
+            },
+            "cacheSalt": match upstream.cache_salt {
+                CacheSalt::Auto => "auto",
+                CacheSalt::Account => "account",
+                CacheSalt::None => "none",
             },
         },
         "tee": { "provider": tee_word(*tee) },

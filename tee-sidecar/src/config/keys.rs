@@ -20,6 +20,7 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
     ("upstream.url", |raw| &mut raw.upstream.url),
     ("upstream.model", |raw| &mut raw.upstream.model),
     ("upstream.onDisconnect", |raw| &mut raw.upstream.on_disconnect),
+    ("upstream.cacheSalt", |raw| &mut raw.upstream.cache_salt),
     ("tee.provider", |raw| &mut raw.tee.provider),
     ("gpu.provider", |raw| &mut raw.gpu.provider),
     ("ledger.url", |raw| &mut raw.ledger.url),
@@ -72,6 +73,7 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
 /// Every key that holds a list of values.
 pub(super) const LISTS: &[(&str, ListSlot)] = &[
     ("server.allowOrigins", |raw| &mut raw.server.allow_origins),
+    ("upstream.urls", |raw| &mut raw.upstream.urls),
     ("network.privateKeys", |raw| &mut raw.network.private_keys),
     ("service.routes", |raw| &mut raw.service.routes),
 ];

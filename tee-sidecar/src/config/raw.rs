@@ -70,8 +70,10 @@ pub(super) struct RawTls {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct RawUpstream {
     pub(super) url: Option<Text>,
+    pub(super) urls: Option<Texts>,
     pub(super) model: Option<Text>,
     pub(super) on_disconnect: Option<Text>,
+    pub(super) cache_salt: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

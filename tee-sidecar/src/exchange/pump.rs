@@ -1,5 +1,6 @@
 //! The task that owns an exchange from its hold to its end.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use broker_core::{Digest32, Hold, Outcome, TokenBound, Usage, UsageSource};
@@ -32,8 +33,8 @@ pub(super) struct Held {
     pub(super) request: Request,
     pub(super) bound: TokenBound,
     pub(super) hold: OpenHold,
-    /// The engine was asked.
-    pub(super) forwarded: AtomicBool,
+    /// An engine was given some of the request.
+    pub(super) forwarded: Arc<AtomicBool>,
 }
 
 /// The status in the receipt of a client that left before there was one: nginx's word for it.
@@ -50,7 +51,7 @@ impl Pump {
             Err(fault) => return drop(answer.send(Err(fault.into()))),
         };
         ask.visit.reached(Step::Held);
-        let forwarded = AtomicBool::new(false);
+        let forwarded = Arc::default();
         let held = Held { exchange, ask, request, bound, hold, forwarded };
         match held.forward(&mut answer).await {
             Forwarded::Answered(reply) => {
@@ -80,9 +81,9 @@ impl Held {
         let id = self.ask.id.to_string();
         let Request { route, forwarded, content_type, stream, .. } = &self.request;
         let call = async {
-            self.forwarded.store(true, Ordering::Relaxed);
             let tag = Tag { id: &id, trace: &self.ask.visit.trace };
-            let post = Post { route: *route, content_type, body: forwarded.clone() };
+            let (body, begun) = (forwarded.clone(), self.forwarded.clone());
+            let post = Post { route: *route, content_type, body, begun };
             let call = self.exchange.engine.post(post, tag, *stream);
             shared.signals.engine.timed(&self.ask.visit, call).await
         };
@@ -99,12 +100,7 @@ impl Held {
                     ))
                 }
                 Ok(reply) => Forwarded::Answered(reply),
-                Err(error) => {
-                    if matches!(error, UpstreamError::Connect(_)) {
-                        self.forwarded.store(false, Ordering::Relaxed);
-                    }
-                    Forwarded::Failed(self.explain(&error))
-                }
+                Err(error) => Forwarded::Failed(self.explain(&error)),
             },
         }
     }
@@ -120,7 +116,9 @@ impl Held {
                 Fault::BadGateway("the model server cannot be reached; try again")
             }
             UpstreamError::Timeout(_) => Fault::GatewayTimeout,
-            UpstreamError::Broken(_) => Fault::BadGateway("the model server's answer broke off"),
+            UpstreamError::Gone(_) | UpstreamError::Broken(_) => {
+                Fault::BadGateway("the model server's answer broke off")
+            }
         }
     }
 

@@ -10,7 +10,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::AppState;
+use crate::ledger::End;
 use crate::tls::Tls;
+use crate::upstream::engines::Standing;
 
 const NO_LEDGER: &str = "the ledger's writer has stopped: see the log, mend the disk, restart";
 const FOLLOWS: &str = "this sidecar does not have the lead, and collects no fees";
@@ -28,6 +30,8 @@ pub struct Notices {
     pub tls: Option<Arc<Tls>>,
     /// The last configuration that was to be taken over was refused.
     pub reload_refused: AtomicBool,
+    /// How the run before this one ended, for `/metrics`.
+    pub last_end: Option<End>,
 }
 
 impl Notices {
@@ -45,7 +49,7 @@ pub(super) struct Health {
     reasons: Vec<Cow<'static, str>>,
     /// What an operator has to know, and what stands in nobody's way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<&'static str>,
+    notes: Vec<Cow<'static, str>>,
 }
 
 /// The process runs; a restart would not help.
@@ -69,14 +73,30 @@ pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
     let is_up = state.exchange.shared.catalog.is_up(&*state.exchange.engine).await;
     let reasons = reasons(&state, is_up);
     let leads = state.network.as_ref().is_none_or(|network| network.settler.leads());
-    let mut notes = state.notices.told();
+    let mut notes: Vec<_> = state.notices.told().into_iter().map(Cow::from).collect();
     if !leads {
-        notes.push(FOLLOWS);
+        notes.push(FOLLOWS.into());
     }
+    notes.extend(of_engines(&state).map(Cow::from));
     if reasons.is_empty() {
         return HttpResponse::Ok().json(Health { status: "ready", reasons, notes });
     }
     HttpResponse::ServiceUnavailable().json(Health { status: "not ready", reasons, notes })
+}
+
+/// The engines that get no requests, where there are others, by their place in the settings.
+fn of_engines(state: &AppState) -> impl Iterator<Item = String> {
+    let engines = state.exchange.shared.catalog.engines().all();
+    let count = engines.len();
+    engines.into_iter().zip(1..).filter_map(move |(engine, number)| {
+        let why = match engine.standing() {
+            Standing::Ill(ailment) => ailment.as_str(),
+            Standing::Unasked => "it was not asked for its model yet",
+            Standing::Well | Standing::Faltered => return None,
+        };
+        let note = format!("model server {number} of {count} gets no requests: {why}; see the log");
+        (count > 1).then_some(note)
+    })
 }
 
 /// Why no paid work is taken, where the model server is up or not.

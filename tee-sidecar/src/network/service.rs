@@ -17,7 +17,7 @@ use super::gate::{Gate, Prices};
 use super::{Network, Settling, info};
 use crate::config::Settings;
 use crate::exchange::Shared;
-use crate::upstream::{Target, UpstreamError, Vllm};
+use crate::upstream::{UpstreamError, Vllm};
 
 /// Why a service is not registered, changed or removed. The texts are for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +66,6 @@ pub struct Services {
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
     shared: Arc<Shared>,
-    target: Arc<Target>,
     probe: Arc<Vllm>,
     book: Book,
     /// What the book holds.
@@ -79,8 +78,6 @@ pub struct Services {
 pub struct Route {
     /// Prices, model, signer.
     pub shared: Arc<Shared>,
-    /// The engine's address.
-    pub target: Arc<Target>,
     /// A client that tells whether an address can be used.
     pub probe: Arc<Vllm>,
 }
@@ -97,7 +94,7 @@ impl Services {
         book: Book,
     ) -> std::io::Result<Self> {
         let page = book.read()?;
-        let Route { shared, target, probe } = route;
+        let Route { shared, probe } = route;
         network.gate.price(Prices::Awaited);
         let services = Self {
             chain: network.chain.clone(),
@@ -106,7 +103,6 @@ impl Services {
             clock: shared.clock.clone(),
             settings,
             shared,
-            target,
             probe,
             book,
             page: Cell::new(page),
@@ -339,15 +335,8 @@ impl Services {
 
     /// Lets requests to come go the way of this service.
     fn steer(&self, registered: Option<&Registered>, params: &ServiceParams) {
-        let catalog = &self.shared.catalog;
-        let default = self.settings.upstream.url.as_str();
-        let url = registered.map_or(default, |registered| registered.url.as_str());
-        let moved = *self.target.now() != *url;
-        if moved || catalog.advertised().as_ref() != Some(&params.model) {
-            self.target.set(url);
-            catalog.advertise(Some(params.model.clone()));
-            catalog.forget();
-        }
+        let url = registered.map(|registered| registered.url.as_str());
+        self.shared.catalog.steer(url, &params.model);
         let tariff = Tariff {
             input_price: params.input_price,
             output_price: params.output_price,

@@ -40,6 +40,8 @@ pub struct Status {
     pub wallet: Neuron,
     /// Seconds from a refund's request to its payment, once the contract has told.
     pub lock_time_secs: Option<u64>,
+    /// When the oldest fee was captured that was due at the last pass and is under no voucher.
+    pub overdue: Option<Timestamp>,
     /// When the last pass ended.
     pub last_pass: Option<Timestamp>,
 }

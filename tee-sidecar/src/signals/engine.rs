@@ -74,7 +74,7 @@ impl Engine {
         let kind = match error {
             UpstreamError::Connect(_) => "connect",
             UpstreamError::Timeout(_) => "timeout",
-            UpstreamError::Broken(_) => "broken",
+            UpstreamError::Gone(_) | UpstreamError::Broken(_) => "broken",
         };
         self.failures.get_or_create(&Kind { kind }).inc();
     }

@@ -1,19 +1,22 @@
 //! What is taken over from a changed configuration while requests run, and what is not.
 //!
-//! Prices, limits that are looked at for each request, API keys with their credit, the filter of
-//! the log, the time for draining, and the files of TLS. A configuration is checked whole before
+//! Prices, limits that are looked at for each request, API keys with their credit, the engines, the
+//! filter of the log, the time for draining, and the files of TLS. A configuration is checked whole before
 //! any of it is in force. Credit comes first: a key is not served before its account has what it
 //! may spend, and a ledger that does not take it has failed, which ends the process.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker_core::Cover;
+use tokio::task::spawn_blocking;
 
 use super::cover_account;
-use crate::config::{ApiKey, Auth, ConfigError, Limits, Settings, changed};
+use super::run::Load;
+use crate::config::{ApiKey, Auth, Limits, Settings, changed};
 use crate::exchange::Shared;
 use crate::http::Notices;
 use crate::http::auth::Authenticator;
@@ -24,6 +27,7 @@ use crate::tls::TlsKeeper;
 pub(super) struct Reloader {
     /// What is in force.
     settings: Settings,
+    credit: Credit,
     shared: Arc<Shared>,
     auth: Arc<Authenticator>,
     notices: Arc<Notices>,
@@ -37,7 +41,8 @@ impl Reloader {
         (auth, notices): (Arc<Authenticator>, Arc<Notices>),
         tls: Option<Arc<TlsKeeper>>,
     ) -> Self {
-        Self { settings: settings.clone(), shared, auth, notices, tls }
+        let credit = Credit::of(&settings.auth);
+        Self { settings: settings.clone(), credit, shared, auth, notices, tls }
     }
 
     /// How long running answers may take to end by themselves.
@@ -46,10 +51,11 @@ impl Reloader {
     }
 
     /// Reads the configuration anew and takes it over, or changes nothing and tells why.
-    pub(super) async fn reload(&mut self, load: &dyn Fn() -> Result<Settings, ConfigError>) {
-        let refused: Vec<String> = match load() {
-            Ok(settings) => self.take_over(settings).await.err().into_iter().collect(),
-            Err(error) => error.problems().iter().map(ToString::to_string).collect(),
+    pub(super) async fn reload(&mut self, load: Load) {
+        let refused: Vec<String> = match spawn_blocking(move || load()).await {
+            Ok(Ok(settings)) => self.take_over(settings).await.err().into_iter().collect(),
+            Ok(Err(error)) => error.problems().iter().map(ToString::to_string).collect(),
+            Err(error) => vec![error.to_string()],
         };
         for why in &refused {
             tracing::error!("the configuration is not taken over, and nothing changed: {why}");
@@ -64,8 +70,10 @@ impl Reloader {
 
     async fn take_over(&mut self, new: Settings) -> Result<(), String> {
         let wanted = taken_over(&self.settings, &new);
-        if let (Auth::ApiKeys(before), Auth::ApiKeys(keys)) = (&self.settings.auth, &wanted.auth) {
-            self.cover(before, keys).await?;
+        if let Auth::ApiKeys(keys) = &wanted.auth {
+            let ledger = &self.shared.ledger;
+            let give = async |account: &str, cover| cover_account(ledger, account, cover).await;
+            self.credit.take_over(keys, give).await.map_err(|error| error.to_string())?;
             self.auth.replace(keys);
         }
         if wanted.log.filter != self.settings.log.filter && !telemetry::refilter(&wanted.log.filter)
@@ -75,6 +83,7 @@ impl Reloader {
         if wanted.service.tariff != self.settings.service.tariff {
             self.shared.prices.set(wanted.service.tariff.clone());
         }
+        self.shared.catalog.configure(&wanted.upstream.engines());
         self.shared.admission.limit(wanted.limits.clone(), self.shared.clock.now());
         let taken = changed(&self.settings, &wanted).join(", ");
         let left = changed(&wanted, &new).join(", ");
@@ -90,17 +99,57 @@ impl Reloader {
         }
         Ok(())
     }
+}
 
-    /// Gives accounts the cover that they have in `keys`, where it is another one than before.
-    async fn cover(&self, before: &[ApiKey], keys: &[ApiKey]) -> Result<(), String> {
-        let had = covers(before);
-        for (account, cover) in covers(keys) {
-            if had.get(account) != Some(&cover) {
-                let covered = cover_account(&self.shared.ledger, account, cover).await;
-                covered.map_err(|error| error.to_string())?;
+/// What accounts may spend, as the ledger has it from the configurations that were taken over.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Credit(BTreeMap<String, Cover>);
+
+impl Credit {
+    fn of(auth: &Auth) -> Self {
+        let Auth::ApiKeys(keys) = auth else { return Self::default() };
+        Self(keys.iter().map(|key| (key.account.clone(), key.cover)).collect())
+    }
+
+    /// Gives accounts the cover that they have in `keys`, where it is another one than before. Where
+    /// one cannot be given, those that were get their old one back; what a ledger does not take back
+    /// either is known, and the next reload sets it right.
+    async fn take_over<E: Display>(
+        &mut self,
+        keys: &[ApiKey],
+        give: impl AsyncFn(&str, Cover) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut before = BTreeMap::new();
+        for ApiKey { account, cover, .. } in keys {
+            if self.0.get(account) == Some(cover) {
+                continue;
+            }
+            if let Err(error) = give(account, *cover).await {
+                self.take_back(before, give).await;
+                return Err(error);
+            }
+            if let Some(had) = self.0.insert(account.clone(), *cover) {
+                before.insert(account.clone(), had);
             }
         }
         Ok(())
+    }
+
+    async fn take_back<E: Display>(
+        &mut self,
+        before: BTreeMap<String, Cover>,
+        give: impl AsyncFn(&str, Cover) -> Result<(), E>,
+    ) {
+        for (account, had) in before {
+            match give(&account, had).await {
+                Ok(()) => {
+                    self.0.insert(account, had);
+                }
+                Err(error) => {
+                    tracing::error!(%error, account, "its credit is the refused configuration's");
+                }
+            }
+        }
     }
 }
 
@@ -114,6 +163,8 @@ fn taken_over(settings: &Settings, new: &Settings) -> Settings {
         tokens_per_minute: new.limits.tokens_per_minute,
         ..wanted.limits
     };
+    wanted.upstream.url.clone_from(&new.upstream.url);
+    wanted.upstream.urls.clone_from(&new.upstream.urls);
     wanted.server.drain_secs = new.server.drain_secs;
     wanted.log.filter = new.log.filter.clone();
     // With a network the chain says what is charged, and clients read it there.
@@ -124,10 +175,6 @@ fn taken_over(settings: &Settings, new: &Settings) -> Settings {
         keys.clone_from(new);
     }
     wanted
-}
-
-fn covers(keys: &[ApiKey]) -> BTreeMap<&str, Cover> {
-    keys.iter().map(|key| (key.account.as_str(), key.cover)).collect()
 }
 
 #[cfg(test)]
@@ -157,6 +204,54 @@ mod tests {
         assert_eq!(left(&priced(NETWORK, 1), &priced(NETWORK, 2)), [input, output]);
         let left = left(&priced("", 1), &priced(NETWORK, 2));
         assert!(left.iter().any(|key| key == input), "{left:?}");
+    }
+
+    fn keys(credit: &[(&str, u128)]) -> Vec<ApiKey> {
+        let entry = |(account, neuron): &(&str, u128)| {
+            format!("{{account: {account}, key: key-of-{account}-0001, creditNeuron: {neuron}}}")
+        };
+        let entries: Vec<_> = credit.iter().map(entry).collect();
+        let yaml = format!("auth: {{mode: apiKeys, apiKeys: [{}]}}\n", entries.join(", "));
+        let Auth::ApiKeys(keys) = load(&yaml).auth else { panic!("other keys") };
+        keys
+    }
+
+    /// What a ledger has, which takes nothing of `refused`.
+    async fn taken(credit: &mut Credit, keys: &[ApiKey], refused: &[&str]) -> (bool, String) {
+        let given = std::cell::RefCell::new(String::new());
+        let give = async |account: &str, cover| match cover {
+            _ if refused.contains(&account) => Err("busy"),
+            Cover::UpTo(neuron) => {
+                *given.borrow_mut() += &format!("{account}={neuron} ");
+                Ok(())
+            }
+            Cover::Unlimited => Err("not asked for"),
+        };
+        let is_taken = credit.take_over(keys, give).await.is_ok();
+        (is_taken, given.into_inner())
+    }
+
+    // m1: of two accounts one was changed, "nothing changed" was told, and nothing set it right.
+    #[tokio::test]
+    async fn credit_that_cannot_be_given_whole_is_taken_back_and_never_forgotten() {
+        let before = keys(&[("a", 1), ("b", 1), ("c", 1)]);
+        let credit_of = |keys: &[ApiKey]| Credit::of(&Auth::ApiKeys(keys.to_vec()));
+        let mut credit = credit_of(&before);
+        let wanted = keys(&[("a", 2), ("b", 2), ("c", 1)]);
+        let (is_taken, given) = taken(&mut credit, &wanted, &["b"]).await;
+        assert_eq!((is_taken, given.as_str()), (false, "a=2 a=1 "));
+        assert_eq!(credit, credit_of(&before));
+        // The ledger takes a's new credit and then nothing more.
+        let calls = std::cell::Cell::new(0);
+        let once = async |_: &str, _: Cover| {
+            calls.set(calls.get() + 1);
+            if calls.get() == 1 { Ok(()) } else { Err("busy") }
+        };
+        assert!(credit.take_over(&wanted, once).await.is_err());
+        let (is_taken, given) = taken(&mut credit, &before, &[]).await;
+        assert_eq!((is_taken, given.as_str()), (true, "a=1 "), "the old file sets it right");
+        let (is_taken, given) = taken(&mut credit, &wanted, &[]).await;
+        assert_eq!((is_taken, given.as_str()), (true, "a=2 b=2 "));
     }
 
     #[test]

@@ -2,18 +2,29 @@
 
 use std::future::{Future, pending};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt;
+use actix_web::rt::task::JoinHandle;
+use broker_core::LedgerHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
+use super::reload::Reloader;
 use super::{Application, StartError};
 use crate::config::{ConfigError, Settings};
+use crate::exchange::Shared;
+use crate::exchange::stop::StopSwitch;
+use crate::ledger::End;
 use crate::systemd::Systemd;
 
 /// What runs longer than `server.drainSecs` is ended as `shutdown`, and gets this long for it.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
+/// The servers take this long to stop, one after the other, with some to spare.
+const SERVERS_TIME: Duration = Duration::from_secs(10);
+/// A database that is busy is asked again for a minute.
+const LEDGER_TIME: Duration = Duration::from_secs(90);
 
 /// What a running sidecar is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +38,30 @@ pub enum Order {
 /// Where orders come from.
 pub struct Orders {
     told: UnboundedReceiver<Order>,
-    load: Box<dyn Fn() -> Result<Settings, ConfigError>>,
+    /// A reload was asked for while nobody could do it.
+    waiting: bool,
+    load: Load,
     systemd: Systemd,
 }
+
+/// Reads the configuration anew. On a thread that may wait: a file may never answer.
+pub(super) type Load = Arc<dyn Fn() -> Result<Settings, ConfigError> + Send + Sync>;
 
 impl Orders {
     /// Orders and who gives them; `load` reads the configuration anew.
     pub fn new(
-        load: impl Fn() -> Result<Settings, ConfigError> + 'static,
+        load: impl Fn() -> Result<Settings, ConfigError> + Send + Sync + 'static,
         systemd: Systemd,
     ) -> (UnboundedSender<Order>, Self) {
         let (tell, told) = unbounded_channel();
-        (tell, Self { told, load: Box::new(load), systemd })
+        (tell, Self { told, waiting: false, load: Arc::new(load), systemd })
     }
 
     async fn next(&mut self) -> Order {
+        if std::mem::take(&mut self.waiting) { Order::Reload } else { self.told().await }
+    }
+
+    async fn told(&mut self) -> Order {
         match self.told.recv().await {
             Some(order) => order,
             // Nobody is left to give any.
@@ -49,9 +69,12 @@ impl Orders {
         }
     }
 
-    /// Resolves at the next order to stop; others before it are lost.
+    /// Resolves at the next order to stop. Reloads that are asked for before it are one, and come
+    /// when there is somebody to do it.
     pub async fn stop(&mut self) {
-        while self.next().await != Order::Stop {}
+        while self.told().await != Order::Stop {
+            self.waiting = true;
+        }
     }
 }
 
@@ -82,63 +105,109 @@ impl Application {
     pub async fn run(mut self, mut orders: Orders) -> Result<(), StartError> {
         let (public, admin) = (self.public.server, self.admin.server);
         let handles = [public.handle(), admin.handle()];
-        let (mut public, mut admin) = (rt::spawn(public), rt::spawn(admin));
+        let mut servers = [rt::spawn(public), rt::spawn(admin)];
         let (catalog, engine) = (self.shared.catalog.clone(), self.engine);
         let mut watches = vec![rt::spawn(async move { catalog.watch(&*engine).await })];
         let kept = self.keeping.start();
+        watches.push(rt::spawn(self.reports.try_again()));
         watches.extend(self.tls.map(|tls| rt::spawn(tls.run())));
         let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
         watches.extend(services.map(|services| rt::spawn(async move { services.watch().await })));
+        self.mark.running();
         orders.systemd.ready();
-        let failed = loop {
-            tokio::select! {
-                order = orders.next() => match order {
-                    Order::Stop => break Ok(()),
-                    Order::Reload => {
-                        orders.systemd.reloading();
-                        self.reloader.reload(&*orders.load).await;
-                        orders.systemd.ready();
-                    }
-                },
-                end = &mut public => break end.unwrap_or_else(|error| Err(io::Error::other(error))),
-                end = &mut admin => break end.unwrap_or_else(|error| Err(io::Error::other(error))),
-                () = self.shared.ledger.failed() => {
-                    tracing::error!("the ledger has failed: nothing more can be answered");
-                    break Err(io::Error::other(kept.mending.clone()));
-                }
-            }
-        };
+        let ledger = self.shared.ledger.clone();
+        let mut ends = Ends { servers: &mut servers, ledger: &ledger, mending: &kept.mending };
+        let ended = until_told(&mut self.reloader, &mut ends, &mut orders).await;
         watches.iter().for_each(|watch| watch.abort());
         kept.end();
         // What cannot be charged any more is not waited for.
-        let is_healthy = self.shared.ledger.is_healthy();
+        let is_healthy = ledger.is_healthy();
         let patience = if is_healthy { self.reloader.drain_time() } else { Duration::ZERO };
-        orders.systemd.stopping(patience + CLOSING_TIME + CLOSING_TIME);
-        tracing::info!(in_flight = self.shared.admission.in_flight(), "stopping");
-        self.switch.drain();
-        if !in_time(patience, self.shared.admission.idle(), &mut orders).await {
-            tracing::warn!(in_flight = self.shared.admission.in_flight(), "ending what still runs");
-            self.switch.close();
-            in_time(CLOSING_TIME, self.shared.admission.idle(), &mut orders).await;
-        }
-        in_time(CLOSING_TIME, self.shared.refusals.written(), &mut orders).await;
+        orders.systemd.stopping(patience + CLOSING_TIME + CLOSING_TIME + SERVERS_TIME);
+        drain(&self.shared, &self.switch, patience, &mut orders).await;
         for handle in handles {
             handle.stop(true).await;
         }
-        let (ledger, network, lead) = (self.shared.ledger.clone(), self.network, kept.lead);
+        orders.systemd.stopping(LEDGER_TIME);
+        let (network, lead) = (self.network, kept.lead);
+        let (mark, is_told) = (self.mark, ended.is_ok());
         let stopped = rt::task::spawn_blocking(move || {
             if let Some(network) = network {
                 network.settler.stop();
             }
             lead.give_up();
             ledger.stop();
+            if ledger.has_failed() {
+                mark.ended(End::Ledger);
+            } else if is_told {
+                mark.ended(End::Orderly);
+            }
         });
         if stopped.await.is_err() {
             tracing::error!("the ledger's end was not waited for");
         }
         tracing::info!("stopped");
-        failed.map_err(StartError::Server)
+        ended.map_err(StartError::Server)
     }
+}
+
+/// What ends a sidecar that nobody told to stop.
+struct Ends<'a> {
+    servers: &'a mut [JoinHandle<io::Result<()>>; 2],
+    ledger: &'a LedgerHandle,
+    mending: &'a str,
+}
+
+impl Ends<'_> {
+    /// Resolves when it cannot go on.
+    async fn any(&mut self) -> io::Result<()> {
+        let [public, admin] = &mut *self.servers;
+        tokio::select! {
+            end = public => end.unwrap_or_else(|error| Err(io::Error::other(error))),
+            end = admin => end.unwrap_or_else(|error| Err(io::Error::other(error))),
+            () = self.ledger.failed() => {
+                tracing::error!("the ledger has failed: nothing more can be answered");
+                Err(io::Error::other(self.mending.to_owned()))
+            }
+        }
+    }
+}
+
+/// Does what it is told until that is to stop, or until it cannot go on. A reload that waits, for a
+/// busy ledger or for a file that never answers, keeps nobody from ending it.
+async fn until_told(
+    reloader: &mut Reloader,
+    ends: &mut Ends<'_>,
+    orders: &mut Orders,
+) -> io::Result<()> {
+    loop {
+        let order = tokio::select! {
+            order = orders.next() => order,
+            ended = ends.any() => return ended,
+        };
+        if order == Order::Stop {
+            return Ok(());
+        }
+        orders.systemd.reloading();
+        let load = orders.load.clone();
+        tokio::select! {
+            () = reloader.reload(load) => orders.systemd.ready(),
+            () = orders.stop() => return Ok(()),
+            ended = ends.any() => return ended,
+        }
+    }
+}
+
+/// Nothing new begins, and what runs ends or is closed.
+async fn drain(shared: &Shared, switch: &StopSwitch, patience: Duration, orders: &mut Orders) {
+    tracing::info!(in_flight = shared.admission.in_flight(), "stopping");
+    switch.drain();
+    if !in_time(patience, shared.admission.idle(), orders).await {
+        tracing::warn!(in_flight = shared.admission.in_flight(), "ending what still runs");
+        switch.close();
+        in_time(CLOSING_TIME, shared.admission.idle(), orders).await;
+    }
+    in_time(CLOSING_TIME, shared.refusals.written(), orders).await;
 }
 
 /// Waits for `end`: not longer than `limit`, and not beyond another order to stop.
@@ -150,5 +219,24 @@ async fn in_time(limit: Duration, end: impl Future<Output = ()>, orders: &mut Or
             tracing::warn!("told to stop again: not waiting any longer");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // It is the settings of before that are then served.
+    #[tokio::test]
+    async fn a_reload_that_is_asked_for_during_the_start_is_done_after_it() {
+        let (tell, mut orders) = Orders::new(|| unreachable!(), Systemd::default());
+        let tell = |orders: &[Order]| orders.iter().for_each(|order| tell.send(*order).unwrap());
+        tell(&[Order::Reload, Order::Reload]);
+        assert!(timeout(Duration::from_millis(1), orders.stop()).await.is_err());
+        assert_eq!(orders.next().await, Order::Reload);
+        tell(&[Order::Reload, Order::Stop]);
+        assert_eq!([orders.next().await, orders.next().await], [Order::Reload, Order::Stop]);
+        tell(&[Order::Stop]);
+        orders.stop().await;
     }
 }

@@ -1,21 +1,26 @@
-//! Which model the engine serves, how long its context is, and whether it is there at all.
+//! Which model the engines serve, how long its context is, and which of them are there at all.
 //!
 //! Asked when first needed, and then every few seconds by [`Catalog::watch`]: an engine may start
-//! after us, restart, or come back with another model.
+//! after us, restart, or come back with another model. Where there are several they serve one model
+//! with one context: the one that is known, as long as any of them has it, else that of the first
+//! that answers. Whoever says something else is ill.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
+use super::engines::{Ailment, Engine, Engines, Standing};
 use super::{Upstream, UpstreamError};
 
 /// The context assumed of an engine that does not tell, in tokens.
 const CONTEXT_TOKENS_DEFAULT: u64 = 131_072;
-/// How often the engine is asked again.
+/// How often engines are asked again, and how often where one of them is not well.
 const ASKED_EVERY: Duration = Duration::from_secs(5);
+const ILL_ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// The served model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,22 +31,25 @@ pub struct Model {
     pub context_tokens: u64,
 }
 
-/// The served model, as the engine last told it.
-#[derive(Debug, Default)]
+/// The served model, as the engines last told it.
+#[derive(Debug)]
 pub struct Catalog {
+    engines: Arc<Engines>,
     configured: Option<String>,
     /// What clients are told; the engine may have the model under another name.
     advertised: RwLock<Option<String>>,
     state: RwLock<State>,
-    /// Held while the engine is asked; the last failure, for those who waited for the answer.
+    /// Held while the engines are asked; the last failure, for those who waited for the answer.
     asking: Mutex<Option<(Instant, UpstreamError)>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct State {
     known: Option<Arc<Model>>,
-    /// The last question was answered.
+    /// One of them answered the last question.
     up: bool,
+    /// Each of them said that it is vLLM.
+    takes_salt: bool,
 }
 
 #[derive(Deserialize)]
@@ -53,13 +61,45 @@ struct List {
 struct Entry {
     id: String,
     #[serde(default)]
+    owned_by: Option<String>,
+    #[serde(default)]
     max_model_len: Option<u64>,
 }
 
+/// What one engine told.
+#[derive(Debug)]
+struct Told {
+    model: Arc<Model>,
+    is_vllm: bool,
+}
+
 impl Catalog {
-    /// A catalog for the model named in the settings; without a name the engine's first model.
-    pub fn new(configured: Option<String>) -> Self {
-        Self { configured, ..Self::default() }
+    /// A catalog for the model named in the settings; without a name the first engine's first
+    /// model.
+    pub fn new(configured: Option<String>, engines: Arc<Engines>) -> Self {
+        let (advertised, state, asking) = Default::default();
+        Self { engines, configured, advertised, state, asking }
+    }
+
+    /// The engines.
+    pub const fn engines(&self) -> &Arc<Engines> {
+        &self.engines
+    }
+
+    /// Other engines in the settings, for requests to come.
+    pub fn configure(&self, urls: &[String]) {
+        if self.engines.configure(urls) && !self.engines.any_well() {
+            self.forget();
+        }
+    }
+
+    /// A registered service, or none: its engine's address, and the name that clients are told.
+    pub fn steer(&self, url: Option<&str>, model: &str) {
+        let moved = self.engines.register(url);
+        if moved || self.advertised().as_deref() != Some(model) {
+            self.advertise(Some(model.to_owned()));
+            self.forget();
+        }
     }
 
     /// The name that clients are told, where it was set.
@@ -72,22 +112,27 @@ impl Catalog {
         *self.advertised.write().unwrap_or_else(PoisonError::into_inner) = model;
     }
 
-    /// Forgets what the engine told: it is another one now, or has to serve another model.
-    pub fn forget(&self) {
+    /// Forgets what the engines told: they are others now, or have to serve another model.
+    fn forget(&self) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::default();
     }
 
-    /// The model, if the engine has ever told.
+    /// The model, if an engine has ever told.
     pub fn known(&self) -> Option<Arc<Model>> {
         self.state().known
     }
 
-    /// Whether the engine answered when it was last asked. Asks nobody.
+    /// Whether an engine answered when they were last asked. Asks nobody.
     pub fn was_up(&self) -> bool {
         self.state().up
     }
 
-    /// Whether the engine answered when it was last asked; asks it where it never was.
+    /// Whether all engines are known to be ones that take `cache_salt`: vLLM, which says so.
+    pub fn takes_salt(&self) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).takes_salt
+    }
+
+    /// Whether an engine answered when they were last asked; asks them where they never were.
     pub async fn is_up(&self, engine: &dyn Upstream) -> bool {
         let state = self.state();
         match state.known {
@@ -96,10 +141,10 @@ impl Catalog {
         }
     }
 
-    /// The model; asks the engine if it is not known.
+    /// The model; asks the engines if it is not known.
     ///
     /// # Errors
-    /// The engine did not tell. Those who waited for the question share its failure.
+    /// None of them told. Those who waited for the question share its failure.
     pub async fn model(&self, engine: &dyn Upstream) -> Result<Arc<Model>, UpstreamError> {
         if let Some(model) = self.known() {
             return Ok(model);
@@ -118,43 +163,51 @@ impl Catalog {
         asked
     }
 
-    /// Asks the engine again and again, for ever.
+    /// Asks the engines again and again, for ever.
     pub async fn watch(&self, engine: &dyn Upstream) {
+        let mut asked = Instant::now();
         loop {
-            sleep(ASKED_EVERY).await;
-            // What is wrong has been logged when it began.
-            let _ = self.ask(engine).await;
+            sleep(ILL_ASKED_EVERY).await;
+            if asked.elapsed() >= ASKED_EVERY || !self.engines.all_well() {
+                // What is wrong has been logged when it began.
+                let _ = self.ask(engine).await;
+                asked = Instant::now();
+            }
         }
     }
 
-    async fn ask(&self, engine: &dyn Upstream) -> Result<Arc<Model>, UpstreamError> {
-        let told = match engine.models().await {
-            Ok(body) => self.read(&body),
-            Err(error) => Err(error),
-        };
+    /// Asks all of them at once, and has each one's standing follow from what it says.
+    async fn ask(&self, client: &dyn Upstream) -> Result<Arc<Model>, UpstreamError> {
+        let engines = self.engines.all();
+        let told = join_all(engines.iter().map(|engine| async {
+            let body = client.models(engine.url()).await?;
+            self.read(&body)
+        }));
+        let told = told.await;
+        let serves = |model: &Arc<Model>| told.iter().flatten().any(|told| told.model == *model);
+        let first = || told.iter().flatten().next().map(|told| told.model.clone());
         let before = self.state();
-        let after = match &told {
-            Ok(model) => State { known: Some(Arc::new(model.clone())), up: true },
-            Err(_) => State { known: before.known.clone(), up: false },
-        };
-        match &told {
-            Ok(model) if before.known.as_deref() != Some(model) || !before.up => {
-                let context_tokens = model.context_tokens;
-                tracing::info!(model = model.name, context_tokens, "engine ready");
-            }
-            Err(error) if before.up => tracing::warn!(%error, "engine gone"),
-            _ => {}
+        let model = before.known.clone().filter(serves).or_else(first);
+        for (engine, told) in engines.iter().zip(&told) {
+            examine(engine, told.as_ref().map(|told| &*told.model), model.as_deref());
         }
-        let known = after.known.clone();
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = after;
-        told.map(|model| known.unwrap_or_else(|| Arc::new(model)))
+        let mut well = told.iter().flatten().filter(|told| Some(&told.model) == model.as_ref());
+        let state = match &model {
+            Some(_) => {
+                State { known: model.clone(), up: true, takes_salt: well.all(|told| told.is_vllm) }
+            }
+            None => State { up: false, ..before },
+        };
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        let failed = || told.into_iter().find_map(Result::err);
+        model.ok_or_else(|| failed().unwrap_or(UpstreamError::Connect("no engine".into())))
     }
 
     fn state(&self) -> State {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn read(&self, body: &[u8]) -> Result<Model, UpstreamError> {
+    fn read(&self, body: &[u8]) -> Result<Told, UpstreamError> {
         let list: List = serde_json::from_slice(body)
             .map_err(|_| UpstreamError::Broken("/v1/models is no list of models".into()))?;
         let advertised = self.advertised();
@@ -175,10 +228,39 @@ impl Catalog {
             return Err(UpstreamError::Broken(format!("/v1/models does not list {what}")));
         };
         let context_tokens = entry.max_model_len.filter(|len| *len > 0);
-        Ok(Model {
-            name: entry.id,
-            context_tokens: context_tokens.unwrap_or(CONTEXT_TOKENS_DEFAULT),
-        })
+        let context_tokens = context_tokens.unwrap_or(CONTEXT_TOKENS_DEFAULT);
+        let model = Arc::new(Model { name: entry.id, context_tokens });
+        Ok(Told { model, is_vllm: entry.owned_by.as_deref() == Some("vllm") })
+    }
+}
+
+/// Notes what an engine told, beside the model that is served.
+fn examine(engine: &Engine, told: Result<&Model, &UpstreamError>, model: Option<&Model>) {
+    let standing = match told {
+        Ok(told) if Some(told) == model => Standing::Well,
+        Ok(_) => Standing::Ill(Ailment::Different),
+        Err(error) => Standing::Ill(error.into()),
+    };
+    let before = engine.stands(standing);
+    if before == standing {
+        return;
+    }
+    let url = engine.url();
+    match (told, model) {
+        (Ok(told), Some(model)) if told != model => tracing::warn!(
+            engine = url,
+            model = told.name,
+            context_tokens = told.context_tokens,
+            served = model.name,
+            served_context_tokens = model.context_tokens,
+            "engine ill: all of them have to serve the same model with the same context"
+        ),
+        (Ok(_), _) if before == Standing::Faltered => {}
+        (Ok(told), _) => {
+            let context_tokens = told.context_tokens;
+            tracing::info!(engine = url, model = told.name, context_tokens, "engine ready");
+        }
+        (Err(error), _) => tracing::warn!(engine = url, %error, "engine gone"),
     }
 }
 
@@ -186,19 +268,29 @@ impl Catalog {
 mod tests {
     use super::*;
 
+    fn catalog(configured: Option<&str>) -> Catalog {
+        let engines = Engines::of(&["http://a".to_owned()]);
+        Catalog::new(configured.map(str::to_owned), engines)
+    }
+
     #[test]
     fn the_configured_model_is_found_and_else_the_first_taken() {
         let body = br#"{"data":[{"id":"a","max_model_len":4096},{"id":"b:7"}]}"#;
-        let first = Catalog::new(None).read(body).unwrap();
+        let first = catalog(None).read(body).unwrap().model;
         assert_eq!((first.name.as_str(), first.context_tokens), ("a", 4096));
-        let named = Catalog::new(Some("b:7".into())).read(body).unwrap();
+        let named = catalog(Some("b:7")).read(body).unwrap().model;
         assert_eq!((named.name.as_str(), named.context_tokens), ("b:7", CONTEXT_TOKENS_DEFAULT));
-        assert!(Catalog::new(Some("c".into())).read(body).is_err());
-        let advertised = Catalog::new(None);
+        assert!(catalog(Some("c")).read(body).is_err());
+        let advertised = catalog(None);
         advertised.advertise(Some("b:7".into()));
-        assert_eq!(advertised.read(body).unwrap().name, "b:7");
+        assert_eq!(advertised.read(body).unwrap().model.name, "b:7");
         advertised.advertise(Some("c".into()));
-        assert_eq!(advertised.read(body).unwrap().name, "a");
-        assert!(Catalog::new(None).read(b"<html>").is_err());
+        assert_eq!(advertised.read(body).unwrap().model.name, "a");
+        assert!(catalog(None).read(b"<html>").is_err());
+        let says = |who: &str| {
+            let body = format!(r#"{{"data":[{{"id":"a","owned_by":"{who}"}}]}}"#);
+            catalog(None).read(body.as_bytes()).unwrap().is_vllm
+        };
+        assert!(says("vllm") && !says("sglang"));
     }
 }

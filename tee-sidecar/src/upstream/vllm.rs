@@ -1,21 +1,29 @@
-//! vLLM, or any engine that speaks OpenAI's API, over HTTP/1.1.
+//! vLLM, or any engine that speaks OpenAI's API, over HTTP/1.1: one try at one engine.
 //!
 //! The request's headers are made here from nothing: no header of the client's reaches the engine,
 //! its `Authorization` least of all; only the trace that it belongs to goes on.
 
-use std::error::Error as _;
+use std::convert::Infallible;
+use std::error::Error;
+use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
+use http_body::{Body, Frame, SizeHint};
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 
-use super::{Post, Reply, Tag, Target, Upstream, UpstreamError, UpstreamFuture};
+use super::engines::{Engines, Seat};
+use super::{Post, Reply, Tag, Upstream, UpstreamError, UpstreamFuture, tries};
 use crate::config::Limits;
 use crate::net;
+use crate::route::Route;
 use crate::signals::Trace;
 
 /// The longest list of models that is read.
@@ -29,11 +37,48 @@ const MODELS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pooled clients. Their connections belong to the thread they were made on, so each server thread
 /// makes its own.
 pub struct Vllm {
-    target: Arc<Target>,
+    engines: Arc<Engines>,
     timeouts: Timeouts,
     plain: reqwest::Client,
-    /// Made when the engine is first at an https address: it needs the system's authorities.
+    /// Made when an engine is first at an https address: it needs the system's authorities.
     tls: OnceLock<Result<reqwest::Client, UpstreamError>>,
+}
+
+/// A request as every engine gets it, to the byte.
+pub(super) struct Letter {
+    pub(super) route: Route,
+    headers: HeaderMap,
+    body: Outgoing,
+}
+
+/// The body of a request. It is asked for over a connection only: the first time is when an engine
+/// may know of the request.
+#[derive(Clone)]
+struct Outgoing {
+    bytes: Bytes,
+    begun: Arc<AtomicBool>,
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.begun.store(true, Ordering::Relaxed);
+        let bytes = std::mem::take(&mut self.bytes);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -43,18 +88,18 @@ struct Timeouts {
 }
 
 impl Vllm {
-    /// A client for the engine at `target`, wherever that is at the time.
+    /// A client for these engines, whichever they are at the time.
     ///
     /// # Errors
     /// The HTTP client cannot be built.
-    pub fn new(target: Arc<Target>, limits: &Limits) -> Result<Self, UpstreamError> {
+    pub fn new(engines: Arc<Engines>, limits: &Limits) -> Result<Self, UpstreamError> {
         let timeouts = Timeouts {
             connect: Duration::from_secs(limits.upstream_connect_secs),
             idle: Duration::from_secs(limits.upstream_idle_secs),
         };
         let plain = timeouts.client(net::plain_client_builder())?;
-        let vllm = Self { target, timeouts, plain, tls: OnceLock::new() };
-        vllm.client(&vllm.target.now())?;
+        let vllm = Self { engines, timeouts, plain, tls: OnceLock::new() };
+        vllm.engines.all().iter().try_for_each(|engine| vllm.accepts(engine.url()))?;
         Ok(vllm)
     }
 
@@ -64,6 +109,35 @@ impl Vllm {
     /// The address asks for TLS, and the system has no authorities.
     pub fn accepts(&self, url: &str) -> Result<(), UpstreamError> {
         self.client(url).map(|_| ())
+    }
+
+    /// How long an engine may take to the head of an answer.
+    pub(super) const fn patience(&self) -> Duration {
+        self.timeouts.connect.saturating_add(self.timeouts.idle)
+    }
+
+    /// Posts to one engine. Its place is given back with the body of the answer.
+    pub(super) async fn post_to(
+        &self,
+        seat: Seat,
+        letter: &Letter,
+    ) -> Result<Reply, UpstreamError> {
+        let url = format!("{}{}", seat.engine().url(), letter.route.engine_path());
+        let request = self.client(seat.engine().url())?.post(url);
+        let request =
+            request.headers(letter.headers.clone()).body(reqwest::Body::wrap(letter.body.clone()));
+        let response = request.send().await.map_err(before_answer)?;
+        let header = |name| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let encoding = header(CONTENT_ENCODING);
+        let (status, content_type) = (response.status().as_u16(), header(CONTENT_TYPE));
+        let body = response.bytes_stream().map_err(move |error| {
+            seat.engine().faltered();
+            explain(error)
+        });
+        let encoded = encoding.is_some_and(|e| !e.eq_ignore_ascii_case("identity"));
+        Ok(Reply { status, content_type, encoded, body: body.boxed() })
     }
 
     fn client(&self, url: &str) -> Result<&reqwest::Client, UpstreamError> {
@@ -90,43 +164,25 @@ impl Timeouts {
 
 impl Upstream for Vllm {
     fn post(&self, post: Post<'_>, tag: Tag<'_>, stream: bool) -> UpstreamFuture<'_, Reply> {
-        let Post { route, content_type, body } = post;
+        let Post { route, content_type, body: bytes, begun } = post;
         let accept = if stream { "text/event-stream" } else { "application/json" };
-        let base = self.target.now();
-        let request = self.client(&base).map(|client| {
-            client
-                .post(format!("{base}{}", route.engine_path()))
-                .header(CONTENT_TYPE, content_type)
-                .header(ACCEPT, accept)
-                .header(ACCEPT_ENCODING, "identity")
-                .header("x-request-id", tag.id)
-                .headers(traced(tag.trace))
-                .body(body)
-        });
-        Box::pin(async move {
-            let response = request?.send().await.map_err(explain)?;
-            let header = |name| {
-                response
-                    .headers()
-                    .get(name)
-                    .and_then(|value| value.to_str().ok())
-                    .map(str::to_owned)
-            };
-            let encoding = header(CONTENT_ENCODING);
-            Ok(Reply {
-                status: response.status().as_u16(),
-                content_type: header(CONTENT_TYPE),
-                encoded: encoding.is_some_and(|e| !e.eq_ignore_ascii_case("identity")),
-                body: response.bytes_stream().map_err(explain).boxed(),
-            })
-        })
+        let mut headers = traced(tag.trace);
+        for (name, text) in [
+            (CONTENT_TYPE, content_type),
+            (ACCEPT, accept),
+            (ACCEPT_ENCODING, "identity"),
+            (HeaderName::from_static("x-request-id"), tag.id),
+        ] {
+            headers.extend(HeaderValue::from_str(text).map(|value| (name, value)));
+        }
+        let letter = Letter { route, headers, body: Outgoing { bytes, begun } };
+        Box::pin(tries::deliver(self, &self.engines, letter))
     }
 
-    fn models(&self) -> UpstreamFuture<'_, Bytes> {
-        let base = self.target.now();
+    fn models(&self, engine: &str) -> UpstreamFuture<'_, Bytes> {
         let request = self
-            .client(&base)
-            .map(|client| client.get(format!("{base}/v1/models")).timeout(MODELS_TIMEOUT));
+            .client(engine)
+            .map(|client| client.get(format!("{engine}/v1/models")).timeout(MODELS_TIMEOUT));
         Box::pin(async move {
             let response = request?.send().await.map_err(explain)?;
             if !response.status().is_success() {
@@ -155,15 +211,37 @@ fn traced(trace: &Trace) -> HeaderMap {
     told.filter_map(header).collect()
 }
 
+/// What went wrong before the head of an answer was there.
+fn before_answer(error: reqwest::Error) -> UpstreamError {
+    let is_gone = !error.is_timeout() && causes(&error).any(is_end_of_connection);
+    match explain(error) {
+        UpstreamError::Broken(text) if is_gone => UpstreamError::Gone(text),
+        other => other,
+    }
+}
+
+/// The engine closed the connection, or its machine says that nobody is there any more. What came
+/// over it and was no HTTP is something else.
+fn is_end_of_connection(cause: &(dyn Error + 'static)) -> bool {
+    let ended = cause.downcast_ref::<hyper::Error>();
+    let broke = cause.downcast_ref::<std::io::Error>();
+    ended.is_some_and(|e| e.is_incomplete_message() || e.is_closed() || e.is_canceled())
+        || broke.is_some_and(|e| {
+            matches!(e.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected)
+        })
+}
+
+fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
 /// The cause, with the chain of causes below it: reqwest's own text stops at "error sending
 /// request".
 fn explain(error: reqwest::Error) -> UpstreamError {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
+    for cause in causes(&error) {
         text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
+        text.push_str(&cause.to_string());
     }
     if error.is_connect() {
         UpstreamError::Connect(text)

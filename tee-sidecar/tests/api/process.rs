@@ -194,11 +194,28 @@ fn a_ledger_that_cannot_be_written_ends_the_process() {
     assert!((1..2_000).contains(&served), "{served} answers on a full disk");
     let ended = process.wait_for_end(SOON);
     assert!(!ended.success(), "{ended}");
-    let process = Process::start(folder.path(), &engine, "");
+    let mut process = Process::start(folder.path(), &engine, "");
+    // Nobody had the time to ask the one that ended.
+    assert_eq!(last_end(&process), "ledger");
     let audit = process.run(&["ledger", "audit"]);
     assert_eq!(audit.status.code(), Some(0), "{}", String::from_utf8_lossy(&audit.stderr));
     // The charge of an answer that was then not given may be the last that was written.
     let reader = SqliteReader::open(&folder.path().join("ledger.db")).unwrap();
     let receipts = reader.totals().unwrap().receipts;
     assert!((served..=served + 1).contains(&receipts), "{receipts} receipts of {served} answers");
+    process.kill();
+    let mut process = Process::start(folder.path(), &engine, "");
+    assert_eq!(last_end(&process), "died");
+    assert!(process.terminate().success());
+    assert_eq!(last_end(&Process::start(folder.path(), &engine, "")), "orderly");
+}
+
+/// How the run before this one ended, as its metrics tell.
+fn last_end(process: &Process) -> String {
+    let told = get(process.admin().unwrap(), "/metrics", &[]).text();
+    let ends = told.lines().filter_map(|line| line.strip_prefix("tee_sidecar_last_end{kind=\""));
+    let mut last = ends.filter_map(|line| line.strip_suffix("\"} 1"));
+    let word = last.next().unwrap_or("none").to_owned();
+    assert_eq!(last.next(), None, "{told}");
+    word
 }

@@ -65,6 +65,25 @@ async fn a_refresh_that_fails_is_tried_again_every_ten_seconds_only() {
     assert!((9..=11).contains(&tries), "{tries} in 100 seconds");
 }
 
+// An operator is woken by what goes on failing, not by one failure on a quiet night.
+#[tokio::test(start_paused = true)]
+async fn a_failed_report_is_tried_again_where_nobody_asks_and_what_works_is_left_alone() {
+    let attester = Faulty::new(Fault::First);
+    let service = service_of(attester.clone());
+    let trying = tokio::spawn(service.clone().try_again());
+    service.report(&ReportQuery::default()).await.unwrap_err();
+    assert!(service.making().failing_since.is_some());
+    let began = tokio::time::Instant::now();
+    while service.making().failing_since.is_some() {
+        assert!(began.elapsed() < Duration::from_secs(200), "{:?}", service.making());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!((attester.asked(), service.making().made), (2, 1));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(attester.asked(), 2, "quotes for nobody");
+    trying.abort();
+}
+
 /// A service whose engine tells what is put there.
 fn telling(attester: Arc<Faulty>) -> (ReportService, Arc<Mutex<Option<String>>>) {
     let name = Arc::new(Mutex::new(None));

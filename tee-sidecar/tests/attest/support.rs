@@ -99,6 +99,8 @@ pub(crate) enum Fault {
     Nothing,
     /// No quote at all.
     NoQuote,
+    /// No quote for who asks first.
+    First,
     /// A quote of zero bytes.
     EmptyQuote,
     /// A quote over the report data of another request.
@@ -126,12 +128,15 @@ impl Attester for Faulty {
     }
 
     fn quote<'a>(&'a self, report_data: &'a ReportData) -> AttestFuture<'a, Quote> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        let is_first = self.asked.fetch_add(1, Ordering::SeqCst) == 0;
         Box::pin(async move {
             let quote = self.inner.quote_now(report_data)?;
             match self.fault {
                 Fault::Nothing => Ok(quote),
-                Fault::NoQuote => Err(AttestError::NoQuote("the test says so".to_owned())),
+                Fault::First if !is_first => Ok(quote),
+                Fault::NoQuote | Fault::First => {
+                    Err(AttestError::NoQuote("the test says so".to_owned()))
+                }
                 Fault::EmptyQuote => Ok(Quote { bytes: Vec::new(), ..quote }),
                 Fault::OtherReportData => {
                     let other = ReportData::ecdsa_and_nonce(Address([1; 20]), &nonce());

@@ -79,6 +79,26 @@ fn the_engines_address_is_kept_without_slash_and_v1() {
 }
 
 #[test]
+fn engines_are_one_address_or_a_list_or_both() {
+    for (yaml, engines) in [
+        ("{}", vec!["http://127.0.0.1:8000"]),
+        ("{urls: []}", vec!["http://127.0.0.1:8000"]),
+        ("{url: http://a}", vec!["http://a"]),
+        ("{urls: [http://a/v1, http://b]}", vec!["http://a", "http://b"]),
+        ("{url: http://a, urls: [http://b]}", vec!["http://a", "http://b"]),
+        ("{url: http://b, urls: [http://a, http://b/v1]}", vec!["http://b", "http://a"]),
+    ] {
+        let settings = load(&format!("upstream: {yaml}")).unwrap();
+        assert_eq!(settings.upstream.engines(), engines, "{yaml}");
+        let again = load(&effective(&settings)).unwrap();
+        assert_eq!(again.upstream.engines(), engines, "{yaml}");
+    }
+    let many = |count: u32| -> String { (0..count).map(|n| format!("'http://e{n}',")).collect() };
+    assert!(load(&format!("upstream: {{urls: [{}]}}", many(64))).is_ok());
+    assert!(load(&format!("upstream: {{urls: [{}]}}", many(65))).is_err());
+}
+
+#[test]
 fn the_serving_address_has_two_names_that_must_agree() {
     for yaml in [
         "servingUrl: https://me",

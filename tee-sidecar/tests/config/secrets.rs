@@ -1,5 +1,9 @@
 //! A secret is never printed: not by Debug, not by check-config, not by an error.
 
+use std::fmt::Display;
+use std::marker::PhantomData;
+
+use serde::Serialize;
 use tee_sidecar::config::{Secret, effective};
 
 use super::support::{file, load, program, program_with, stderr, stdout};
@@ -111,3 +115,32 @@ fn a_secret_shows_itself_only_when_asked() {
     assert_eq!(format!("{secret:?}"), "<secret>");
     assert_eq!(secret.expose(), "HUSH");
 }
+
+#[test]
+fn no_format_but_the_placeholder_s_can_be_asked_of_a_secret() {
+    const {
+        assert!(Asked::<String>::HAS_DISPLAY && Asked::<String>::HAS_SERIALIZE);
+        assert!(!Asked::<Secret<String>>::HAS_DISPLAY, "a secret could be printed");
+        assert!(!Asked::<Secret<String>>::HAS_SERIALIZE, "a secret could be in an answer");
+        assert!(!Asked::<Secret<[u8; 32]>>::HAS_DISPLAY);
+        assert!(!Asked::<Secret<[u8; 32]>>::HAS_SERIALIZE);
+    }
+}
+
+/// Asks a type for traits: its own constant comes before the one that all types have.
+struct Asked<T>(PhantomData<T>);
+
+impl<T: Display> Asked<T> {
+    const HAS_DISPLAY: bool = true;
+}
+
+impl<T: Serialize> Asked<T> {
+    const HAS_SERIALIZE: bool = true;
+}
+
+trait Lacking {
+    const HAS_DISPLAY: bool = false;
+    const HAS_SERIALIZE: bool = false;
+}
+
+impl<T> Lacking for Asked<T> {}

@@ -1,6 +1,9 @@
 //! SIGHUP: what is taken over, what is not, and what a wrong configuration changes: nothing.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::{
     ASK, CHAT, Engine, PRICES, Replica, Response, SOON, get, notes, post, quick, reload, settings,
@@ -10,6 +13,9 @@ use crate::support::{
 fn keys(entries: &str) -> String {
     format!("{PRICES}auth: {{mode: apiKeys, apiKeys: [{entries}]}}\n")
 }
+
+/// Linux's.
+const O_NONBLOCK: i32 = 0o4000;
 
 const ALICE: &str = "{account: alice, key: key-of-alice-0001}";
 const BOB: &str = "{account: bob, key: key-of-bob-000001, creditNeuron: 100000000}";
@@ -132,6 +138,29 @@ fn what_needs_a_restart_is_named_and_stays() {
     assert!(line.contains("admin.token, limits.clientIdleSecs"), "{line}");
     assert!(!log.contains("canary"), "{log}");
     assert_eq!(get(replica.admin().unwrap(), "/v1/user", &[]).status, 200, "no token is asked for");
+}
+
+// The configuration is a pipe that nobody writes to, as a file on a network that is gone.
+#[test]
+fn a_reload_that_waits_does_not_keep_the_end_waiting() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), quick());
+    let mut replica = started(folder.path(), &settings(folder.path(), &engine, "", PRICES));
+    let addr = replica.public().unwrap();
+    let config = replica.config().to_owned();
+    std::fs::remove_file(&config).unwrap();
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    replica.signal("HUP");
+    // Only where somebody reads can it be opened without waiting.
+    let mut pipe = None;
+    wait_until("the configuration is being read", SOON, || {
+        pipe = File::options().write(true).custom_flags(O_NONBLOCK).open(&config).ok();
+        pipe.is_some()
+    });
+    assert_eq!(post(addr, CHAT, &[], ASK).status, 200, "requests wait for nothing");
+    replica.signal("TERM");
+    assert!(replica.wait_for_end(SOON).success(), "{}", replica.log());
+    drop(pipe);
+    assert!(replica.log().contains("stopped"), "{}", replica.log());
 }
 
 #[test]

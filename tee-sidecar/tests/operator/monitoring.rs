@@ -87,6 +87,9 @@ fn what_a_sidecar_did_is_in_its_metrics() {
     // The two answers, and what was refused of an account that is served here.
     assert!(told.value("tee_sidecar_receipt_log_leaves") >= 2.0);
     assert!(told.value("tee_sidecar_attestation_reports_total{outcome=\"made\"}") >= 1.0);
+    let info = told.text.lines().find(|line| line.starts_with("tee_sidecar_ledger_info{log=\""));
+    let log = info.unwrap().split('"').nth(1).unwrap();
+    assert!(log.len() == 64 && log.bytes().all(|b| b.is_ascii_hexdigit()), "{log}");
     assert!(told.value("process_resident_memory_bytes") > 1e6);
 }
 
@@ -132,8 +135,8 @@ fn labels_never_hold_what_a_client_chose() {
     assert!(!told.text.contains("canary"), "{}", told.text);
     assert!(!told.text.contains("alice") && !told.text.contains("0x"), "{}", told.text);
     let labels: BTreeSet<_> = told.labels().collect();
-    let known = ["class", "kind", "le", "limit", "outcome", "reason", "route", "simulated"];
-    let known: BTreeSet<_> = known.into_iter().chain(["version"]).collect();
+    let known = ["class", "engine", "kind", "le", "limit", "log", "outcome", "reason", "route"];
+    let known: BTreeSet<_> = known.into_iter().chain(["simulated", "version"]).collect();
     assert_eq!(labels, known);
 }
 

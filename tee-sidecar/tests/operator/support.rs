@@ -10,8 +10,8 @@ use broker_core::testing::{SimChain, SimOptions};
 use broker_core::{Cover, Neuron, SqliteReader, Tariff};
 use serde_json::Value;
 use tee_sidecar::config::{
-    ApiKey, Auth, GpuProvider, LedgerUrl, Limits, Log, LogFormat, OnDisconnect, Secret, Server,
-    Service, Settings, Settlement, TeeProvider, Upstream,
+    ApiKey, Auth, CacheSalt, GpuProvider, LedgerUrl, Limits, Log, LogFormat, OnDisconnect, Secret,
+    Server, Service, Settings, Settlement, TeeProvider, Upstream,
 };
 use tee_sidecar::startup::Application;
 use tokio::sync::oneshot;
@@ -246,8 +246,10 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
         },
         upstream: Upstream {
             url: format!("http://{upstream}"),
+            urls: Vec::new(),
             model: None,
             on_disconnect: OnDisconnect::Abort,
+            cache_salt: CacheSalt::Auto,
         },
         tee: TeeProvider::Simulated,
         gpu: GpuProvider::None,

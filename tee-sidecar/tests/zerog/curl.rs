@@ -67,7 +67,23 @@ fn the_commands_of_the_guide_register_a_service_and_collect_its_fees() {
     customer.chat(&sidecar);
     let fee = 13 * 100_000 + 5 * 200_000;
     assert_eq!(customer.owed(&sidecar), fee);
+    // As PROVIDER.md has it, beside the running sidecar.
+    let told = |args: &[&str]| {
+        let text = sidecar.run(args);
+        let user = format!("user {}: ", customer.user);
+        text.lines().find_map(|line| line.strip_prefix(&user)).map(str::to_owned).unwrap_or(text)
+    };
+    let status_line = told(&["ledger", "status"]);
+    assert!(
+        status_line.starts_with(&format!("owed={fee} vouchered=0 settled=0 ")),
+        "{status_line}"
+    );
+    let due = told(&["ledger", "settle", "--dry-run"]);
+    assert!(due.contains(&format!("owed={fee}")), "{due}");
     assert_eq!(status(SETTLE, sidecar.admin), "202");
     wait_until("the ledger", SETTLED, || customer.owed(&sidecar) == 0);
     assert_eq!((paid(&network), neuron(&network.settlements()[0]["fee"])), (fee, fee));
+    let settled = told(&["ledger", "status"]);
+    assert!(settled.starts_with(&format!("owed=0 vouchered=0 settled={fee} ")), "{settled}");
+    sidecar.run(&["ledger", "audit"]);
 }

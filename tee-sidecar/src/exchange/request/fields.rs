@@ -19,6 +19,8 @@ pub(super) struct Fields<'a> {
     #[serde(borrow)]
     pub(super) stream_options: Given<'a>,
     #[serde(borrow)]
+    pub(super) cache_salt: Given<'a>,
+    #[serde(borrow)]
     pub(super) background: Given<'a>,
     #[serde(borrow)]
     pub(super) previous_response_id: Given<'a>,

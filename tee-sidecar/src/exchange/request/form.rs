@@ -61,6 +61,7 @@ pub(super) fn parse(
         // Nothing was added for us, so nothing is cut out for the client.
         usage_wanted: UsageWanted { at_end: true, running: true },
         size,
+        salt_at: None,
     })
 }
 

@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 use super::super::{AppState, health};
 use super::refused::Refused;
 use crate::fault::Fault;
+use crate::ledger::End;
 use crate::signals::PREFIX;
 use crate::signals::process::Process;
 
@@ -32,6 +33,7 @@ pub(super) async fn text(state: web::Data<AppState>) -> Result<HttpResponse, Ref
     let mut page = Page(Registry::with_prefix(PREFIX));
     of_sidecar(&mut page, &state);
     work::of_exchanges(&mut page, &state);
+    work::of_engines(&mut page, &state);
     work::of_attestation(&mut page, &state, now);
     money::of_ledger(&mut page, &state, is_readable);
     if let Some(books) = books {
@@ -63,6 +65,9 @@ fn of_sidecar(page: &mut Page, state: &AppState) {
     let is_ready = health::reasons(state, is_up).is_empty();
     page.flag("ready", "1 while paid requests are taken; /readyz has the reasons", is_ready);
     page.flag("upstream_up", "1 where the model server told its model when last asked", is_up);
+    let last = state.notices.last_end;
+    let ends = End::ALL.map(|end| (end.as_str(), last == Some(end)));
+    page.marks("last_end", "How the run before this one ended", "kind", &ends);
     let expiry = state.notices.tls.as_ref().and_then(|tls| tls.not_after_secs()).unwrap_or(0);
     let help = "When the served TLS certificate expires, since 1970; 0 for none";
     page.gauge("tls_certificate_expiry_timestamp_seconds", help, expiry as f64);
@@ -124,6 +129,24 @@ impl Page {
         self.0.register(name, help, family);
     }
 
+    /// A gauge for each engine.
+    fn by_engine(&mut self, name: &str, help: &str, values: impl Iterator<Item = usize>) {
+        let family = Family::<EngineLabel, Gauge>::default();
+        for (label, value) in (1..).map(engine_label).zip(values) {
+            family.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        self.0.register(name, help, family);
+    }
+
+    /// A counter for each engine.
+    fn counted_by_engine(&mut self, name: &str, help: &str, values: impl Iterator<Item = u64>) {
+        let family = Family::<EngineLabel, Counter>::default();
+        for (label, value) in (1..).map(engine_label).zip(values) {
+            family.get_or_create(&label).inc_by(value);
+        }
+        self.0.register(name, help, family);
+    }
+
     /// 1 for each value of a label that holds.
     fn marks(
         &mut self,
@@ -138,6 +161,13 @@ impl Page {
         }
         self.0.register(name, help, family);
     }
+}
+
+/// An engine by its place in the settings; its address is nobody's business who reads metrics.
+type EngineLabel = Vec<(&'static str, String)>;
+
+fn engine_label(number: usize) -> EngineLabel {
+    vec![("engine", number.to_string())]
 }
 
 /// Seconds from `then` to now; 0 where there is no such time.

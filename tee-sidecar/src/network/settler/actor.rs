@@ -102,7 +102,7 @@ impl Shared {
         tracing::info!("this sidecar does not have the lead: it collects no fees");
         {
             let mut status = self.status.write().unwrap_or_else(PoisonError::into_inner);
-            (status.open, status.problems) = (0, Vec::new());
+            (status.open, status.problems, status.overdue) = (0, Vec::new(), None);
         }
         tokio::select! {
             () = self.follow() => {}
@@ -197,6 +197,7 @@ impl Shared {
             status.passes = status.passes.saturating_add(1);
             self.keep_told(&[told_of(&report.refused), problems.clone()].concat());
             status.problems = problems;
+            status.overdue = report.overdue;
             status.last_pass = Some(now);
             drop(status);
             self.note_refused(&report.refused);

@@ -62,6 +62,8 @@ pub(crate) struct Engine {
 /// What the threads of an engine share.
 struct Shared {
     script: Box<Script>,
+    /// Its answer to whoever asks for its models.
+    models: Mutex<Vec<u8>>,
     seen: Mutex<Vec<Seen>>,
     gated: Mutex<Receiver<()>>,
     /// HTTP chunks that the system has taken whole.
@@ -85,6 +87,7 @@ impl Engine {
         let (abort, aborted) = channel();
         let shared = Arc::new(Shared {
             script: Box::new(script),
+            models: Mutex::new(whole(200, MODELS)),
             seen: Mutex::default(),
             gated: Mutex::new(gated),
             chunks: AtomicU64::default(),
@@ -106,6 +109,12 @@ impl Engine {
             }
         });
         Self { addr, shared, gate, aborted, listening: Some(listening) }
+    }
+
+    /// What it answers from now on when it is asked for its models.
+    #[allow(dead_code, reason = "for the tests of several engines")]
+    pub(crate) fn lists(&self, answer: Vec<u8>) {
+        *self.shared.models.lock().unwrap() = answer;
     }
 
     /// The chat requests so far.
@@ -174,10 +183,8 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read_request(&mut reader)? {
         if request.head.starts_with("GET /v1/models") {
-            out.write_all(&whole(
-                200,
-                br#"{"object":"list","data":[{"id":"tiny","max_model_len":4096}]}"#,
-            ))?;
+            let models = shared.models.lock().unwrap().clone();
+            out.write_all(&models)?;
             continue;
         }
         let steps = (shared.script)(&request);
@@ -233,6 +240,8 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<See
     reader.read_exact(&mut seen.body)?;
     Ok(Some(seen))
 }
+
+const MODELS: &[u8] = br#"{"object":"list","data":[{"id":"tiny","max_model_len":4096}]}"#;
 
 /// A whole answer with a length.
 pub(crate) fn whole(status: u16, body: &[u8]) -> Vec<u8> {

@@ -89,6 +89,11 @@ impl Replica {
         std::fs::write(&self.config, text).unwrap();
     }
 
+    /// Where its configuration is.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// A signal, as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use broker_core::{Chain, Cover, LedgerReader, Neuron, Receipt, Signature, SqliteReader, Tariff};
 use serde_json::Value;
 use tee_sidecar::config::{
-    ApiKey, Auth, GpuProvider, LedgerUrl, Limits, Log, LogFormat, OnDisconnect, Secret, Server,
-    Service, Settings, TeeProvider, Upstream,
+    ApiKey, Auth, CacheSalt, GpuProvider, LedgerUrl, Limits, Log, LogFormat, OnDisconnect, Secret,
+    Server, Service, Settings, TeeProvider, Upstream,
 };
 use tee_sidecar::route::Route;
 use tee_sidecar::startup::Application;
@@ -162,8 +162,10 @@ pub(crate) fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
         },
         upstream: Upstream {
             url: format!("http://{engine}"),
+            urls: Vec::new(),
             model: None,
             on_disconnect: OnDisconnect::Abort,
+            cache_salt: CacheSalt::Auto,
         },
         tee: TeeProvider::Simulated,
         gpu: GpuProvider::None,

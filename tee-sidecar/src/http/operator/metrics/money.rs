@@ -1,6 +1,7 @@
 //! The ledger, the receipt log, and fees on their way to the chain.
 
 use broker_core::Timestamp;
+use prometheus_client::metrics::info::Info;
 
 use super::super::super::AppState;
 use super::{Page, age};
@@ -9,6 +10,9 @@ use crate::signals::Books;
 
 pub(super) fn of_ledger(page: &mut Page, state: &AppState, is_readable: bool) {
     let ledger = &state.exchange.shared.ledger;
+    // Sidecars on one ledger are told from those on another.
+    let log = state.exchange.shared.log.to_string();
+    page.0.register("ledger", "The receipt log of the ledger", Info::new(vec![("log", log)]));
     page.flag("ledger_up", "0 once the ledger's writer has stopped", ledger.is_healthy());
     let help =
         "0 where this scrape could not read the ledger in time; sums are older then, or gone";
@@ -57,6 +61,8 @@ pub(super) fn of_network(page: &mut Page, network: &Network, now: Timestamp, sta
     page.money("wallet_neuron", "The wallet at the last self-check", status.wallet);
     let help = "Vouchers whose end is not known yet";
     page.gauge("vouchers_open", help, status.open as f64);
+    let help = "Age of the oldest fee that was due at the last pass and is under no voucher";
+    page.gauge("overdue_fee_age_seconds", help, age(now, status.overdue));
     let help = "What stood in the way of the last settlement pass; the log says what";
     page.gauge("settlement_problems", help, status.problems.len() as f64);
     let help = "Vouchers that the contract would refuse; the log says why";
