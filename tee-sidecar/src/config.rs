@@ -265,8 +265,10 @@ pub struct ApiKey {
 /// `limits.*`
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The longest request body, in bytes.
+    /// The longest request body, in bytes, where its route has no limit of its own.
     pub request_bytes_max: usize,
+    /// Routes with one of their own, in bytes.
+    pub route_bytes_max: Vec<(Route, usize)>,
     /// Exchanges in flight at most.
     pub concurrent_max: usize,
     /// Exchanges in flight at most for one account.
@@ -281,6 +283,14 @@ pub struct Limits {
     pub upstream_idle_secs: u64,
     /// Seconds a client may take to accept the next piece of its answer.
     pub client_idle_secs: u64,
+}
+
+impl Limits {
+    /// The longest request body of a route, in bytes.
+    pub fn body_bytes_max(&self, route: Route) -> usize {
+        let own = self.route_bytes_max.iter().find(|(of, _)| *of == route);
+        own.map_or(self.request_bytes_max, |(_, bytes)| *bytes)
+    }
 }
 
 /// `log.*`

@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, web};
 use broker_core::LedgerReader;
 
 use crate::attest::report::ReportService;
-use crate::config::Secret;
+use crate::config::{Limits, Secret};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::ledger::Lead;
@@ -74,8 +74,8 @@ pub struct AppState {
     pub reports: ReportService,
     /// The 0G network; `None` without a chain.
     pub network: Option<Arc<Network>>,
-    /// The longest request body.
-    pub request_bytes_max: usize,
+    /// The longest request bodies.
+    pub limits: Arc<Limits>,
     /// How often one client may ask for what costs nothing.
     pub pace: Arc<Pace>,
     /// The service as it is advertised.

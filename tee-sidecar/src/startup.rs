@@ -203,7 +203,7 @@ impl Application {
             lead,
             reports: reports.clone(),
             network: parts.network.clone(),
-            request_bytes_max: settings.limits.request_bytes_max,
+            limits: Arc::new(settings.limits.clone()),
             pace: Arc::default(),
             documents: Arc::default(),
             service: Arc::new(settings.service.clone()),

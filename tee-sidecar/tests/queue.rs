@@ -47,6 +47,7 @@ impl Upstream for Engine {
 fn exchange(ledger: LedgerHandle, engine: Arc<Engine>) -> Exchange {
     let limits = Limits {
         request_bytes_max: 1024,
+        route_bytes_max: Vec::new(),
         concurrent_max: 8,
         concurrent_per_account_max: 8,
         requests_per_minute: None,

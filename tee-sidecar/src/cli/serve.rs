@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::rt::{self, System};
 use broker_core::{ChainError, LedgerError};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Exit;
@@ -19,7 +19,7 @@ use crate::systemd::Systemd;
 use crate::telemetry;
 
 /// How long the process may take to go when everything has ended.
-const LEFT_BEHIND: Duration = Duration::from_secs(5);
+const LEFT_BEHIND: Duration = Duration::from_secs(20);
 
 /// Runs the sidecar until it is told to stop: parse, build, run, drain. `load` reads the settings
 /// anew, for a reload.
@@ -31,10 +31,13 @@ pub fn run(
     let served = System::new().block_on(async {
         let (tell, mut orders) = Orders::new(load, systemd());
         // From the beginning: a reload during the start must not end the process.
-        let told = rt::spawn(signals(tell));
+        let told = rt::spawn(pass_on(watched(), tell));
         let application = tokio::select! {
             application = Application::build(settings) => application?,
-            () = orders.stop() => return Ok(()),
+            () = orders.stop() => {
+                end_in_any_case(Exit::Done);
+                return Ok(());
+            }
         };
         tracing::info!(
             public = %application.public_addr(), admin = %application.admin_addr(), "serving"
@@ -77,23 +80,29 @@ const fn exit_of(error: &StartError) -> Exit {
     }
 }
 
-/// The runtime's end waits for its threads: one that reads a file which never answers would keep
-/// the process, though everything has ended.
+/// The runtime's end waits for its threads: one that reads a file or asks a database which never
+/// answers would keep the process, though everything has ended.
 fn end_in_any_case(exit: Exit) {
     thread::spawn(move || {
         thread::sleep(LEFT_BEHIND);
-        tracing::warn!("something still waits for a file, and is left behind");
+        tracing::warn!("a file or a database gives no answer still: it is not waited for");
         std::process::exit(exit as i32);
     });
 }
 
-/// SIGHUP is an order to reload; SIGTERM and SIGINT are orders to stop.
-async fn signals(tell: UnboundedSender<Order>) {
+/// What is listened to from now on: SIGHUP, SIGTERM and SIGINT.
+fn watched() -> Option<[Signal; 3]> {
     let watched = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()];
-    let [Ok(mut hup), Ok(mut term), Ok(mut int)] = watched.map(signal) else {
+    let [Ok(hup), Ok(term), Ok(int)] = watched.map(signal) else {
         tracing::warn!("signals cannot be watched; only SIGKILL stops this process");
-        return pending().await;
+        return None;
     };
+    Some([hup, term, int])
+}
+
+/// SIGHUP is an order to reload; SIGTERM and SIGINT are orders to stop.
+async fn pass_on(watched: Option<[Signal; 3]>, tell: UnboundedSender<Order>) {
+    let Some([mut hup, mut term, mut int]) = watched else { return pending().await };
     loop {
         let order = tokio::select! {
             _ = hup.recv() => Order::Reload,

@@ -149,6 +149,11 @@ const fn secret_word(secret: Option<&Secret<String>>) -> &'static str {
 fn limits_section(limits: &Limits) -> Value {
     json!({
         "requestBytesMax": limits.request_bytes_max,
+        "routeBytesMax": limits
+            .route_bytes_max
+            .iter()
+            .map(|(route, bytes)| format!("{}={bytes}", route.name()))
+            .collect::<Vec<_>>(),
         "concurrentMax": limits.concurrent_max,
         "concurrentPerAccountMax": limits.concurrent_per_account_max,
         "requestsPerMinute": limits.requests_per_minute,

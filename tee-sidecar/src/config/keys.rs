@@ -76,6 +76,7 @@ pub(super) const LISTS: &[(&str, ListSlot)] = &[
     ("upstream.urls", |raw| &mut raw.upstream.urls),
     ("network.privateKeys", |raw| &mut raw.network.private_keys),
     ("service.routes", |raw| &mut raw.service.routes),
+    ("limits.routeBytesMax", |raw| &mut raw.limits.route_bytes_max),
 ];
 
 /// A list of objects; only a file can hold it.

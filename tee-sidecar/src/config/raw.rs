@@ -137,6 +137,7 @@ pub(super) struct RawAdmin {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct RawLimits {
     pub(super) request_bytes_max: Option<Text>,
+    pub(super) route_bytes_max: Option<Texts>,
     pub(super) concurrent_max: Option<Text>,
     pub(super) concurrent_per_account_max: Option<Text>,
     pub(super) requests_per_minute: Option<Text>,

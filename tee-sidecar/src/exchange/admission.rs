@@ -256,6 +256,7 @@ mod tests {
     fn limits() -> Limits {
         Limits {
             request_bytes_max: 1,
+            route_bytes_max: Vec::new(),
             concurrent_max: 3,
             concurrent_per_account_max: 2,
             requests_per_minute: Some(60),

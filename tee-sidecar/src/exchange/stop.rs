@@ -63,6 +63,24 @@ impl Stop {
         Err(stopping())
     }
 
+    /// Resolves when a request that has not arrived yet comes too late: some time after the end has
+    /// begun, and at once when running exchanges have to end. One that is sent a byte at a time
+    /// keeps a place, and every place that is taken is waited for.
+    pub async fn late(&self) -> Fault {
+        let draining = async {
+            let mut phase = self.0.clone();
+            if phase.wait_for(|phase| *phase != Phase::Running).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(UPLOAD_TIME).await;
+        };
+        tokio::select! {
+            () = draining => {}
+            () = self.closing() => {}
+        }
+        stopping()
+    }
+
     /// Resolves when running exchanges have to end.
     pub async fn closing(&self) {
         let mut phase = self.0.clone();
@@ -72,6 +90,9 @@ impl Stop {
         }
     }
 }
+
+/// What has not arrived whole this long after the end began is not waited for.
+const UPLOAD_TIME: Duration = Duration::from_secs(5);
 
 /// Told to whom comes too late.
 pub(super) fn stopping() -> Fault {

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
+use crate::exchange::stop::Stop;
 use crate::fault::Fault;
 
 /// A client may pause this long while it sends its body.
@@ -18,17 +19,22 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(300);
 /// Set aside before anything has arrived, whatever the client announces.
 const RESERVED_MAX: usize = 64 * 1024;
 
-/// Reads the whole body.
+/// Reads the whole body; not for long once the server stops.
 ///
 /// # Errors
-/// It is too long, encoded, late or cut short.
+/// It is too long, encoded, late or cut short, or the server's end came first.
 pub(super) async fn read(
     request: &HttpRequest,
     payload: Payload,
     max: usize,
+    stop: &Stop,
 ) -> Result<Bytes, Fault> {
     let read = timeout(BODY_TIME_MAX, read_all(request, payload, max));
-    read.await.unwrap_or(Err(Fault::RequestTimeout))
+    tokio::select! {
+        biased;
+        read = read => read.unwrap_or(Err(Fault::RequestTimeout)),
+        fault = stop.late() => Err(fault),
+    }
 }
 
 async fn read_all(request: &HttpRequest, mut payload: Payload, max: usize) -> Result<Bytes, Fault> {

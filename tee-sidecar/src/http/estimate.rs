@@ -8,6 +8,7 @@ use super::error::{ApiError, Ids};
 use super::{AppState, body};
 use crate::exchange::estimate::Estimate;
 use crate::fault::Fault;
+use crate::route::Route;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "SignedEstimate")]
@@ -46,6 +47,7 @@ async fn estimate(
         network.gate.pass()?;
     }
     let _permit = state.exchange.enter(user)?;
-    let body = body::read(request, payload, state.request_bytes_max).await?;
+    let (bytes_max, stop) = (state.limits.body_bytes_max(Route::Chat), &state.exchange.shared.stop);
+    let body = body::read(request, payload, bytes_max, stop).await?;
     state.exchange.estimate(body, &ids.request).await
 }

@@ -130,7 +130,8 @@ async fn answer(
     let client_key = client_key(request)?;
     // Before the body is read: what is in memory is bounded by the places.
     let place = Arc::new(state.exchange.enter(user)?);
-    let body = body::read(request, payload, state.request_bytes_max).await?;
+    let (bytes_max, stop) = (state.limits.body_bytes_max(seen.route), &state.exchange.shared.stop);
+    let body = body::read(request, payload, bytes_max, stop).await?;
     let request_hash = Digest32::sha256(&body);
     seen.request_hash = Some(request_hash);
     let id = ids.receipt.ok_or(Fault::Internal)?;

@@ -111,9 +111,9 @@ impl Credit {
         Self(keys.iter().map(|key| (key.account.clone(), key.cover)).collect())
     }
 
-    /// Gives accounts the cover that they have in `keys`, where it is another one than before. Where
-    /// one cannot be given, those that were get their old one back; what a ledger does not take back
-    /// either is known, and the next reload sets it right.
+    /// Gives accounts the cover that they have in `keys`, where it is another one than before.
+    /// Where one cannot be given, those that were get their old one back; what a ledger does not
+    /// take back either is known, and the next reload sets it right.
     async fn take_over<E: Display>(
         &mut self,
         keys: &[ApiKey],

@@ -147,6 +147,8 @@ const SETS: &[(&str, &str, &str)] = &[
     ("SIDECAR__UPSTREAM__URLS", "http://a/v1, http://b", "url: http://a\n  urls:\n  - http://b\n"),
     ("SIDECAR__UPSTREAM__MODEL", "0123", "model: '0123'\n"),
     ("SIDECAR__UPSTREAM__CACHESALT", "account", "cacheSalt: account\n"),
+    ("SIDECAR__LIMITS__ROUTEBYTESMAX", "score = 64, /v1/images/edits=1073741824",
+     "routeBytesMax:\n  - score=64\n  - images/edits=1073741824\n"),
     ("SIDECAR__UPSTREAM__ONDISCONNECT", "drain", "onDisconnect: drain\n"),
     ("SIDECAR__TEE__PROVIDER", "tdx", "provider: tdx\n"),
     ("SIDECAR__GPU__PROVIDER", "none", "provider: none\n"),

@@ -99,6 +99,21 @@ fn engines_are_one_address_or_a_list_or_both() {
 }
 
 #[test]
+fn a_route_has_its_own_limit_or_that_of_all() {
+    let limits =
+        load("limits: {requestBytesMax: 100, routeBytesMax: [score=64, images/edits=999]}");
+    let limits = limits.unwrap().limits;
+    for route in Route::ALL {
+        let expected = match route {
+            Route::Score => 64,
+            Route::ImageEdits => 999,
+            _ => 100,
+        };
+        assert_eq!(limits.body_bytes_max(route), expected, "{route:?}");
+    }
+}
+
+#[test]
 fn the_serving_address_has_two_names_that_must_agree() {
     for yaml in [
         "servingUrl: https://me",

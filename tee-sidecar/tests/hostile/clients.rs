@@ -111,7 +111,9 @@ fn a_million_headers_and_one_without_end_are_refused() {
         let mut conn = TcpStream::connect(process.addr).unwrap();
         conn.write_all(format!("{head}{first}").as_bytes()).unwrap();
         let (written, answer) = push(&mut conn, piece.as_bytes(), 6_000_000);
-        assert!(written < 6_000_000 || answer.starts_with("HTTP/1.1 4"), "{written}: {answer}");
+        // A connection that is closed while it is written to may lose the answer, and no more.
+        let is_cut = written < 6_000_000 && answer.is_empty();
+        assert!(is_cut || answer.starts_with("HTTP/1.1 4"), "{written}: {answer}");
         is_served(process.addr);
     }
     let more = peak_kb(&process).saturating_sub(before);

@@ -268,6 +268,7 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
         admin_token: None,
         limits: Limits {
             request_bytes_max: 1024 * 1024,
+            route_bytes_max: Vec::new(),
             concurrent_max: 16,
             concurrent_per_account_max: 16,
             requests_per_minute: None,

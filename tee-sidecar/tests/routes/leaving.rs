@@ -66,8 +66,7 @@ fn where_the_host_reads_on_the_last_count_of_a_typed_stream_is_charged() {
         conn.send("POST", route.path(), &[], request.as_bytes());
         let id = conn.head().receipt();
         read_until(&mut conn, events[1]);
-        drop(conn);
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        conn.leave();
         engine.open_gate();
         let receipt = sidecar.receipt(&id);
         assert_eq!((receipt.usage.input, receipt.usage.output), usage, "{route:?}");

@@ -13,6 +13,7 @@ mod buffered;
 mod envelopes;
 mod forms;
 mod leaving;
+mod sizes;
 mod streamed;
 mod support;
 mod switched;

@@ -1,7 +1,10 @@
 //! `limits.*`: how much, how many and how long, each within what can be meant.
 
+use std::ops::RangeInclusive;
+
 use super::super::Limits;
 use super::super::raw::RawLimits;
+use super::routes;
 use super::values::Check;
 
 /// Reads the section.
@@ -12,7 +15,7 @@ pub(super) fn limits(check: &mut Check, raw: &RawLimits) -> Limits {
         usize::try_from(number).unwrap_or(usize::MAX)
     };
     let request_bytes_max =
-        size("limits.requestBytesMax", &raw.request_bytes_max, 64..=GIBIBYTE, REQUEST_BYTES_MAX);
+        size("limits.requestBytesMax", &raw.request_bytes_max, BODY, REQUEST_BYTES_MAX);
     let concurrent_max =
         size("limits.concurrentMax", &raw.concurrent_max, 1..=EXCHANGES, CONCURRENT_MAX);
     let concurrent_per_account_max = size(
@@ -21,6 +24,7 @@ pub(super) fn limits(check: &mut Check, raw: &RawLimits) -> Limits {
         1..=EXCHANGES,
         CONCURRENT_PER_ACCOUNT_MAX,
     );
+    let route_bytes_max = routes::bytes_max(check, raw.route_bytes_max.as_ref(), &BODY);
     let given = raw.requests_per_minute.as_ref();
     let requests_per_minute = check.limit("limits.requestsPerMinute", given, 1..=BILLION);
     let given = raw.tokens_per_minute.as_ref();
@@ -30,6 +34,7 @@ pub(super) fn limits(check: &mut Check, raw: &RawLimits) -> Limits {
     };
     Limits {
         request_bytes_max,
+        route_bytes_max,
         concurrent_max,
         concurrent_per_account_max,
         requests_per_minute,
@@ -62,8 +67,8 @@ const UPSTREAM_CONNECT_SECS: u64 = 5;
 const UPSTREAM_IDLE_SECS: u64 = 300;
 const CLIENT_IDLE_SECS: u64 = 60;
 
-/// The largest body that can be meant.
-const GIBIBYTE: u64 = 1 << 30;
+/// The bodies that can be meant, in bytes.
+const BODY: RangeInclusive<u64> = 64..=1 << 30;
 /// More exchanges in flight than one machine has ports for.
 const EXCHANGES: u64 = 100_000;
 const BILLION: u64 = 1_000_000_000;

@@ -140,7 +140,7 @@ pub(super) fn web_address(text: &str) -> Option<Url> {
     (is_web && is_bare).then_some(url)
 }
 
-fn whole_number(text: &str, range: &RangeInclusive<u64>) -> Option<u64> {
+pub(super) fn whole_number(text: &str, range: &RangeInclusive<u64>) -> Option<u64> {
     // `u64::from_str` takes a leading plus sign.
     let is_digits = text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|number| is_digits && range.contains(number))

@@ -199,8 +199,8 @@ fn answers(text: &str) -> Result<u64, Fault> {
 
 fn broken(what: &str) -> Fault {
     Fault::BadRequest(format!(
-        "the form cannot be read: {what} is not as RFC 7578 has it (lines end in CR LF, names stand \
-         in quotes, nothing is before the first boundary or behind the last)"
+        "the form cannot be read: {what} is not as RFC 7578 has it (lines end in CR LF, names \
+         stand in quotes, nothing is before the first boundary or behind the last)"
     ))
 }
 

@@ -98,8 +98,8 @@ impl Size {
     }
 }
 
-/// The client's limit under the names that the engine reads on this route, at its largest; an engine
-/// ignores every other name, and a limit of none is no limit to some.
+/// The client's limit under the names that the engine reads on this route, at its largest. An
+/// engine ignores every other name, and a limit of none is no limit to some.
 fn limit(route: Route, fields: &Fields<'_>) -> Result<Option<u64>, Fault> {
     let tokens = count("max_tokens", fields.max_tokens)?;
     let completion = count("max_completion_tokens", fields.max_completion_tokens)?;

@@ -28,7 +28,7 @@ pub(super) async fn register(
     payload: web::Payload,
 ) -> Result<HttpResponse, Refused> {
     let context = "register service";
-    let body = json_body(&request, payload, context).await?;
+    let body = json_body(&request, payload, &state, context).await?;
     let wanted = wanted(&body, None).map_err(|why| Refused::bad(context, why))?;
     put(&state, wanted, context).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -42,7 +42,7 @@ pub(super) async fn change(
     payload: web::Payload,
 ) -> Result<HttpResponse, Refused> {
     let context = "update service";
-    let body = json_body(&request, payload, context).await?;
+    let body = json_body(&request, payload, &state, context).await?;
     let network = network(&state, context)?;
     if services(&network, context)?.current().is_none_or(|current| current.name != *name) {
         return Err(Refused::service(context, &ServiceError::Unknown));
@@ -140,6 +140,7 @@ fn parts(
 async fn json_body(
     request: &HttpRequest,
     payload: web::Payload,
+    state: &AppState,
     context: &'static str,
 ) -> Result<Bytes, Refused> {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -147,7 +148,8 @@ async fn json_body(
     if !kind.eq_ignore_ascii_case("application/json") {
         return Err(Refused::bad(context, "send the header 'Content-Type: application/json'"));
     }
-    let read = body::read(request, payload, BODY_BYTES_MAX).await;
+    let stop = &state.exchange.shared.stop;
+    let read = body::read(request, payload, BODY_BYTES_MAX, stop).await;
     read.map_err(|fault: Fault| Refused::new(context, fault))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -122,6 +122,18 @@ impl Conn {
         self.reader.read_exact(&mut data)?;
         data.truncate(size);
         Ok((size > 0).then_some(data))
+    }
+
+    /// Leaves, and waits until the server has seen it: it closes its side then.
+    pub(crate) fn leave(mut self) {
+        self.out.shutdown(Shutdown::Write).unwrap();
+        let mut rest = Vec::new();
+        match self.reader.read_to_end(&mut rest) {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => {
+                panic!("the server did not see that its client left: {error}")
+            }
+            _ => {}
+        }
     }
 
     /// Reads a whole answer.

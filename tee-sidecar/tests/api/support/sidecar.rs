@@ -184,6 +184,7 @@ pub(crate) fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
         admin_token: None,
         limits: Limits {
             request_bytes_max: 1024 * 1024,
+            route_bytes_max: Vec::new(),
             concurrent_max: 512,
             concurrent_per_account_max: 512,
             requests_per_minute: None,
