@@ -154,33 +154,14 @@ impl Application {
     ) -> Result<Self, StartError> {
         let switch = StopSwitch::default();
         let prices = Arc::new(Prices::new(settings.service.tariff.clone()));
-        let (ledger, clock, lead) = (&parts.ledger, &parts.clock, parts.lead);
+        let (ledger, clock, lead) = (&parts.ledger, &parts.clock, parts.lead.clone());
         let keeping = Keeping::of(settings, ledger, &reader, clock, lead.clone(), prices.clone());
         let keeping = keeping.beside(keysets);
         let clients = network::Clients::of(settings, parts.network.as_ref(), &parts.clock);
-        let has_accounts = !matches!(settings.auth, Auth::Open);
-        let salts = CacheSalts::new(settings.upstream.cache_salt, has_accounts);
-        let salts = salts.map_err(|error| KeyError::Random(error.to_string()))?;
-        let shared = Arc::new(Shared {
-            ledger: parts.ledger,
-            signer: parts.signer,
-            identities: parts.receipts.0.clone(),
-            log: parts.receipts.1,
-            refusals: Arc::default(),
-            catalog: parts.catalog,
-            prices,
-            admission: Admission::new(settings.limits.clone()),
-            funds: clients.funds,
-            on_disconnect: settings.upstream.on_disconnect,
-            salts,
-            client_idle: Duration::from_secs(settings.limits.client_idle_secs),
-            clock: parts.clock,
-            stop: switch.watch(),
-            fingerprint: Fingerprints::default(),
-            live: keeping.live(),
-            signals: parts.signals,
-        });
-        // Each server thread has a client of its own; this one shows that they can be built.
+        let shared = parts.share(settings, &switch, prices)?;
+        let shared = Arc::new(Shared { funds: clients.funds, live: keeping.live(), ..shared });
+        // Connections belong to the thread that made them: each server thread has its own client.
+        // This one shows at start that the next ones can be built.
         let engines = shared.catalog.engines().clone();
         let engine = Arc::new(Vllm::new(engines.clone(), &settings.limits)?);
         if let Some(network) = &parts.network {
@@ -250,6 +231,38 @@ struct Parts {
     network: Option<Arc<Network>>,
     signals: Arc<Signals>,
     tls: Option<Arc<Tls>>,
+}
+
+impl Parts {
+    /// What exchanges share; nobody's funds are looked at, and none is running.
+    fn share(
+        &self,
+        settings: &Settings,
+        switch: &StopSwitch,
+        prices: Arc<Prices>,
+    ) -> Result<Shared, StartError> {
+        let has_accounts = !matches!(settings.auth, Auth::Open);
+        let salts = CacheSalts::new(settings.upstream.cache_salt, has_accounts);
+        Ok(Shared {
+            ledger: self.ledger.clone(),
+            signer: self.signer.clone(),
+            identities: self.receipts.0.clone(),
+            log: self.receipts.1,
+            refusals: Arc::default(),
+            catalog: self.catalog.clone(),
+            prices,
+            admission: Admission::new(settings.limits.clone()),
+            funds: None,
+            on_disconnect: settings.upstream.on_disconnect,
+            salts: salts.map_err(|error| KeyError::Random(error.to_string()))?,
+            client_idle: Duration::from_secs(settings.limits.client_idle_secs),
+            clock: self.clock.clone(),
+            stop: switch.watch(),
+            fingerprint: Fingerprints::default(),
+            live: Arc::default(),
+            signals: self.signals.clone(),
+        })
+    }
 }
 
 /// TLS, where the settings ask for it.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     ApiKey, Auth, CacheSalt, GpuProvider, Limits, Log, LogFormat, OnDisconnect, Secret, Settings,
-    TeeProvider, secret,
+    TeeProvider, Upstream, secret,
 };
 
 mod network;
@@ -47,20 +47,7 @@ pub(super) fn document(settings: &Settings) -> Value {
             },
             "drainSecs": server.drain_secs,
         },
-        "upstream": {
-            "url": upstream.url,
-            "urls": upstream.urls,
-            "model": upstream.model,
-            "onDisconnect": match upstream.on_disconnect {
-                OnDisconnect::Abort => "abort",
-                OnDisconnect::Drain => "drain",
-            },
-            "cacheSalt": match upstream.cache_salt {
-                CacheSalt::Auto => "auto",
-                CacheSalt::Account => "account",
-                CacheSalt::None => "none",
-            },
-        },
+        "upstream": upstream_section(upstream),
         "tee": { "provider": tee_word(*tee) },
         "gpu": { "provider": gpu_word(*gpu) },
         "ledger": {
@@ -87,6 +74,23 @@ pub(super) fn document(settings: &Settings) -> Value {
         "admin": { "token": secret_word(admin_token.as_ref()) },
         "limits": limits_section(limits),
         "log": log_section(log),
+    })
+}
+
+fn upstream_section(upstream: &Upstream) -> Value {
+    json!({
+        "url": upstream.url,
+        "urls": upstream.urls,
+        "model": upstream.model,
+        "onDisconnect": match upstream.on_disconnect {
+            OnDisconnect::Abort => "abort",
+            OnDisconnect::Drain => "drain",
+        },
+        "cacheSalt": match upstream.cache_salt {
+            CacheSalt::Auto => "auto",
+            CacheSalt::Account => "account",
+            CacheSalt::None => "none",
+        },
     })
 }
 

@@ -1,9 +1,9 @@
 //! What is taken over from a changed configuration while requests run, and what is not.
 //!
 //! Prices, limits that are looked at for each request, API keys with their credit, the engines, the
-//! filter of the log, the time for draining, and the files of TLS. A configuration is checked whole before
-//! any of it is in force. Credit comes first: a key is not served before its account has what it
-//! may spend, and a ledger that does not take it has failed, which ends the process.
+//! filter of the log, the time for draining, and the files of TLS. A configuration is checked whole
+//! before any of it is in force. Credit comes first: a key is not served before its account has what
+//! it may spend, and a ledger that does not take it has failed, which ends the process.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

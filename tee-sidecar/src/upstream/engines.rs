@@ -15,6 +15,8 @@ struct State {
     configured: Vec<String>,
     /// The address of the service that was registered on the chain.
     registered: Option<String>,
+    /// That was none of the settings', so it is the only one.
+    is_apart: bool,
     list: Vec<Arc<Engine>>,
     /// Where the next search begins, so that equals take turns.
     turn: usize,
@@ -166,7 +168,8 @@ impl Engines {
     pub fn of(urls: &[String]) -> Arc<Self> {
         let configured = urls.to_vec();
         let list = urls.iter().map(|url| Engine::at(url)).collect();
-        Arc::new(Self(Mutex::new(State { configured, registered: None, list, turn: 0 })))
+        let (registered, is_apart, turn) = Default::default();
+        Arc::new(Self(Mutex::new(State { configured, registered, is_apart, list, turn })))
     }
 
     /// Those that get requests now, in the order of the settings.
@@ -189,14 +192,28 @@ impl Engines {
     pub(super) fn configure(&self, urls: &[String]) -> bool {
         let mut state = self.state();
         state.configured = urls.to_vec();
+        let is_named = state.registered.as_ref().is_none_or(|url| urls.contains(url));
+        state.is_apart &= !is_named;
+        if let Some(url) = state.registered.as_ref().filter(|_| !is_named && !state.is_apart) {
+            tracing::warn!(
+                url,
+                "the service is registered with an engine that is in the settings no more: POST \
+                 /v1/service with another one's URL, or after a restart all requests go there"
+            );
+        }
         state.settle()
     }
 
     /// The service is registered with this address: one of the settings' stands for all of them.
     /// Returns whether requests to come go to others than before.
     pub(super) fn register(&self, url: Option<&str>) -> bool {
+        let url = url.map(|url| url.trim_end_matches('/').to_owned());
         let mut state = self.state();
-        state.registered = url.map(|url| url.trim_end_matches('/').to_owned());
+        // Said again it changes nothing: what it stood for may have left the settings since.
+        if state.registered != url {
+            state.is_apart = url.as_ref().is_some_and(|url| !state.configured.contains(url));
+            state.registered = url;
+        }
         state.settle()
     }
 
@@ -230,7 +247,7 @@ impl State {
     /// Takes over what is wanted. Who stays keeps its requests and its standing; who leaves
     /// finishes what it has.
     fn settle(&mut self) -> bool {
-        let apart = self.registered.as_ref().filter(|url| !self.configured.contains(url));
+        let apart = self.registered.as_ref().filter(|_| self.is_apart);
         let wanted = apart.map_or(self.configured.as_slice(), std::slice::from_ref);
         if self.list.iter().map(|engine| &engine.url).eq(wanted) {
             return false;

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | no connection | yes: no byte of it was sent |
 //! | its answer is a 503 | yes: it says that it did not take it; the body is not read |
-//! | the connection ended before an answer began, or a gateway says so (502) | once, and never a Responses request, whose tools the engine may have run |
+//! | the connection ended before an answer began, or a gateway says so (502) | once ¹ |
 //! | silence beyond `upstreamIdleSecs` | no: it may still work on it |
 //! | the head of any other answer | no: it is the answer |
+//!
+//! ¹ Never a Responses request: the engine may have run its tools.
 //!
 //! Each engine is tried once at most, and a request under which two of them died is not shown to a
 //! third. The exchange sees one call: whatever happens here there is one hold, one answer, one

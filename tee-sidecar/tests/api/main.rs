@@ -20,6 +20,7 @@ mod disconnect;
 mod edge;
 mod failures;
 mod flood;
+mod limits;
 mod pinned;
 mod process;
 mod receipts;

@@ -242,7 +242,12 @@ const BAD: &[Row] = &[
     ("limits: {routeBytesMax: {score: 64}}", "limits.routeBytesMax", None, "must be a list"),
     ("limits: {routeBytesMax: [score]}", "limits.routeBytesMax[0]", Some("score"), "as audio/"),
     ("limits: {routeBytesMax: [score=63]}", "limits.routeBytesMax[0]", Some("score=63"), "64 to"),
-    ("limits: {routeBytesMax: [models=64]}", "limits.routeBytesMax[0]", Some("models=64"), "a route"),
+    (
+        "limits: {routeBytesMax: [models=64]}",
+        "limits.routeBytesMax[0]",
+        Some("models=64"),
+        "a route",
+    ),
     ("limits: {routeBytesMax: [score=64, v1/score=65]}", "limits.routeBytesMax[1]",
      Some("v1/score=65"), "already"),
     ("limits: {upstreamConnectSecs: 5000000000}", "limits.upstreamConnectSecs",

@@ -79,9 +79,9 @@ fn a_salt_is_written_into_the_clients_own_bytes_in_its_place_or_first() {
             r#"{"stream_options":{"include_usage":false,"y":1},"cache_salt":"x","messages":[],
                 "stream":true}"#,
             format!(
-                r#"{{"stream_options":{{"include_usage":true,"y":1,{rest},"cache_salt":"<x>","messages":[],
+                r#"{{"stream_options":{{"include_usage":true,"y":1,{rest},"messages":[],
                 "stream":true}}"#,
-                rest = r#""continuous_usage_stats":true}"#
+                rest = r#""continuous_usage_stats":true},"cache_salt":"<x>""#
             ),
         ),
     ] {

@@ -92,3 +92,18 @@ fn a_registered_address_stands_for_the_list_that_it_is_in_and_else_for_itself() 
     let all = engines.all();
     assert_eq!(all.iter().map(|engine| engine.url()).collect::<Vec<_>>(), ["http://b", "http://d"]);
 }
+
+#[test]
+fn taking_out_the_engine_that_is_registered_leaves_the_others_of_the_settings() {
+    let engines = well(&["a", "b", "c"]);
+    assert!(!engines.register(Some("http://a")));
+    assert!(engines.configure(&urls(&["b", "c"])));
+    assert!(!engines.register(Some("http://a")), "the chain is read again and again");
+    assert_eq!(turns(&engines, 2), urls(&["b", "c"]));
+    assert!(engines.configure(&urls(&["b"])));
+    assert_eq!(turns(&engines, 1), urls(&["b"]));
+    // One of another place is the only one until the settings name it.
+    assert!(engines.register(Some("http://x")) && engines.all().len() == 1);
+    assert!(engines.configure(&urls(&["b", "x"])));
+    assert_eq!(engines.all().len(), 2);
+}

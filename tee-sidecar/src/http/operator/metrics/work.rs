@@ -32,8 +32,8 @@ pub(super) fn of_engines(page: &mut Page, state: &AppState) {
     let help = "Requests that this model server works on";
     let in_flight = engines.iter().map(|engine| engine.in_flight());
     page.by_engine("upstream_engine_in_flight", help, in_flight);
-    let help = "Requests that this model server failed before an answer began; another one may have \
-                answered them";
+    let help = "Requests that this model server failed before an answer began; another one may \
+                have answered them";
     let failures = engines.iter().map(|engine| engine.failures());
     page.counted_by_engine("upstream_engine_failures", help, failures);
 }
