@@ -2,8 +2,8 @@
 //!
 //! Prices, limits that are looked at for each request, API keys with their credit, the engines, the
 //! filter of the log, the time for draining, and the files of TLS. A configuration is checked whole
-//! before any of it is in force. Credit comes first: a key is not served before its account has what
-//! it may spend, and a ledger that does not take it has failed, which ends the process.
+//! before any of it is in force. Credit comes first: a key is not served before its account has
+//! what it may spend, and a ledger that does not take it has failed, which ends the process.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
