@@ -60,7 +60,8 @@ fn openai_s_node_client_streams_calls_embeds_and_responds_before_a_scripted_engi
 #[test]
 fn openai_s_node_client_streams_calls_and_responds_before_a_real_vllm() {
     let Some(packages) = packages() else { return };
-    let Some(vllm) = std::env::var("REAL_VLLM_URL").ok().filter(|url| !url.is_empty()) else {
+    let named = std::env::var_os("REAL_VLLM_URL").and_then(|url| url.into_string().ok());
+    let Some(vllm) = named.filter(|url| !url.is_empty()) else {
         return skipped("REAL_VLLM_URL names no running vLLM");
     };
     let address = vllm.trim_end_matches('/').trim_start_matches("http://");
