@@ -208,7 +208,7 @@ mod tests {
 
     fn keys(credit: &[(&str, u128)]) -> Vec<ApiKey> {
         let entry = |(account, neuron): &(&str, u128)| {
-            format!("{{account: {account}, key: key-of-{account}-0001, creditNeuron: {neuron}}}")
+            format!("{{account: {account}, key: key-of-{account}-0000001, creditNeuron: {neuron}}}")
         };
         let entries: Vec<_> = credit.iter().map(entry).collect();
         let yaml = format!("auth: {{mode: apiKeys, apiKeys: [{}]}}\n", entries.join(", "));

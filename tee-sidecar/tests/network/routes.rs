@@ -10,6 +10,9 @@ use crate::support::{
 
 const NO_ENDPOINT: &str = "endpoint not supported";
 
+/// What routes with files take.
+const FORM: &str = "--x\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\ntiny\r\n--x--\r\n";
+
 /// Spellings of the chat, and paths that are near one.
 const SPELLINGS: [&str; 44] = [
     CHAT,
@@ -123,7 +126,9 @@ fn with_a_token_a_spelling_is_charged_or_refused() {
     let mut served = 0;
     for path in spellings() {
         let headers = [("authorization", bearer.as_str()), form];
-        let answer = post(world.sidecar.addr, &path, &headers, ASK);
+        let is_form = ["transcriptions", "edits", "variations"].iter().any(|n| path.contains(n));
+        let body = if is_form { FORM } else { ASK };
+        let answer = post(world.sidecar.addr, &path, &headers, body);
         if answer.status == 200 {
             served += 1;
             let receipt = world.sidecar.receipt(&answer.receipt());
