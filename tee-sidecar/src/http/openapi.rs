@@ -1,6 +1,6 @@
 //! `GET /openapi.json` and `/docs`: every operation, told from the tables that serve it.
 //!
-//! Paths and methods come from the tables of routes, errors from [`Fault`](crate::fault::Fault),
+//! Paths and methods come from the tables of routes, errors from [`Fault`],
 //! bodies from the types that are written. What is said beside stands in the files below.
 
 use std::sync::OnceLock;
