@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::AppState;
 use crate::ledger::End;
 use crate::tls::Tls;
-use crate::upstream::engines::Standing;
+use crate::upstream::engines::{Ailment, Standing};
 
 const NO_LEDGER: &str = "the ledger's writer has stopped: see the log, mend the disk, restart";
 const FOLLOWS: &str = "this sidecar does not have the lead, and collects no fees";
@@ -84,17 +84,20 @@ pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
     HttpResponse::ServiceUnavailable().json(Health { status: "not ready", reasons, notes })
 }
 
-/// The engines that get no requests, where there are others, by their place in the settings.
+/// The engines that get no requests, or the last, where there are others, by their place in the settings.
 fn of_engines(state: &AppState) -> impl Iterator<Item = String> {
     let engines = state.exchange.shared.catalog.engines().all();
     let count = engines.len();
     engines.into_iter().zip(1..).filter_map(move |(engine, number)| {
-        let why = match engine.standing() {
-            Standing::Ill(ailment) => ailment.as_str(),
-            Standing::Unasked => "it was not asked for its model yet",
+        let (what, why) = match engine.standing() {
+            Standing::Ill(ailment @ (Ailment::Unreachable | Ailment::Silent)) => {
+                ("gets requests last", ailment.as_str())
+            }
+            Standing::Ill(ailment) => ("gets no requests", ailment.as_str()),
+            Standing::Unasked => ("gets no requests", "it was not asked for its model yet"),
             Standing::Well | Standing::Faltered => return None,
         };
-        let note = format!("model server {number} of {count} gets no requests: {why}; see the log");
+        let note = format!("model server {number} of {count} {what}: {why}; see the log");
         (count > 1).then_some(note)
     })
 }

@@ -196,8 +196,24 @@ impl Catalog {
             Some(_) => {
                 State { known: model.clone(), up: true, takes_salt: well.all(|told| told.is_vllm) }
             }
-            None => State { up: false, ..before },
+            None => State { up: false, ..before.clone() },
         };
+        if let (Some(before), Some(now)) = (&before.known, &model)
+            && before != now
+        {
+            let (before, served) = (&before.name, &now.name);
+            tracing::warn!(
+                before,
+                served,
+                "another model is served now, which upstream.model would forbid"
+            );
+        }
+        if before.takes_salt && !state.takes_salt {
+            tracing::warn!(
+                "an engine does not say that it is vLLM: with upstream.cacheSalt 'auto' prefix \
+                 caches are not kept apart any more"
+            );
+        }
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         let failed = || told.into_iter().find_map(Result::err);
         model.ok_or_else(|| failed().unwrap_or(UpstreamError::Connect("no engine".into())))
@@ -237,6 +253,7 @@ impl Catalog {
 /// Notes what an engine told, beside the model that is served.
 fn examine(engine: &Engine, told: Result<&Model, &UpstreamError>, model: Option<&Model>) {
     let standing = match told {
+        Ok(told) if Some(told) == model && engine.is_on_probation() => Standing::Faltered,
         Ok(told) if Some(told) == model => Standing::Well,
         Ok(_) => Standing::Ill(Ailment::Different),
         Err(error) => Standing::Ill(error.into()),

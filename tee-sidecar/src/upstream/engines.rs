@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::UpstreamError;
 
@@ -29,6 +30,7 @@ pub struct Engine {
     standing: Mutex<Standing>,
     in_flight: AtomicUsize,
     failures: AtomicU64,
+    last_failure: Mutex<Option<Instant>>,
     /// It is in the list no more.
     is_leaving: AtomicBool,
 }
@@ -42,7 +44,7 @@ pub enum Standing {
     Well,
     /// It failed a request since it was well: taken where no other is, until it is asked again.
     Faltered,
-    /// It gets no requests.
+    /// It gets no requests, or those that nobody else takes.
     Ill(Ailment),
 }
 
@@ -88,6 +90,7 @@ impl Engine {
             standing: Mutex::new(Standing::Unasked),
             in_flight: AtomicUsize::default(),
             failures: AtomicU64::default(),
+            last_failure: Mutex::default(),
             is_leaving: AtomicBool::default(),
         })
     }
@@ -135,8 +138,21 @@ impl Engine {
         tracing::info!(engine = self.url, "engine drained: it can be stopped");
     }
 
-    /// It is taken last, until it has been asked again.
+    /// It failed a request in a way that is the answer: an error of its own.
+    pub(super) fn erred(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.faltered();
+    }
+
+    /// Whether what it did a moment ago is still held against it.
+    pub(super) fn is_on_probation(&self) -> bool {
+        let last = *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < PROBATION)
+    }
+
+    /// It is taken last, until it has been asked again, some time after this.
     pub(super) fn faltered(&self) {
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let mut now = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         if *now == Standing::Well {
             *now = Standing::Faltered;
@@ -179,13 +195,19 @@ impl Engines {
 
     /// Whether one of them is known to be well.
     pub fn any_well(&self) -> bool {
-        let fit = |engine: &Arc<Engine>| rank(engine.standing()).is_some();
+        let fit =
+            |engine: &Arc<Engine>| matches!(engine.standing(), Standing::Well | Standing::Faltered);
         self.state().list.iter().any(fit)
     }
 
     /// Whether all of them are.
     pub fn all_well(&self) -> bool {
         self.state().list.iter().all(|engine| engine.standing() == Standing::Well)
+    }
+
+    /// Whether there is one only.
+    pub fn is_single(&self) -> bool {
+        self.state().list.len() == 1
     }
 
     /// Other engines in the settings. Returns whether requests to come go to others than before.
@@ -275,9 +297,15 @@ const fn rank(standing: Standing) -> Option<u8> {
     match standing {
         Standing::Well => Some(0),
         Standing::Faltered => Some(1),
-        Standing::Unasked | Standing::Ill(_) => None,
+        // It may only be busy: better than to refuse everybody.
+        Standing::Ill(Ailment::Unreachable | Ailment::Silent) => Some(2),
+        Standing::Unasked | Standing::Ill(Ailment::Unclear | Ailment::Different) => None,
     }
 }
+
+/// For so long an engine that failed a request is taken last, whatever it says of itself: one whose
+/// every request fails at once would always be the one with the fewest.
+const PROBATION: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@
 //!
 //! ¹ Never a Responses request: the engine may have run its tools.
 //!
+//! An engine that answers with an error of its own (5xx) is taken last for a while.
+//!
 //! Each engine is tried once at most, and a request under which two of them died is not shown to a
 //! third. The exchange sees one call: whatever happens here there is one hold, one answer, one
 //! receipt and one charge, by the count of the engine that answered.
@@ -108,7 +110,12 @@ pub(super) async fn deliver(vllm: &Vllm, engines: &Engines, letter: Letter) -> T
                 Err(_) => Err(UpstreamError::Timeout("after tries at other engines".into())),
             },
         };
-        let Some(failure) = Failure::of(&tried) else { return tried };
+        let Some(failure) = Failure::of(&tried) else {
+            if tried.as_ref().is_ok_and(|reply| reply.status >= 500) {
+                engine.erred();
+            }
+            return tried;
+        };
         if !tries.note(&engine, failure, tried) {
             break;
         }

@@ -81,7 +81,7 @@ fn without_a_well_engine_nothing_is_forwarded_and_readiness_says_of_each_what_it
     wait_until("not ready", SOON, || readiness(&sidecar).0 == 503);
     let (_, notes) = readiness(&sidecar);
     for note in
-        ["model server 1 of 2 gets no requests: it cannot be reached", "model server 2 of 2 gets"]
+        ["model server 1 of 2 gets requests last: it cannot be reached", "model server 2 of 2 gets"]
     {
         assert!(notes.contains(note), "{notes}");
     }

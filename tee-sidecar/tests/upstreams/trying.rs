@@ -82,8 +82,21 @@ fn an_engine_that_takes_no_connection_gets_no_request() {
     dead.die();
     (0..8).for_each(|_| assert_eq!(ask(&sidecar).status, 200));
     assert_eq!(seen(&[&dead, &good]), [1, 8]);
-    assert!(readiness(&sidecar).1.contains("model server 1 of 2 gets no requests"));
+    assert!(readiness(&sidecar).1.contains("model server 1 of 2 gets requests last"));
     paid(&sidecar, 9, 9 * FEE);
+}
+
+// The one that fails at once has always the fewest in flight.
+#[test]
+fn an_engine_that_answers_with_errors_of_its_own_is_taken_last() {
+    let (bad, good) = (refusing(500), quick());
+    let sidecar = before(&[&bad, &good]);
+    let statuses: Vec<_> = (0..9).map(|_| ask(&sidecar).status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 500).count(), 1, "{statuses:?}");
+    assert_eq!(seen(&[&bad, &good]), [1, 8]);
+    let metrics = get(sidecar.admin, "/metrics", &[]).text();
+    let line = "tee_sidecar_upstream_engine_failures_total{engine=\"1\"} 1\n";
+    assert!(metrics.contains(line), "{metrics}");
 }
 
 #[test]
