@@ -187,9 +187,7 @@ fn respond(answer: Answer, place: Arc<Permit>, ids: &Ids) -> HttpResponse {
         response.insert_header((CONTENT_TYPE, content_type));
     }
     match answer.body {
-        AnswerBody::Whole(bytes) => {
-            response.body(Whole { bytes, _place: place }).map_into_boxed_body()
-        }
+        AnswerBody::Whole(bytes) => response.body(Whole::new(bytes, place)).map_into_boxed_body(),
         AnswerBody::Stream(pieces) => {
             response.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
             // Proxies in front of us pass each event on at once.

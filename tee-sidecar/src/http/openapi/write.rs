@@ -46,7 +46,7 @@ pub(super) fn document(view: &View, operations: Vec<Told>) -> Value {
         "tags": tags,
         "paths": paths,
         "components": {
-            "securitySchemes": schemes(),
+            "securitySchemes": schemes(view.operator),
             "headers": headers(),
             "responses": responses,
             "schemas": writer.generator.take_definitions(true),
@@ -269,8 +269,8 @@ fn security(asks: Asks, is_open: bool) -> Value {
     }
 }
 
-fn schemes() -> Value {
-    json!({
+fn schemes(of_operator: bool) -> Value {
+    let mut schemes = json!({
         "account": {
             "type": "http",
             "scheme": "bearer",
@@ -283,12 +283,16 @@ fn schemes() -> Value {
             "name": "x-api-key",
             "description": "The same API key where Anthropic's clients have it.",
         },
-        "operator": {
+    });
+    if let (true, Some(schemes)) = (of_operator, schemes.as_object_mut()) {
+        let operator = json!({
             "type": "http",
             "scheme": "bearer",
             "description": "`admin.token`. On a loopback address nothing is asked for.",
-        },
-    })
+        });
+        schemes.insert("operator".to_owned(), operator);
+    }
+    schemes
 }
 
 fn headers() -> Value {
