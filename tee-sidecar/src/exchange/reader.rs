@@ -44,6 +44,8 @@ pub struct Reader {
     pub failed: bool,
     /// A piece of an answer came.
     pub answered: bool,
+    /// Something came that may be one, whatever its form.
+    pub said: bool,
     /// The engine's fingerprint, from a total.
     pub fingerprint: Option<String>,
     /// Why the answer that ended last did.
@@ -70,6 +72,7 @@ impl Reader {
             upstream_id: None,
             failed: false,
             answered: false,
+            said: false,
             fingerprint: None,
             finish_reason: None,
             done: None,
@@ -142,8 +145,9 @@ impl Reader {
         }
         let event = Event::read(bytes, self.purpose, self.upstream_id.is_some());
         match event.kind {
-            Kind::Error | Kind::Garbage => self.failed = true,
-            Kind::Chunk => self.answered = true,
+            Kind::Error => self.failed = true,
+            Kind::Garbage => (self.failed, self.said) = (true, true),
+            Kind::Chunk => (self.answered, self.said) = (true, true),
             Kind::Total | Kind::Quiet | Kind::Done => {}
         }
         if event.id.is_some() {

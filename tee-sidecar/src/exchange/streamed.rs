@@ -44,7 +44,9 @@ pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
     let _ = head.send(Ok(answer));
     let purpose = held.request.purpose();
     let fingerprint = &held.exchange.shared.fingerprint;
-    let mut reader = Reader::new(purpose, fingerprint.last());
+    // What another engine told is not put into this one's answer.
+    let known = fingerprint.last().filter(|_| held.exchange.shared.catalog.engines().is_single());
+    let mut reader = Reader::new(purpose, known);
     let end = forward(&held, &mut body, &mut reader, &mut sender).await;
     if let Some(told) = reader.fingerprint.take() {
         fingerprint.tell(told);
@@ -190,11 +192,13 @@ async fn read_tail(body: &mut UpstreamBody, reader: &mut Reader) {
 /// Charges what was handed over, or the engine's final count where the host reads on.
 async fn gone(held: Held, mut body: UpstreamBody, mut reader: Reader, sender: &Sender) {
     let mut mark = sender.halt();
-    let drain = held.exchange.shared.on_disconnect == OnDisconnect::Drain
-        || is_counted_at_the_end_only(&held, &mark);
+    let drain = held.exchange.shared.on_disconnect == OnDisconnect::Drain;
     if drain {
         read_on(&held, &mut body, &mut reader).await;
         mark.meter = reader.meter;
+    } else if is_counted_at_the_end_only(&held, &mark) {
+        // For the count of its prompt only: what was not handed over is not paid for.
+        read_on(&held, &mut body, &mut reader).await;
     }
     drop(body);
     close(held, &reader, &mark, Outcome::ClientGone, drain).await;
@@ -204,7 +208,7 @@ async fn gone(held: Held, mut body: UpstreamBody, mut reader: Reader, sender: &S
 /// before; where pictures or files are in one, leaving before the end would make them free.
 fn is_counted_at_the_end_only(held: &Held, mark: &Mark) -> bool {
     held.request.route.dialect() == Dialect::Responses
-        && held.request.size.by_bytes.is_none()
+        && held.request.size.unseen
         && mark.meter.last.is_none()
 }
 
@@ -231,8 +235,9 @@ async fn read_on(held: &Held, body: &mut UpstreamBody, reader: &mut Reader) {
 /// Signs and charges what stands at `mark`; true when that is durable.
 async fn close(held: Held, reader: &Reader, mark: &Mark, outcome: Outcome, drained: bool) -> bool {
     let mut ending = Ending::at(mark, outcome, 200);
-    // Of speech in events that are none we know, any is text.
-    let unknown_text = held.request.route.dialect() == Dialect::Media && mark.events > 0;
+    // Of speech in events that are none we know, any may be text.
+    let is_speech = held.request.route.dialect() == Dialect::Media;
+    let unknown_text = is_speech && mark.events > 0 && reader.said;
     let counted_nothing = mark.meter.last.is_none() && mark.meter.uncounted_bytes == 0;
     let nothing_handed = counted_nothing && !unknown_text;
     // Whole answers and clients that left pay their prompt; a failure of the engine's or of ours

@@ -29,6 +29,9 @@ fn form_with(fields: &[(&str, &str)]) -> Vec<u8> {
     [fields.as_bytes(), &form("file")].concat()
 }
 
+/// The fields that ask for a stream, with its count.
+const STREAM: [(&str, &str); 2] = [("stream", "true"), ("stream_include_usage", "true")];
+
 const ROUTES: [Route; 3] = [Route::Transcriptions, Route::ImageEdits, Route::ImageVariations];
 
 #[test]
@@ -79,7 +82,8 @@ fn what_has_no_price_or_is_no_form_is_refused_or_withheld() {
     let json = [("content-type", "application/json")];
     for (route, headers, body) in [
         (Route::Transcriptions, &json[..], request),
-        (Route::ImageEdits, &[FORM][..], form_with(&[("stream", "true")])),
+        (Route::ImageEdits, &[FORM][..], form_with(&STREAM)),
+        (Route::Transcriptions, &[FORM][..], form_with(&STREAM[..1])),
         (Route::Transcriptions, &[FORM][..], form_with(&[("stream", "")])),
         (Route::ImageEdits, &[FORM][..], form_with(&[("n", "1"), ("n", "9")])),
     ] {
@@ -98,9 +102,10 @@ fn what_has_no_price_or_is_no_form_is_refused_or_withheld() {
 #[test]
 fn a_form_that_asks_for_no_stream_is_withheld_without_a_count() {
     for stream in ["false", "true"] {
+        let fields = [("stream", stream), STREAM[1]];
         let engine = answering(r#"{"text":"SECRET","usage":{"type":"duration","seconds":9}}"#);
         let sidecar = all_routes(&engine);
-        let request = form_with(&[("stream", stream)]);
+        let request = form_with(&fields);
         let withheld = post(sidecar.addr, "/v1/audio/transcriptions", &[FORM], &request);
         assert_eq!(withheld.status, 502, "{stream}");
         assert!(withheld.text().contains("no price") && !withheld.text().contains("SECRET"));
@@ -128,12 +133,22 @@ fn a_streamed_transcription_in_unknown_events_pays_its_prompt() {
     let engine =
         streaming(&["data: {\"type\":\"transcript.text.delta\",\"delta\":\"all of it\"}\n\n"]);
     let sidecar = all_routes(&engine);
-    let request = form_with(&[("stream", "true")]);
+    let request = form_with(&STREAM);
     let answer = post(sidecar.addr, "/v1/audio/transcriptions", &[FORM], &request);
     assert!(!answer.complete);
     let read = proved(&sidecar, Route::Transcriptions, &request, &answer);
     let third = (request.len() as u64).div_ceil(3) + 4;
     assert_eq!(charged(&read), (third, 0, "truncated_upstream"));
+}
+
+#[test]
+fn a_streamed_transcription_that_failed_costs_nothing() {
+    let engine = streaming(&["data: {\"error\":{\"message\":\"x\"}}\n\n", "data: [DONE]\n\n"]);
+    let sidecar = all_routes(&engine);
+    let request = form_with(&STREAM);
+    let answer = post(sidecar.addr, "/v1/audio/transcriptions", &[FORM], &request);
+    let read = proved(&sidecar, Route::Transcriptions, &request, &answer);
+    assert_eq!(charged(&read), (0, 0, "upstream_error"));
 }
 
 fn chunk(text: &str, usage: &str) -> String {
@@ -151,7 +166,7 @@ fn a_streamed_transcription_of_a_scripted_engine_passes_as_it_is_and_is_charged_
     let (one, two) = (chunk("hello", ""), chunk(" there", ""));
     let running = ",\"usage\":{\"prompt_tokens\":120,\"completion_tokens\":1}";
     let counted = chunk("hello", running);
-    let request = form_with(&[("stream", "true")]);
+    let request = form_with(&STREAM);
     let third = (request.len() as u64).div_ceil(3) + 4;
     for (sent, input, output, outcome) in [
         (vec![&one[..], &two, total, "data: [DONE]\n\n"], 120, 2, "complete"),

@@ -23,11 +23,15 @@ const PARTS_MAX: usize = 1024;
 /// Answers that a form asks for at most.
 const ANSWERS_MAX: u64 = 128;
 
+const COUNTED: &str = "stream_include_usage";
+
 /// The fields of a form that a decision needs, as text.
 #[derive(Default)]
 struct Fields<'a> {
     model: Option<&'a str>,
     stream: Option<&'a str>,
+    /// vLLM counts what it streams of speech where this is asked for, and nowhere else.
+    stream_include_usage: Option<&'a str>,
     n: Option<&'a str>,
 }
 
@@ -43,9 +47,13 @@ pub(super) fn parse(
         return Err(Fault::BadRequest(rule.into()));
     };
     let fields = fields(&received, boundary)?;
-    let stream = fields.stream.map(flag).transpose()?.unwrap_or(false);
+    let on = |param, given: Option<&str>| given.map_or(Ok(false), |text| flag(param, text));
+    let stream = on("stream", fields.stream)?;
     if stream && !route.streams() {
         return Err(not_streamed());
+    }
+    if stream && !on(COUNTED, fields.stream_include_usage)? {
+        return Err(wrong(COUNTED, "true where 'stream' is: what nobody counts has no price"));
     }
     let answers = fields.n.map(answers).transpose()?.unwrap_or(1);
     let model = fields.model.map(str::to_owned);
@@ -169,6 +177,7 @@ impl<'a> Fields<'a> {
         let (param, place) = match part.name {
             "model" => ("model", &mut self.model),
             "stream" => ("stream", &mut self.stream),
+            COUNTED => (COUNTED, &mut self.stream_include_usage),
             "n" => ("n", &mut self.n),
             _ => return Ok(()),
         };
@@ -183,11 +192,11 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn flag(text: &str) -> Result<bool, Fault> {
+fn flag(param: &'static str, text: &str) -> Result<bool, Fault> {
     match text {
         "true" | "True" | "1" => Ok(true),
         "false" | "False" | "0" => Ok(false),
-        _ => Err(wrong("stream", "true or false")),
+        _ => Err(wrong(param, "true or false")),
     }
 }
 
@@ -226,7 +235,9 @@ mod tests {
         let named =
             "\"file\"; filename=\"a.wav\"; filename*=UTF-8''a.wav\r\nContent-Type: audio/wav";
         let file = (named, "\r\n--y\r\n\0");
-        let body = Bytes::from(form(&[file, ("\"model\"", "tiny"), ("\"stream\"", "true")]));
+        let counted = ("\"stream_include_usage\"", "true");
+        let fields = [file, ("\"model\"", "tiny"), ("\"stream\"", "true"), counted];
+        let body = Bytes::from(form(&fields));
         let request = parse(Route::Transcriptions, body.clone(), Some(TYPE)).unwrap();
         assert_eq!((request.forwarded, request.content_type.as_str()), (body.clone(), TYPE));
         assert_eq!((request.model.as_deref(), request.stream), (Some("tiny"), true));
@@ -252,6 +263,8 @@ mod tests {
     fn only_a_field_that_says_so_asks_for_a_stream() {
         for (value, stream) in [("true", true), ("1", true), ("false", false), ("0", false)] {
             let body = form(&[("\"stream\"", value)]);
+            assert_eq!(read(Route::Transcriptions, &body).is_err(), stream, "{value}: no count");
+            let body = form(&[("\"stream\"", value), ("\"stream_include_usage\"", "true")]);
             assert_eq!(read(Route::Transcriptions, &body).unwrap().stream, stream, "{value}");
             assert_eq!(read(Route::ImageEdits, &body).is_err(), stream, "{value}");
         }

@@ -34,6 +34,8 @@ pub struct Size {
     /// Tokens of all prompts by the body's bytes; `None` where these bound nothing: images, audio,
     /// a template of the client's.
     pub by_bytes: Option<u64>,
+    /// What its bytes do not even name the size of may be in it: pictures, files, stored prompts.
+    pub unseen: bool,
     dialect: Dialect,
 }
 
@@ -65,7 +67,8 @@ impl Size {
         let by_bytes = (!is_unbounded(route, body)).then(|| prompt_bytes.saturating_add(around));
         let dialect = route.dialect();
         let answers = choices.max(best_of);
-        Ok(Self { prompts, choices, answers, max_tokens, prompt_bytes, by_bytes, dialect })
+        let unseen = by_bytes.is_none() && UNSEEN.iter().any(|hint| has(body, hint));
+        Ok(Self { prompts, choices, answers, max_tokens, prompt_bytes, by_bytes, unseen, dialect })
     }
 
     /// Of a form with files in it that asks for so many answers: nothing else bounds it but the
@@ -78,6 +81,7 @@ impl Size {
             max_tokens: None,
             prompt_bytes,
             by_bytes: None,
+            unseen: true,
             dialect: Dialect::Media,
         }
     }
@@ -181,7 +185,23 @@ fn is_unbounded(route: Route, body: &[u8]) -> bool {
         Dialect::Media => return true,
         Dialect::Uncounted => &[],
     };
-    HINTS.iter().chain(own).any(|hint| memmem::find(body, hint).is_some())
+    HINTS.iter().chain(own).any(|hint| has(body, hint))
+}
+
+/// Of what makes a body unbounded, what is elsewhere or no text; escaped letters could hide it.
+const UNSEEN: [&[u8]; 8] = [
+    b"_url",
+    b"input_image",
+    b"input_file",
+    b"input_audio",
+    b"\"prompt\"",
+    b"\\u005",
+    b"\\u006",
+    b"\\u007",
+];
+
+fn has(body: &[u8], hint: &[u8]) -> bool {
+    memmem::find(body, hint).is_some()
 }
 
 #[cfg(test)]
