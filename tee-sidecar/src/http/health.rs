@@ -84,7 +84,8 @@ pub(super) async fn ready(state: web::Data<AppState>) -> HttpResponse {
     HttpResponse::ServiceUnavailable().json(Health { status: "not ready", reasons, notes })
 }
 
-/// The engines that get no requests, or the last, where there are others, by their place in the settings.
+/// The engines that get no requests, or the last, where there are others, by their place in the
+/// settings.
 fn of_engines(state: &AppState) -> impl Iterator<Item = String> {
     let engines = state.exchange.shared.catalog.engines().all();
     let count = engines.len();
