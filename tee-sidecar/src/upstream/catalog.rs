@@ -50,6 +50,8 @@ struct State {
     up: bool,
     /// Each of them said that it is vLLM.
     takes_salt: bool,
+    /// How often what they told was forgotten.
+    forgotten: u64,
 }
 
 #[derive(Deserialize)]
@@ -114,7 +116,9 @@ impl Catalog {
 
     /// Forgets what the engines told: they are others now, or have to serve another model.
     fn forget(&self) {
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::default();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let forgotten = state.forgotten.saturating_add(1);
+        *state = State { forgotten, ..State::default() };
     }
 
     /// The model, if an engine has ever told.
@@ -176,8 +180,18 @@ impl Catalog {
         }
     }
 
-    /// Asks all of them at once, and has each one's standing follow from what it says.
+    /// Asks all of them at once, and has each one's standing follow from what it says. Where they
+    /// became others meanwhile, what was told counts no more, and those are asked.
     async fn ask(&self, client: &dyn Upstream) -> Result<Arc<Model>, UpstreamError> {
+        loop {
+            if let Some(told) = self.ask_once(client).await {
+                return told;
+            }
+        }
+    }
+
+    async fn ask_once(&self, client: &dyn Upstream) -> Option<Result<Arc<Model>, UpstreamError>> {
+        let before = self.state();
         let engines = self.engines.all();
         let told = join_all(engines.iter().map(|engine| async {
             let body = client.models(engine.url()).await?;
@@ -186,7 +200,6 @@ impl Catalog {
         let told = told.await;
         let serves = |model: &Arc<Model>| told.iter().flatten().any(|told| told.model == *model);
         let first = || told.iter().flatten().next().map(|told| told.model.clone());
-        let before = self.state();
         let model = before.known.clone().filter(serves).or_else(first);
         for (engine, told) in engines.iter().zip(&told) {
             examine(engine, told.as_ref().map(|told| &*told.model), model.as_deref());
@@ -194,29 +207,38 @@ impl Catalog {
         let mut well = told.iter().flatten().filter(|told| Some(&told.model) == model.as_ref());
         let state = match &model {
             Some(_) => {
-                State { known: model.clone(), up: true, takes_salt: well.all(|told| told.is_vllm) }
+                let takes_salt = well.all(|told| told.is_vllm);
+                State { known: model.clone(), up: true, takes_salt, ..before }
             }
             None => State { up: false, ..before.clone() },
         };
-        if let (Some(before), Some(now)) = (&before.known, &model)
+        if !self.learn(&before, state) {
+            return None;
+        }
+        let failed = || told.into_iter().find_map(Result::err);
+        Some(model.ok_or_else(|| failed().unwrap_or(UpstreamError::Connect("no engine".into()))))
+    }
+
+    /// Takes over what was told since `before`; false where that was forgotten meanwhile.
+    fn learn(&self, before: &State, told: State) -> bool {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.forgotten != before.forgotten {
+            return false;
+        }
+        if let (Some(before), Some(now)) = (&before.known, &told.known)
             && before != now
         {
             let (before, served) = (&before.name, &now.name);
-            tracing::warn!(
-                before,
-                served,
-                "another model is served now, which upstream.model would forbid"
-            );
+            tracing::warn!(before, served, "another model is served now: set upstream.model");
         }
-        if before.takes_salt && !state.takes_salt {
+        if before.takes_salt && !told.takes_salt {
             tracing::warn!(
                 "an engine does not say that it is vLLM: with upstream.cacheSalt 'auto' prefix \
                  caches are not kept apart any more"
             );
         }
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
-        let failed = || told.into_iter().find_map(Result::err);
-        model.ok_or_else(|| failed().unwrap_or(UpstreamError::Connect("no engine".into())))
+        *state = told;
+        true
     }
 
     fn state(&self) -> State {
@@ -283,11 +305,44 @@ fn examine(engine: &Engine, told: Result<&Model, &UpstreamError>, model: Option<
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
+    use super::super::{Post, Reply, Tag, UpstreamFuture};
     use super::*;
 
     fn catalog(configured: Option<&str>) -> Catalog {
         let engines = Engines::of(&["http://a".to_owned()]);
         Catalog::new(configured.map(str::to_owned), engines)
+    }
+
+    /// The engine at `http://a` answers late: when it is another one's turn already.
+    struct Late(Catalog);
+
+    impl Upstream for Late {
+        fn post(&self, _: Post<'_>, _: Tag<'_>, _: bool) -> UpstreamFuture<'_, Reply> {
+            Box::pin(async { Err(UpstreamError::Broken("not asked here".into())) })
+        }
+
+        fn models(&self, engine: &str) -> UpstreamFuture<'_, Bytes> {
+            let is_old = engine == "http://a";
+            Box::pin(async move {
+                if is_old {
+                    self.0.steer(Some("http://b"), "advertised");
+                }
+                let (name, context) = if is_old { ("old", 4096) } else { ("new", 512) };
+                let list = format!(r#"{{"data":[{{"id":"{name}","max_model_len":{context}}}]}}"#);
+                Ok(Bytes::from(list))
+            })
+        }
+    }
+
+    // Its context would bound what is held for requests that go to the other one.
+    #[tokio::test]
+    async fn what_an_engine_of_before_tells_too_late_counts_no_more() {
+        let late = Late(catalog(None));
+        let model = late.0.model(&late).await.unwrap();
+        assert_eq!((model.name.as_str(), model.context_tokens), ("new", 512));
+        assert_eq!(late.0.known(), Some(model));
     }
 
     #[test]
