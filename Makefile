@@ -18,7 +18,7 @@ run: ## the sidecar with a software TEE; UPSTREAM=http://host:port for a real mo
 
 demo: run ## the same as run
 
-test: ## every test; those that need a real vLLM, npm, PostgreSQL, Prometheus or Python say so and pass without
+test: ## every test; those that need a real vLLM, npm, PostgreSQL, Prometheus, Python or tools for packages say so and pass without
 	cargo test --locked --workspace --no-fail-fast $(simulator)
 	@# Builds that are deployed have no simulator: that they refuse it is tested without it.
 	cargo test --locked -p tee-sidecar --lib --test config --test packages
