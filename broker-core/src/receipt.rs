@@ -139,7 +139,7 @@ pub struct Receipt {
     pub signature: Signature,
     /// The key that signed.
     pub signing_address: Address,
-    /// The engine's own id of its answer, if it gave one.
+    /// The engine's own id of its answer, if it gave one; never empty.
     pub upstream_id: Option<String>,
     /// The client left and the engine was read on to its final count, by the host's choice.
     pub drained: bool,

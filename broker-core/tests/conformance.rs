@@ -13,7 +13,7 @@ use books::{NOW, capture, hold, key, neuron, receipt, receipt_id, release, user}
 use broker_core::receipt::{Claims, LedgerPlace, Proof};
 use broker_core::{
     Account, Applied, Command, Cover, Digest32, Fingerprint, HoldState, Receipt, Refusal,
-    ReleaseReason, Tariff, Usage, UserId, recover,
+    ReleaseReason, Tariff, Usage, recover,
 };
 use rig::Rig;
 
@@ -61,6 +61,7 @@ scenarios! {
     amounts_beyond_64_bits_are_exact
     a_receipt_is_found_by_its_id
     an_engine_s_id_leads_to_the_first_receipt_of_an_account
+    an_engine_may_take_an_id_of_ours_over
     a_hold_says_how_it_stands
     open_holds_come_oldest_first_and_recovery_frees_them
 }
@@ -313,31 +314,57 @@ fn a_receipt_is_found_by_its_id(rig: &mut Rig) {
     rig.assert_clean();
 }
 
+/// Ends the exchange `n` under an engine's id.
+fn finish(rig: &mut Rig, n: u8, owner: u8, alias: &str) {
+    let held = hold(n, user(owner), 0);
+    let carried = Receipt { upstream_id: Some(alias.to_owned()), ..receipt(&held, 0) };
+    rig.one(Command::Reserve(held)).unwrap();
+    rig.one(Command::Capture { key: key(n), receipt: Box::new(carried) }).unwrap();
+}
+
+/// Which exchange the id of an engine leads to: any owner's with 0.
+fn found(rig: &Rig, alias: &str, owner: u8) -> Option<u8> {
+    let owner = (owner > 0).then(|| user(owner));
+    let found = rig.reader.receipt_by_upstream_id(alias, owner.as_ref()).unwrap();
+    found.map(|receipt| receipt.id.0.as_bytes()[0])
+}
+
 fn an_engine_s_id_leads_to_the_first_receipt_of_an_account(rig: &mut Rig) {
-    let mut finish = |n: u8, owner: UserId, alias: &str| {
-        let held = hold(n, owner, 0);
-        let carried = Receipt { upstream_id: Some(alias.to_owned()), ..receipt(&held, 0) };
-        rig.one(Command::Reserve(held)).unwrap();
-        rig.one(Command::Capture { key: key(n), receipt: Box::new(carried) }).unwrap();
-    };
-    finish(1, user(1), "engine-1");
-    finish(2, user(1), "engine-1");
-    finish(3, user(1), "Engine-1");
-    finish(4, user(1), "shared");
-    finish(5, user(2), "shared");
-    let find = |alias: &str, owner: Option<UserId>| {
-        let found = rig.reader.receipt_by_upstream_id(alias, owner.as_ref()).unwrap();
-        found.map(|receipt| receipt.id)
-    };
-    assert_eq!(find("engine-1", None), Some(receipt_id(1)));
-    assert_eq!(find("engine-1", Some(user(1))), Some(receipt_id(1)));
-    assert_eq!(find("engine-1", Some(user(2))), None);
-    assert_eq!(find("Engine-1", None), Some(receipt_id(3)));
-    assert_eq!(find("ENGINE-1", None), None);
-    assert_eq!(find("shared", None), None);
-    assert_eq!(find("shared", Some(user(1))), Some(receipt_id(4)));
-    assert_eq!(find("shared", Some(user(2))), Some(receipt_id(5)));
-    assert_eq!(find("", None), None);
+    for (n, owner, alias) in [
+        (1, 1, "engine-1"),
+        (2, 1, "engine-1"),
+        (3, 1, "Engine-1"),
+        (4, 1, "shared"),
+        (5, 2, "shared"),
+        (6, 3, "one-end\0-000000000001"),
+        (7, 3, "its-end\0-000000000001"),
+    ] {
+        finish(rig, n, owner, alias);
+    }
+    let all = |alias: &str| [0, 1, 2, 3].map(|owner| found(rig, alias, owner));
+    assert_eq!(all("engine-1"), [Some(1), Some(1), None, None]);
+    assert_eq!(all("Engine-1"), [Some(3), Some(3), None, None]);
+    assert_eq!(all("shared"), [None, Some(4), Some(5), None]);
+    assert_eq!(all("its-end\0-000000000001"), [Some(7), None, None, Some(7)]);
+    for none in ["ENGINE-1", "engine-", "", "000000000001", "one-end"] {
+        assert_eq!(all(none), [None; 4], "{none}");
+    }
+    rig.assert_clean();
+}
+
+fn an_engine_may_take_an_id_of_ours_over(rig: &mut Rig) {
+    let own = |n: u8| format!("chatcmpl-{}", receipt_id(n));
+    // Of the last two, the one that is named otherwise came first.
+    for (n, owner, named) in [(1, 1, 1), (2, 2, 2), (3, 1, 2), (4, 2, 2), (5, 3, 6), (6, 3, 6)] {
+        finish(rig, n, owner, &own(named));
+    }
+    let all = |n: u8| [0, 1, 2, 3].map(|owner| found(rig, &own(n), owner));
+    assert_eq!(all(1), [Some(1), Some(1), None, None]);
+    assert_eq!(all(2), [None, Some(3), Some(2), None]);
+    assert_eq!(all(6), [Some(5), None, None, Some(5)]);
+    for none in [own(3), own(1).replace("chat", ""), receipt_id(1).to_string()] {
+        assert_eq!(found(rig, &none, 0), None, "{none}");
+    }
     rig.assert_clean();
 }
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use books::{NOW, capture, hold, log_all, neuron, receipt_id, user};
 use broker_core::{
-    Applied, Command, Digest32, Ledger, LedgerError, LedgerReader, LogState, ProofReader, Retire,
-    SqliteLedger, SqliteReader,
+    Applied, Command, Digest32, Hold, Ledger, LedgerError, LedgerReader, LogState, ProofReader,
+    Refusal, RequestKey, Retire, SqliteLedger, SqliteReader,
 };
 use rusqlite::Connection;
 
@@ -18,6 +18,7 @@ use rusqlite::Connection;
 const HEAD: &str = "039114c51f6bc54caac28a2beb11960efe50d89563ee34b4a388446a151e9cb4";
 const HEAD_OF_2: &str = "819f6d184b14e31423604663e36ab59d202fd68c8d36f85d9283062917ebbaea";
 const HEAD_OF_3: &str = "bbba509689e0030524b4925cabdcffe114561422456deaf83c7cb17cec9894fe";
+const HEAD_OF_4: &str = "4a47ff3c5650ce182848f26f7322a220f4968fefd1024b20728568494c90cb66";
 
 fn of_version(version: u8, folder: &Path) -> PathBuf {
     let sql = format!("../fixtures/ledger/version-{version}.sql");
@@ -116,6 +117,43 @@ fn a_ledger_of_version_3_counts_its_exchanges_and_begins_a_log() {
     drop((ledger, reader));
     let ledger = SqliteLedger::open(&path).unwrap();
     assert_eq!(ledger.reader().unwrap().log().unwrap(), LogState { size: 3, ..log });
+}
+
+#[test]
+fn a_ledger_of_version_4_finds_its_holds_and_its_engines_ids_in_other_ways() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = of_version(4, folder.path());
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    let report = ledger.audit().unwrap();
+    let counts = (report.entries, report.receipts, report.transfers, report.open_holds);
+    assert_eq!(counts, (18, 5, 25, 2));
+    assert_eq!((report.head.to_string().as_str(), report.fault), (HEAD_OF_4, None));
+    let reader = SqliteReader::open(&path).unwrap();
+    let found = |id: &str, owner: Option<u8>| {
+        let owner = owner.map(user);
+        let found = reader.receipt_by_upstream_id(id, owner.as_ref()).unwrap();
+        found.map(|receipt| receipt.id)
+    };
+    let by_engine = [Some(1), Some(2), None].map(|owner| found("engine", owner));
+    assert_eq!(by_engine, [Some(receipt_id(5)), Some(receipt_id(3)), None]);
+    assert_eq!(found("first", None), Some(receipt_id(1)));
+    let own = format!("chatcmpl-{}", receipt_id(7));
+    assert_eq!([None, Some(1)].map(|owner| found(&own, owner)), [Some(receipt_id(7)), None]);
+    // Holds under both kinds of keys can end, and no key is taken twice.
+    let named = |n: u8, who: u8| Hold {
+        key: RequestKey::derive(&user(who), &[n]),
+        ..hold(n, user(who), 9)
+    };
+    for open in [hold(6, user(1), 9), named(9, 1)] {
+        let twice = ledger.apply(&[Command::Reserve(open.clone())], NOW).unwrap().remove(0);
+        assert_eq!(twice, Err(Refusal::InFlight { receipt: open.receipt }));
+        ledger.apply(&[capture(&open, 3)], NOW).unwrap().remove(0).unwrap();
+    }
+    for (ended, why) in [(hold(2, user(1), 9), 2), (named(8, 1), 8)] {
+        let again = ledger.apply(&[Command::Reserve(ended)], NOW).unwrap().remove(0);
+        assert_eq!(again, Err(Refusal::Finished { receipt: receipt_id(why) }));
+    }
+    assert_eq!(ledger.audit().unwrap().fault, None);
 }
 
 #[test]

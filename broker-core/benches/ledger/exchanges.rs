@@ -76,12 +76,9 @@ pub(crate) fn nth(n: u64, user: UserId) -> Hold {
     let digest = Digest32::sha256(&n.to_be_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(digest.0.split_at(16).0);
-    Hold {
-        key: RequestKey(digest),
-        fingerprint: Fingerprint(digest),
-        receipt: id_of(id),
-        ..hold(1, user, 60)
-    }
+    let receipt = id_of(id);
+    let key = RequestKey::minted(&receipt);
+    Hold { key, fingerprint: Fingerprint(digest), receipt, ..hold(1, user, 60) }
 }
 
 /// Counts the commits.

@@ -56,7 +56,7 @@ pub struct Delivered {
     pub outcome: Outcome,
     /// The HTTP status that the client was sent.
     pub status: u16,
-    /// The engine's own id of its answer, by which the receipt can be found too.
+    /// The engine's own id of its answer, by which the receipt can be found too; empty is none.
     pub upstream_id: Option<String>,
     /// The client left and the engine was read on to its final count.
     pub drained: bool,
@@ -189,7 +189,7 @@ impl Reserved {
             events: delivered.events,
             signature: shared.signer.sign_text(&text)?,
             signing_address: shared.signer.address(),
-            upstream_id: delivered.upstream_id,
+            upstream_id: delivered.upstream_id.filter(|id| !id.is_empty()),
             drained: delivered.drained,
             served_at: shared.clock.now(),
             proof: None,

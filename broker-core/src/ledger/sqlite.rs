@@ -14,6 +14,7 @@ use crate::ledger::{AuditReport, Ledger, LedgerError, LedgerReader};
 
 mod audit;
 mod collect;
+mod engine;
 mod journal;
 mod open;
 mod proofs;

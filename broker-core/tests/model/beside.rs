@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker_core::{
-    Charged, Command, Ledger, LedgerError, LedgerReader, MemoryLedger, ProofReader, RequestQuery,
-    UserId,
+    Charged, Command, Hold, Ledger, LedgerError, LedgerReader, MemoryLedger, ProofReader,
+    RequestQuery, UserId,
 };
 
 use crate::asker::Asker;
@@ -110,15 +110,11 @@ impl Beside {
             });
             let [found, expected] = unsealed;
             same::<Result<_, String>>("what is due", &found, &expected)?;
-            let (found, expected) = {
-                let of =
-                    |reader: &dyn LedgerReader| reader.receipt_by_upstream_id("engine", Some(user));
-                (of(reader), of(model))
-            };
-            same_of("a receipt by the engine's id", found, expected)?;
+            self.found("engine", user)?;
         }
         let ours = self.watch.holds.values().filter(|held| users.contains(&held.hold.user));
-        for id in ours.map(|held| &held.hold.receipt) {
+        for Hold { receipt: id, user, .. } in ours.map(|held| &held.hold) {
+            self.found(&format!("of-{id}"), user)?;
             same_of("a hold", reader.hold_state(id), model.hold_state(id))?;
             same_of("a receipt", reader.receipt(id), model.receipt(id))?;
         }
@@ -142,6 +138,12 @@ impl Beside {
             }
         }
         Ok(())
+    }
+
+    fn found(&self, id: &str, owner: &UserId) -> Result<(), String> {
+        let found = self.reader.receipt_by_upstream_id(id, Some(owner));
+        let expected = self.model.receipt_by_upstream_id(id, Some(owner));
+        same_of("a receipt by the engine's id", found, expected)
     }
 
     fn audit(&self) -> Result<(), String> {

@@ -85,7 +85,11 @@ const RECORDS: [(&str, &str); 10] = [
         "SELECT r.id, r.entry, {RECEIPT}, h.key FROM receipt r \
          LEFT JOIN hold h ON h.entry = r.hold",
     ),
-    ("released", "SELECT r.key, r.entry, r.why, r.key, r.at FROM released r"),
+    (
+        "released",
+        "SELECT h.key, r.entry, r.why, h.key, r.at FROM released r \
+         LEFT JOIN hold h ON h.entry = r.hold",
+    ),
     ("binding", "SELECT r.entry, r.entry, r.chain_id, r.contract, r.provider FROM binding r"),
     ("escrow", "SELECT r.entry, r.entry, r.cover, r.nonce, r.user FROM escrow r"),
     (

@@ -33,9 +33,7 @@ pub(super) fn for_writing(path: &Path) -> Result<(Connection, File), LedgerError
     SETTINGS.iter().try_for_each(|setting| setting.set(&connection))?;
     remember_pages(&connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_AFTER_PAGES)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
-    // Without this, SQLite plans some statements anew for every value that they are given.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    keep_plans(&connection)?;
     SETTINGS.iter().try_for_each(|setting| setting.check(&connection))?;
     Ok((connection, lock))
 }
@@ -77,6 +75,7 @@ pub(super) fn for_reading(path: &Path, access: Access) -> Result<Reading, Ledger
         connection = Connection::open_with_flags(unchanging(&path), flags)?;
         no_writer = still.lock;
     }
+    keep_plans(&connection)?;
     connection.pragma_update(None, "query_only", "ON")?;
     schema::check(&connection, &name)?;
     Ok(Reading { connection, _no_writer: no_writer })
@@ -124,6 +123,14 @@ pub(super) fn remember_pages(connection: &Connection) -> Result<(), LedgerError>
     Ok(connection.pragma_update(None, "cache_size", CACHE_KIBIBYTES)?)
 }
 
+/// Statements stay prepared. By itself SQLite would plan some anew for every value that they are
+/// given, those above all that an index with a condition answers.
+fn keep_plans(connection: &Connection) -> Result<(), LedgerError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
+
 struct Setting {
     name: &'static str,
     value: &'static str,
@@ -165,7 +172,7 @@ const SETTINGS: [Setting; 4] = [
 
 const STATEMENTS_CACHED_MAX: usize = 64;
 
-/// Keys and ids are random, so commands touch pages all over the file: 64 MiB of them at hand make
+/// Receipts' ids are random, so commands touch pages all over the file: 64 MiB of them at hand make
 /// a large ledger about twice as fast. SQLite takes a size in kibibytes as a negative number.
 const CACHE_KIBIBYTES: i64 = -65_536;
 

@@ -18,7 +18,7 @@ use super::audit::audit;
 use super::open::{self, Access, Reading};
 use super::rows::{ACCOUNT, Columns, RECEIPT, count};
 use super::values::Count;
-use super::{collect, journal, retire, statements, write};
+use super::{collect, engine, journal, retire, statements, write};
 
 /// Reads a ledger through connections of its own that cannot write. Needs no lock: readers and the
 /// writer do not block each other.
@@ -104,18 +104,15 @@ impl LedgerReader for SqliteReader {
         id: &str,
         owner: Option<&UserId>,
     ) -> Result<Option<Receipt>, LedgerError> {
-        self.with(|db| match alias(db, id, owner)? {
-            Some(entry) => receipt_of(db, entry),
-            None => Ok(None),
-        })
+        self.with(|db| engine::receipt(db, id, owner))
     }
 
     fn hold_state(&self, id: &ReceiptId) -> Result<Option<HoldState>, LedgerError> {
         self.with(|db| {
             let mut statement = db.prepare_cached(
                 "SELECT o.hold IS NOT NULL, x.why FROM hold h \
-                 LEFT JOIN open_hold o ON o.hold = h.entry LEFT JOIN released x ON x.key = h.key \
-                 WHERE h.receipt = ?1",
+                 LEFT JOIN open_hold o ON o.hold = h.entry \
+                 LEFT JOIN released x ON x.hold = h.entry WHERE h.receipt = ?1",
             )?;
             let state = statement.query_row([id], |row| Columns::of(row).hold_state());
             Ok(state.optional()?)
@@ -209,29 +206,6 @@ fn receipt(db: &Connection, id: &ReceiptId) -> Result<Option<Receipt>, LedgerErr
     );
     let mut statement = db.prepare_cached(&sql)?;
     Ok(statement.query_row([id], |row| Columns::of(row).receipt()).optional()?)
-}
-
-fn receipt_of(db: &Connection, entry: Count) -> Result<Option<Receipt>, LedgerError> {
-    let sql = format!("SELECT {RECEIPT} FROM receipt r WHERE r.entry = ?1");
-    let mut statement = db.prepare_cached(&sql)?;
-    Ok(statement.query_row([entry], |row| Columns::of(row).receipt()).optional()?)
-}
-
-/// The entry of the receipt that an engine's id leads to.
-fn alias(db: &Connection, id: &str, owner: Option<&UserId>) -> Result<Option<Count>, LedgerError> {
-    let Some(owner) = owner else {
-        let sql = "SELECT entry FROM upstream_alias WHERE alias = ?1 LIMIT 2";
-        let mut statement = db.prepare_cached(sql)?;
-        let found: Vec<Count> =
-            statement.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        return Ok(match found.as_slice() {
-            [only] => Some(*only),
-            _ => None,
-        });
-    };
-    let sql = "SELECT entry FROM upstream_alias WHERE alias = ?1 AND user = ?2";
-    let mut statement = db.prepare_cached(sql)?;
-    Ok(statement.query_row((id, owner), |row| row.get(0)).optional()?)
 }
 
 fn totals(db: &Connection) -> Result<Totals, LedgerError> {

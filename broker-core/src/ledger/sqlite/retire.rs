@@ -58,30 +58,8 @@ pub(super) fn write(db: &Connection, retire: &Retire, entry: &Entry) -> Result<(
         let sql = "INSERT INTO retired VALUES (?1, ?2)";
         db.prepare_cached(sql)?.execute(params![number, receipt_leaf(receipt, tariff)])?;
     }
-    for (number, receipt, _) in &gone {
-        let Some(alias) = &receipt.upstream_id else { continue };
-        for table in ["upstream_alias", "upstream_repeat"] {
-            let sql = format!("DELETE FROM {table} WHERE alias = ?1 AND user = ?2 AND entry = ?3");
-            db.prepare_cached(&sql)?.execute(params![alias, receipt.user, number])?;
-        }
-    }
     for (number, ..) in &gone {
         db.prepare_cached("DELETE FROM receipt WHERE entry = ?1")?.execute([number])?;
-    }
-    gone.iter().try_for_each(|(_, receipt, _)| Ok(lead(db, receipt)?))
-}
-
-/// The engine's id leads to the first receipt of its user that is left.
-fn lead(db: &Connection, gone: &Receipt) -> rusqlite::Result<()> {
-    let Some(alias) = &gone.upstream_id else { return Ok(()) };
-    let sql = "INSERT INTO upstream_alias SELECT p.alias, p.user, p.entry FROM upstream_repeat p \
-               WHERE p.alias = ?1 AND p.user = ?2 \
-               ORDER BY p.entry LIMIT 1 ON CONFLICT DO NOTHING";
-    let led = db.prepare_cached(sql)?.execute(params![alias, gone.user])?;
-    if led > 0 {
-        let sql = "DELETE FROM upstream_repeat WHERE alias = ?1 AND user = ?2 AND entry = \
-                   (SELECT min(p.entry) FROM upstream_repeat p WHERE p.alias = ?1 AND p.user = ?2)";
-        db.prepare_cached(sql)?.execute(params![alias, gone.user])?;
     }
     Ok(())
 }

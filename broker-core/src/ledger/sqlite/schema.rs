@@ -5,15 +5,20 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use crate::ledger::LedgerError;
 
 use self::collect::COLLECTING;
+use self::naming::NAMING;
 use self::retire::RETIRING;
 
 mod collect;
+mod naming;
 mod proving;
 mod retire;
 
 /// Makes the tables in an empty database; brings one of an earlier version to this one; leaves one
 /// of ours as it is; refuses any other.
 pub(super) fn create_or_check(connection: &mut Connection, path: &str) -> Result<(), LedgerError> {
+    // A table that others refer to is made anew on the way; it cannot be dropped otherwise.
+    let loose = connection.pragma_update(None, "foreign_keys", "OFF");
+    loose.map_err(|error| unreadable(error, path))?;
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate);
     let tx = tx.map_err(|error| unreadable(error, path))?;
     if is_empty(&tx).map_err(|error| unreadable(error, path))? {
@@ -34,6 +39,11 @@ pub(super) fn create_or_check(connection: &mut Connection, path: &str) -> Result
     let marks = (pragma(&tx, "application_id")?, pragma(&tx, "user_version")?);
     if marks == (APPLICATION_ID, 3) {
         proving::prove(&tx)?;
+        tx.pragma_update(None, "user_version", 4)?;
+    }
+    let marks = (pragma(&tx, "application_id")?, pragma(&tx, "user_version")?);
+    if marks == (APPLICATION_ID, 4) {
+        tx.execute_batch(NAMING)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     tx.commit()?;
@@ -92,7 +102,7 @@ fn unreadable(error: rusqlite::Error, path: &str) -> LedgerError {
 
 /// "0GFL" in ASCII.
 const APPLICATION_ID: i64 = 0x3047_464c;
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// Amounts, prices, accounts, ids and hashes are big-endian bytes, so that their order as bytes is
 /// their order as numbers. Times are milliseconds. Counts and times are 64 bits, sign ignored.

@@ -1,6 +1,7 @@
 //! One command within a transaction: what is known before it, and what it writes.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -136,12 +137,7 @@ fn known_hold(
     db: &Connection,
     key: &RequestKey,
 ) -> Result<Option<(HoldNumber, KnownHold)>, LedgerError> {
-    let sql = format!(
-        "SELECT h.entry, {HOLD}, o.hold IS NOT NULL, x.why FROM hold h \
-         LEFT JOIN open_hold o ON o.hold = h.entry LEFT JOIN released x ON x.key = h.key \
-         WHERE h.key = ?1"
-    );
-    let mut statement = db.prepare_cached(&sql)?;
+    let mut statement = db.prepare_cached(&KNOWN_HOLD)?;
     let known = statement.query_row([key], |row| {
         let mut columns = Columns::of(row);
         let (number, hold) = (columns.take()?, columns.hold()?);
@@ -149,6 +145,17 @@ fn known_hold(
     });
     Ok(known.optional()?)
 }
+
+/// A key that begins as its receipt's id does is found by that; the others have an index.
+pub(super) static KNOWN_HOLD: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT h.entry, {HOLD}, o.hold IS NOT NULL, x.why FROM hold h \
+         LEFT JOIN open_hold o ON o.hold = h.entry LEFT JOIN released x ON x.hold = h.entry \
+         WHERE h.entry = coalesce( \
+         (SELECT m.entry FROM hold m WHERE m.receipt = substr(?1, 1, 16) AND m.key = ?1), \
+         (SELECT n.entry FROM hold n WHERE n.key = ?1 AND substr(n.key, 1, 16) <> n.receipt))"
+    )
+});
 
 fn is_taken(db: &Connection, id: &ReceiptId) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM hold WHERE receipt = ?1")?.exists([id])
@@ -197,10 +204,10 @@ fn write_record(
             Ok(write_receipt(db, hold, receipt, entry)?)
         }
         Record::Release(key, why) => {
-            close(db, ended, key)?;
+            let hold = close(db, ended, key)?;
             let mut statement =
                 db.prepare_cached("INSERT INTO released VALUES (?1, ?2, ?3, ?4)")?;
-            statement.execute(params![Count(entry.seq), key, why, entry.at])?;
+            statement.execute(params![Count(entry.seq), hold, why, entry.at])?;
             Ok(())
         }
         Record::Retire(retire) => retire::write(db, retire, entry),
@@ -278,15 +285,6 @@ fn write_receipt(
         Count(usage.cache_write_1h),
         receipt.proof.as_deref().map(Proof::to_bytes),
     ])?;
-    if let Some(alias) = &receipt.upstream_id {
-        let mut statement = db.prepare_cached(
-            "INSERT INTO upstream_alias VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        )?;
-        if statement.execute(params![alias, receipt.user, Count(entry.seq)])? == 0 {
-            let sql = "INSERT INTO upstream_repeat VALUES (?1, ?2, ?3)";
-            db.prepare_cached(sql)?.execute(params![alias, receipt.user, Count(entry.seq)])?;
-        }
-    }
     Ok(())
 }
 
