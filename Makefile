@@ -5,11 +5,11 @@ target := $(or $(CARGO_TARGET_DIR),$(CARGO_BUILD_TARGET_DIR),target)
 simulator := --features tee-sidecar/simulator
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check package fuzz bench crash-long model-long fleet-long invoice-long
-.PHONY: soak-long openapi clean
+.PHONY: help run demo test check package fuzz bench bench-parts instructions crash-long model-long
+.PHONY: fleet-long invoice-long soak-long openapi clean
 
 help: ## this list
-	@awk -F ':.* ## ' '/^[a-z-]+:.* ## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.* ## ' '/^[a-z-]+:.* ## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## the sidecar with a software TEE; UPSTREAM=http://host:port for a real model server
 	cargo build --locked --release -p tee-sidecar -p examples $(simulator)
@@ -39,6 +39,12 @@ fuzz: ## ten minutes of each fuzz target; needs cargo-fuzz
 
 bench: ## throughput and latency
 	.ci/bench
+
+bench-parts: ## the time of each part of an exchange alone (criterion); PART=stream for one of them
+	cargo bench --locked -p exchange-parts --bench parts -- $(PART)
+
+instructions: ## the instructions of each part against fixtures/instructions.txt; RENEW=1 writes that anew
+	.ci/instructions
 
 crash-long: ## 10,000 kills of the ledger, 10,000 images of its log and 10,000 power cuts
 	KILLS=10000 cargo test --locked -p broker-core --test sigkill -- --nocapture

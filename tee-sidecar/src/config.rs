@@ -19,6 +19,7 @@ mod load;
 mod raw;
 mod secret;
 mod text;
+mod tracing;
 
 pub use changes::changed;
 pub use effective::effective;
@@ -26,6 +27,7 @@ pub use env::{environment, notify_socket};
 pub use error::{ConfigError, Problem};
 pub use ledger::{LedgerUrl, Retention};
 pub use secret::Secret;
+pub use tracing::Tracing;
 
 /// An engine's address as `upstream.url` takes it, without a slash or `/v1` at its end; `None`
 /// where the text is none.
@@ -72,6 +74,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `log.*`
     pub log: Log,
+    /// `tracing.*`
+    pub tracing: Tracing,
 }
 
 /// `server.*`

@@ -282,13 +282,13 @@ impl Exchange {
         let shared = &self.shared;
         let tariff = shared.prices.now();
         let amount = ceiling(&tariff, bound)?;
-        // A client's name and a name of ours can never be the same.
-        let name = match &ask.client_key {
-            Some(name) => [b"client:", name.as_slice()].concat(),
-            None => [b"minted:", ask.id.0.as_bytes().as_slice()].concat(),
+        let key = match &ask.client_key {
+            // As ledgers have them since clients could name their requests.
+            Some(name) => RequestKey::derive(&ask.user, &[b"client:", name.as_slice()].concat()),
+            None => RequestKey::minted(&ask.id),
         };
         Ok(Hold {
-            key: RequestKey::derive(&ask.user, &name),
+            key,
             fingerprint: Fingerprint(ask.request_hash),
             receipt: ask.id,
             user: ask.user,

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod ledger;
 pub mod net;
 pub mod network;
+pub mod otlp;
 mod rate;
 pub mod route;
 mod shapes;

@@ -18,6 +18,7 @@ mod exchanges;
 mod ledger;
 pub mod process;
 pub mod record;
+mod spans;
 mod trace;
 mod visit;
 
@@ -26,6 +27,7 @@ pub use books::{BookKeeper, Books};
 pub use engine::Engine;
 pub use exchanges::Exchanges;
 pub use ledger::Commits;
+pub use spans::{Bill, End, EnginePart, Spans, Told, Watch};
 pub use trace::Trace;
 pub use visit::{Probe, Probes, Step, Visit};
 
@@ -46,6 +48,8 @@ pub struct Signals {
     pub commits: Commits,
     /// HTTP answers on every route.
     pub answers: Answers,
+    /// Spans for a collector.
+    pub spans: Spans,
     /// What the ledger says, read at most once at a time.
     pub books: BookKeeper,
 }
@@ -58,8 +62,9 @@ impl Signals {
         let engine = Engine::new(&mut registry);
         let commits = Commits::new(&mut registry);
         let answers = Answers::new(&mut registry);
+        let spans = Spans::new(&mut registry);
         let books = BookKeeper::default();
-        Arc::new(Self { registry, started, exchanges, engine, commits, answers, books })
+        Arc::new(Self { registry, started, exchanges, engine, commits, answers, spans, books })
     }
 
     /// Writes what was counted, as OpenMetrics text without its end mark.

@@ -26,6 +26,7 @@ use crate::keys::{self, KeyError};
 use crate::ledger::{self, EndMark, Lead, Opened};
 use crate::network::Network;
 use crate::network::service::Route;
+use crate::otlp::Exporter;
 use crate::signals::Signals;
 use crate::tls::{Tls, TlsKeeper};
 use crate::upstream::{Catalog, Engines, Vllm};
@@ -63,6 +64,7 @@ pub struct Application {
     reports: ReportService,
     reloader: Reloader,
     mark: EndMark,
+    exporter: Option<Exporter>,
 }
 
 impl Application {
@@ -175,6 +177,8 @@ impl Application {
         let reports = parts.reports;
         let tls = parts.tls.map(|tls| TlsKeeper::of(tls, &reports, &shared));
         let told = (auth.clone(), notices.clone());
+        let exporter =
+            Exporter::of(&settings.tracing, &shared.signals).map_err(StartError::Tracing)?;
         let reloader = Reloader::of(settings, shared.clone(), told, tls.clone());
         let exchange = Exchange { shared: shared.clone(), engine: engine.clone() };
         let shown = (reports.clone(), parts.network.clone());
@@ -193,6 +197,7 @@ impl Application {
             reports,
             reloader,
             mark,
+            exporter,
         })
     }
 

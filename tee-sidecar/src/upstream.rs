@@ -58,6 +58,17 @@ pub enum UpstreamError {
     Broken(String),
 }
 
+impl UpstreamError {
+    /// What kind it is, in one word: a label of metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Timeout(_) => "timeout",
+            Self::Gone(_) | Self::Broken(_) => "broken",
+        }
+    }
+}
+
 /// A request for an engine.
 #[derive(Clone, Debug)]
 pub struct Post<'a> {

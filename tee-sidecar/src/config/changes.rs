@@ -29,6 +29,9 @@ fn values(settings: &Settings) -> BTreeMap<String, Value> {
     if let Some(token) = &settings.admin_token {
         hide("admin.token", token.expose().as_bytes());
     }
+    if let Some(headers) = &settings.tracing.headers {
+        hide("tracing.otlpHeaders", headers.expose().as_bytes());
+    }
     if let Some(network) = &settings.network {
         hide("network.privateKeys", network.wallet.expose());
     }

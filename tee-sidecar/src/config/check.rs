@@ -16,6 +16,7 @@ mod network;
 mod pricing;
 mod routes;
 mod server;
+mod tracing;
 mod values;
 
 pub(super) use ledger::in_file as ledger_url_in;
@@ -41,6 +42,7 @@ pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
     let admin_token = access::admin_token(check, &raw.admin, &server);
     let limits = limits::limits(check, &raw.limits);
     let log = log(check, &raw.log);
+    let tracing = tracing::tracing(check, &raw.tracing);
     Settings {
         server,
         upstream,
@@ -56,6 +58,7 @@ pub(super) fn settings(check: &mut Check, raw: &RawSettings) -> Settings {
         admin_token,
         limits,
         log,
+        tracing,
     }
 }
 

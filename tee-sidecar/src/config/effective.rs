@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     ApiKey, Auth, CacheSalt, GpuProvider, Limits, Log, LogFormat, OnDisconnect, Secret, Settings,
-    TeeProvider, Upstream, secret,
+    TeeProvider, Tracing, Upstream, secret,
 };
 
 mod network;
@@ -34,6 +34,7 @@ pub(super) fn document(settings: &Settings) -> Value {
         admin_token,
         limits,
         log,
+        tracing,
     } = settings;
     json!({
         "server": {
@@ -74,6 +75,7 @@ pub(super) fn document(settings: &Settings) -> Value {
         "admin": { "token": secret_word(admin_token.as_ref()) },
         "limits": limits_section(limits),
         "log": log_section(log),
+        "tracing": tracing_section(tracing),
     })
 }
 
@@ -100,6 +102,14 @@ fn log_section(log: &Log) -> Value {
         LogFormat::Json => "json",
     };
     json!({ "format": format, "filter": log.filter })
+}
+
+fn tracing_section(tracing: &Tracing) -> Value {
+    json!({
+        "otlpEndpoint": tracing.endpoint,
+        "otlpHeaders": secret_word(tracing.headers.as_ref()),
+        "sampleRatio": network::fraction(tracing.ratio),
+    })
 }
 
 const fn tee_word(provider: TeeProvider) -> &'static str {

@@ -99,7 +99,7 @@ fn shortened(value: &str) -> String {
 }
 
 /// The last part of the path of every key that holds a secret.
-const SECRET_KEYS: [&str; 3] = ["key", "token", "privateKeys"];
+const SECRET_KEYS: [&str; 4] = ["key", "token", "privateKeys", "otlpHeaders"];
 
 /// An error message repeats this much of a value at most.
 const VALUE_CHARS_MAX: usize = 80;

@@ -68,6 +68,10 @@ pub(super) const VALUES: &[(&str, Slot)] = &[
     ("limits.clientIdleSecs", |raw| &mut raw.limits.client_idle_secs),
     ("log.format", |raw| &mut raw.log.format),
     ("log.filter", |raw| &mut raw.log.filter),
+    ("tracing.otlpEndpoint", |raw| &mut raw.tracing.otlp_endpoint),
+    ("tracing.otlpHeaders", |raw| &mut raw.tracing.otlp_headers),
+    ("tracing.otlpHeadersFile", |raw| &mut raw.tracing.otlp_headers_file),
+    ("tracing.sampleRatio", |raw| &mut raw.tracing.sample_ratio),
 ];
 
 /// Every key that holds a list of values.

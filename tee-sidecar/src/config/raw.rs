@@ -40,6 +40,8 @@ pub(super) struct RawSettings {
     #[serde(deserialize_with = "null_is_default")]
     pub(super) log: RawLog,
     #[serde(deserialize_with = "null_is_default")]
+    pub(super) tracing: RawTracing,
+    #[serde(deserialize_with = "null_is_default")]
     pub(super) network: RawNetwork,
     #[serde(deserialize_with = "null_is_default")]
     pub(super) interval: RawInterval,
@@ -152,6 +154,15 @@ pub(super) struct RawLimits {
 pub(super) struct RawLog {
     pub(super) format: Option<Text>,
     pub(super) filter: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct RawTracing {
+    pub(super) otlp_endpoint: Option<Text>,
+    pub(super) otlp_headers: Option<Text>,
+    pub(super) otlp_headers_file: Option<Text>,
+    pub(super) sample_ratio: Option<Text>,
 }
 
 impl RawSettings {

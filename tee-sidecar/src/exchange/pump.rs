@@ -176,6 +176,7 @@ impl Held {
 
     /// Signs and charges, durably. On an error the end of the answer must not leave.
     pub(super) async fn close(self, ending: Ending) -> Result<(), Unbilled> {
+        self.ask.visit.engine_ended();
         let told = self.told();
         let Self { exchange, ask, hold, bound, .. } = self;
         let (usage, status) = (ending.usage, ending.status);
@@ -196,8 +197,8 @@ impl Held {
                 Ok(())
             }
             Err(error) => {
-                let (request_id, trace_id) = (ask.request_id, ask.visit.trace.id());
-                tracing::error!(request_id, trace_id, receipt = %ask.id, %error, "unbilled");
+                let of = (&*ask.request_id, ask.id);
+                record::unbilled(of, ask.route.path(), status, &error, &ask.visit);
                 exchanges.unbilled(ask.route.path(), status);
                 Err(error)
             }

@@ -273,9 +273,8 @@ async fn write(
 ) -> bool {
     let Refused { id, endpoint, model, request_hash, response_hash, status, .. } = refused;
     let Refused { bytes, method, unread, .. } = refused;
-    let name = [b"refused:", id.0.as_bytes().as_slice()].concat();
     let hold = Hold {
-        key: RequestKey::derive(&user, &name),
+        key: RequestKey::minted(&id),
         fingerprint: Fingerprint(request_hash),
         receipt: id,
         user,

@@ -47,7 +47,7 @@ pub(super) async fn serve(
         return Err(ApiError::of(&request, not_served(route)));
     }
     let ids = Ids::of_exchange(&request);
-    let mut seen = Seen::of(route, &request);
+    let mut seen = Seen::of(route, &request, &state);
     match answer(&request, payload, &state, &ids, &mut seen).await {
         Ok((answer, place)) => Ok(respond(answer, place, &ids)),
         Err(Failed { fault, has_ended: true }) => Err(ApiError::new(ids, fault)),
@@ -65,7 +65,7 @@ pub(super) async fn method_not_allowed(
         return Err(ApiError::of(&request, not_served(route)));
     }
     let fault = Fault::MethodNotAllowed { allowed: "POST".into() };
-    Err(Seen::of(route, &request).refuse(&state, Ids::of_exchange(&request), fault))
+    Err(Seen::of(route, &request, &state).refuse(&state, Ids::of_exchange(&request), fault))
 }
 
 /// What was seen of a request by the time it was refused.
@@ -78,9 +78,10 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn of(route: Route, request: &HttpRequest) -> Self {
+    pub(super) fn of(route: Route, request: &HttpRequest, state: &AppState) -> Self {
         let all = |name| request.headers().get_all(name).map(HeaderValue::as_bytes);
-        let visit = Visit::new(Trace::of(all("traceparent"), all("tracestate")));
+        let trace = Trace::of(all("traceparent"), all("tracestate"));
+        let visit = Visit::new(state.exchange.shared.signals.spans.place(trace));
         // A method may be a word of the client's: no more of it than a receipt should quote.
         let method = request.method().as_str().chars().take(METHOD_CHARS_MAX).collect();
         Self { route, user: None, request_hash: None, method, visit: Arc::new(visit) }

@@ -60,7 +60,14 @@ impl Engine {
     ) -> Result<Reply, UpstreamError> {
         self.requests.inc();
         let asked = Instant::now();
+        let watch = visit.trace.watch();
+        if let Some(watch) = watch {
+            watch.asked(visit.elapsed());
+        }
         let reply = call.await;
+        if let Some(watch) = watch {
+            watch.answered(reply.as_ref().map(|reply| reply.status), visit.elapsed());
+        }
         if let Ok(reply) = &reply {
             visit.reached(Step::Answered);
             self.head_seconds.observe(asked.elapsed().as_secs_f64());
@@ -71,12 +78,7 @@ impl Engine {
 
     /// The engine failed a request.
     pub fn failed(&self, error: &UpstreamError) {
-        let kind = match error {
-            UpstreamError::Connect(_) => "connect",
-            UpstreamError::Timeout(_) => "timeout",
-            UpstreamError::Gone(_) | UpstreamError::Broken(_) => "broken",
-        };
-        self.failures.get_or_create(&Kind { kind }).inc();
+        self.failures.get_or_create(&Kind { kind: error.kind() }).inc();
     }
 }
 

@@ -5,23 +5,31 @@
 //! id stands in the log; what a client wrote into `tracestate` never does.
 
 use std::fmt;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::Watch;
+
 /// The place of one exchange in a trace.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Trace {
-    id: [u8; 16],
+    pub(super) id: [u8; 16],
+    /// The client's id in it.
+    pub(super) parent: Option<[u8; 8]>,
     /// The exchange's own id in it, under which the engine's part stands.
     span: [u8; 8],
-    flags: u8,
+    pub(super) flags: u8,
     state: Option<String>,
+    /// What is gathered for a collector, where that is wanted.
+    pub(super) watch: Option<Arc<Watch>>,
 }
 
 impl Default for Trace {
     /// A trace that begins here, and that nobody asked to record.
     fn default() -> Self {
-        Self { id: Uuid::new_v4().into_bytes(), span: span(), flags: 0, state: None }
+        let id = Uuid::new_v4().into_bytes();
+        Self { id, parent: None, span: span(), flags: 0, state: None, watch: None }
     }
 }
 
@@ -33,8 +41,26 @@ impl Trace {
     ) -> Self {
         let mut parents = parents.into_iter();
         let parent = parents.next().filter(|_| parents.next().is_none());
-        let Some((id, flags)) = parent.and_then(read_parent) else { return Self::default() };
-        Self { id, span: span(), flags, state: read_states(states) }
+        let Some(read) = parent.and_then(read_parent) else { return Self::default() };
+        let (id, parent, flags) = read;
+        let state = read_states(states);
+        Self { id, parent: Some(parent), span: span(), flags, state, watch: None }
+    }
+
+    /// The same place, without what is the client's and what is gathered.
+    pub(super) const fn clone_unwatched(&self) -> Self {
+        let Self { id, parent, span, flags, .. } = *self;
+        Self { id, parent, span, flags, state: None, watch: None }
+    }
+
+    /// What is gathered of the exchange for a collector; `None` where nothing is.
+    pub const fn watch(&self) -> Option<&Arc<Watch>> {
+        self.watch.as_ref()
+    }
+
+    /// The trace's id, the client's span in it, the span of the engine's part, and the flags.
+    pub const fn parts(&self) -> ([u8; 16], Option<[u8; 8]>, [u8; 8], u8) {
+        (self.id, self.parent, self.span, self.flags)
     }
 
     /// The trace's id: 32 hex digits.
@@ -60,13 +86,14 @@ impl fmt::Debug for Trace {
     }
 }
 
-fn span() -> [u8; 8] {
+pub(super) fn span() -> [u8; 8] {
     let (half, _) = Uuid::new_v4().as_u64_pair();
     half.to_be_bytes()
 }
 
-/// The trace's id and its flags. A version that is not known yet may go on behind the known part.
-fn read_parent(header: &[u8]) -> Option<([u8; 16], u8)> {
+/// The trace's id, the client's span, and the flags. A version that is not known yet may go on
+/// behind the known part.
+fn read_parent(header: &[u8]) -> Option<([u8; 16], [u8; 8], u8)> {
     let text = std::str::from_utf8(header).ok()?.trim_matches([' ', '\t']);
     let (known, rest) = text.split_at_checked(PARENT_BYTES)?;
     let mut parts = known.split('-');
@@ -80,7 +107,7 @@ fn read_parent(header: &[u8]) -> Option<([u8; 16], u8)> {
         _ => rest.is_empty() || rest.starts_with('-'),
     };
     let is_set = id != [0; 16] && parent != [0; 8] && parts.next().is_none();
-    (ends && is_set).then_some((id, flags & FLAGS_KNOWN))
+    (ends && is_set).then_some((id, parent, flags & FLAGS_KNOWN))
 }
 
 fn lower_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -118,6 +145,8 @@ fn is_member(member: &str) -> bool {
 }
 
 const PARENT_BYTES: usize = 55;
+/// Whoever called us records the trace.
+pub(super) const SAMPLED: u8 = 0b01;
 /// Sampled, and a random id.
 const FLAGS_KNOWN: u8 = 0b11;
 const MEMBERS_MAX: usize = 32;

@@ -48,6 +48,13 @@ impl Visit {
         self.arrived.elapsed()
     }
 
+    /// Nothing more comes from the engine.
+    pub fn engine_ended(&self) {
+        if let Some(watch) = self.trace.watch() {
+            watch.engine_ended(self.elapsed());
+        }
+    }
+
     /// Passes a step; only the first time counts.
     pub fn reached(&self, step: Step) {
         let micros = u64::try_from(self.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);

@@ -53,6 +53,12 @@ pub enum StartError {
     /// TLS cannot end here.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Spans cannot be exported.
+    #[error(
+        "tracing.otlpEndpoint: the HTTP client for it cannot be built ({0}); an https address \
+         needs the system's bundle of certificate authorities"
+    )]
+    Tracing(String),
     /// A port cannot be used.
     #[error("{key} {addr}: {cause}")]
     Listen {

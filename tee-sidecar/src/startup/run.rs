@@ -17,6 +17,7 @@ use crate::config::{ConfigError, Settings};
 use crate::exchange::Shared;
 use crate::exchange::stop::StopSwitch;
 use crate::ledger::End;
+use crate::otlp::Exporter;
 use crate::systemd::Systemd;
 
 /// What runs longer than `server.drainSecs` is ended as `shutdown`, and gets this long for it.
@@ -116,6 +117,7 @@ impl Application {
         watches.extend(self.tls.map(|tls| rt::spawn(tls.run())));
         let services = self.network.as_ref().and_then(|network| network.services.get().cloned());
         watches.extend(services.map(|services| rt::spawn(async move { services.watch().await })));
+        let exporting = self.exporter.map(Exporter::start);
         self.mark.running();
         orders.systemd.ready();
         let ledger = self.shared.ledger.clone();
@@ -146,7 +148,13 @@ impl Application {
                 mark.ended(End::Orderly);
             }
         });
-        if stopped.await.is_err() {
+        let told = async {
+            if let Some(exporting) = exporting {
+                exporting.end().await;
+            }
+        };
+        let (stopped, ()) = tokio::join!(stopped, told);
+        if stopped.is_err() {
             tracing::error!("the ledger's end was not waited for");
         }
         tracing::info!("stopped");

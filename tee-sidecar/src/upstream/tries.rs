@@ -102,6 +102,9 @@ pub(super) async fn deliver(vllm: &Vllm, engines: &Engines, letter: Letter) -> T
     let mut tries = Tries::new(letter.route);
     while let Some(seat) = engines.choose(&tries.tried) {
         let engine = seat.engine().clone();
+        if let Some(watch) = &letter.watch {
+            watch.tried(engine.url());
+        }
         let posted = vllm.post_to(seat, &letter);
         let tried = match tries.tried.is_empty() {
             true => posted.await,

@@ -24,7 +24,7 @@ use super::{Post, Reply, Tag, Upstream, UpstreamError, UpstreamFuture, tries};
 use crate::config::Limits;
 use crate::net;
 use crate::route::Route;
-use crate::signals::Trace;
+use crate::signals::{Trace, Watch};
 
 /// The longest list of models that is read.
 const MODELS_BYTES_MAX: usize = 1024 * 1024;
@@ -47,6 +47,8 @@ pub struct Vllm {
 /// A request as every engine gets it, to the byte.
 pub(super) struct Letter {
     pub(super) route: Route,
+    /// Told which engines are tried.
+    pub(super) watch: Option<Arc<Watch>>,
     headers: HeaderMap,
     body: Outgoing,
 }
@@ -175,7 +177,8 @@ impl Upstream for Vllm {
         ] {
             headers.extend(HeaderValue::from_str(text).map(|value| (name, value)));
         }
-        let letter = Letter { route, headers, body: Outgoing { bytes, begun } };
+        let watch = tag.trace.watch().cloned();
+        let letter = Letter { route, watch, headers, body: Outgoing { bytes, begun } };
         Box::pin(tries::deliver(self, &self.engines, letter))
     }
 

@@ -21,6 +21,7 @@ mod edge;
 mod failures;
 mod flood;
 mod limits;
+mod otlp;
 mod pinned;
 mod process;
 mod receipts;

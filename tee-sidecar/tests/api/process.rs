@@ -5,14 +5,16 @@ use std::time::Duration;
 use broker_core::{LedgerReader, ReceiptId, SqliteReader};
 
 use crate::support::{
-    Conn, Engine, MODEL, Process, SOON, Step, chunk_event, get, post, sha256_hex, sse, whole,
+    Collector, Conn, Engine, MODEL, Process, SOON, Step, chunk_event, get, post, sha256_hex, sse,
+    wait_until, whole,
 };
 
 const CHAT: &str = "/v1/chat/completions";
 
-// R15: canaries in prompts, answers, keys, errors and headers, at the finest level of the log.
+// R15: canaries in prompts, answers, keys, errors and headers, at the finest level of the log and
+// in the spans of every exchange.
 #[test]
-fn no_prompt_answer_or_key_reaches_the_log() {
+fn no_prompt_answer_or_key_reaches_the_log_or_a_collector() {
     let engine = Engine::start(|seen| {
         let text = seen.text();
         if text.contains("refuse") {
@@ -30,9 +32,14 @@ fn no_prompt_answer_or_key_reaches_the_log() {
         vec![sse(), Step::Chunk(event.into_bytes()), done, Step::EndChunks]
     });
     let folder = tempfile::tempdir().unwrap();
-    let config = "auth: {mode: apiKeys, apiKeys: [{account: a, key: canary-key-0123456789}]}\n\
-                  log: {filter: trace}\n";
-    let mut process = Process::start(folder.path(), &engine, config);
+    let collector = Collector::start();
+    let config = format!(
+        "auth: {{mode: apiKeys, apiKeys: [{{account: a, key: canary-key-0123456789}}]}}\n\
+         log: {{filter: trace}}\n\
+         tracing: {{otlpEndpoint: '{}', otlpHeaders: 'x-scope=of%20tests,x-key=canary-header'}}\n",
+        collector.url()
+    );
+    let mut process = Process::start(folder.path(), &engine, &config);
     let key = ("authorization", "Bearer canary-key-0123456789");
     let named = ("idempotency-key", "canary-idempotency");
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -53,16 +60,56 @@ fn no_prompt_answer_or_key_reaches_the_log() {
         post(process.addr, CHAT, &[key, traced[0], traced[1]], &request).receipt();
         post(process.addr, CHAT, &[key, untraced[0], untraced[1]], &request).receipt();
         post(process.addr, CHAT, &[("authorization", "Bearer canary-wrong")], &request);
-        post(process.addr, CHAT, &[key, named], format!("{request} canary-syntax"));
+        let refused = [key, named, traced[0], traced[1]];
+        post(process.addr, CHAT, &refused, format!("{request} canary-syntax"));
     }
     let other = "{\"model\":\"canary-model\",\"messages\":[]}";
-    assert_eq!(post(process.addr, CHAT, &[key], other).status, 404);
+    assert_eq!(post(process.addr, CHAT, &[key, traced[0], traced[1]], other).status, 404);
     get(process.addr, "/v1/signature/canary-id", &[key]);
     assert!(process.terminate().success());
     let log = process.log();
     assert!(log.contains("exchange") && log.contains("SIMULATED TEE"), "{log}");
     let told: Vec<&str> = log.lines().filter(|line| line.contains("canary")).collect();
     assert!(told.is_empty(), "{told:#?}");
+    // Of nine exchanges that got to the engine, and of what was refused of this account.
+    let exported = collector.spans();
+    assert!(exported.len() > 20, "{exported:#?}");
+    for request in collector.seen() {
+        assert_eq!(request.header("x-key"), Some("canary-header"));
+        assert!(!String::from_utf8_lossy(&request.body).contains("canary"), "{exported:#?}");
+    }
+}
+
+// A span is worth less than an answer: nothing waits for it, and nobody is told of each.
+#[test]
+fn a_collector_that_is_away_costs_spans_and_nothing_else() {
+    let answer = "{\"choices\":[],\"usage\":{\"prompt_tokens\":13,\"completion_tokens\":30}}";
+    let engine = Engine::start(move |_| vec![Step::Raw(whole(200, answer.as_bytes()))]);
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody listens there, and nobody else gets the port meanwhile.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!("tracing: {{otlpEndpoint: 'http://{closed}'}}\n");
+    let mut process = Process::start(folder.path(), &engine, &config);
+    let request = format!("{{\"model\":\"{MODEL}\",\"messages\":[]}}");
+    let dropped = || {
+        let told = get(process.admin().unwrap(), "/metrics", &[]).text();
+        let name = "tee_sidecar_trace_spans_dropped_total ";
+        told.lines().find_map(|line| line.strip_prefix(name)?.parse::<u64>().ok()).unwrap()
+    };
+    let mut asked = 0;
+    for _ in 0..2 {
+        let before = dropped();
+        wait_until("a batch that is given up", SOON, || {
+            assert_eq!(post(process.addr, CHAT, &[], &request).status, 200);
+            asked += 1;
+            dropped() > before
+        });
+    }
+    assert!(dropped() <= 2 * asked);
+    assert!(process.terminate().success());
+    let log = process.log();
+    assert_eq!(log.matches("the collector cannot be reached").count(), 1, "{log}");
+    assert_eq!(log.matches(": exchange request_id").count() as u64, asked, "{log}");
 }
 
 #[test]

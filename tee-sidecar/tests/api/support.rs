@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 mod client;
+mod collector;
 mod engine;
 mod process;
 mod report;
 mod sidecar;
 
 pub(crate) use client::{Conn, Response, get, post, sha256_hex};
+pub(crate) use collector::{Collector, attribute};
 pub(crate) use engine::{Engine, Seen, Step, chunk_event, end_event, sse, whole};
 pub(crate) use process::Process;
 pub(crate) use report::{gpu_nonce, nonce, report_of, with_gpu};

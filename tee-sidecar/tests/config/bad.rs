@@ -260,4 +260,13 @@ const BAD: &[Row] = &[
     ("log: {format: xml}", "log.format", Some("xml"), "text, json"),
     ("log: {filter: 'tee_sidecar=loud'}", "log.filter", Some("tee_sidecar=loud"), "a filter"),
     ("log: {filter: ''}", "log.filter", Some(""), "a filter"),
+    // tracing
+    ("tracing: {otlpEndpoint: 'collector:4318'}", "tracing.otlpEndpoint", Some("collector:4318"),
+     "http://127.0.0.1:4318"),
+    ("tracing: {otlpEndpoint: 'grpc://c:4317'}", "tracing.otlpEndpoint", Some("grpc://c:4317"),
+     "must be http://"),
+    ("tracing: {otlpEndpoint: 'http://c/?key=secret'}", "tracing.otlpEndpoint", None,
+     "tracing.otlpHeaders"),
+    ("tracing: {sampleRatio: 5}", "tracing.sampleRatio", Some("5"), "from 0 to 1"),
+    ("tracing: {otlpHeaders: [a]}", "tracing.otlpHeaders", None, "must be one value"),
 ];

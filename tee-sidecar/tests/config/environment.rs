@@ -194,6 +194,9 @@ const SETS: &[(&str, &str, &str)] = &[
     ("SIDECAR__LIMITS__CLIENTIDLESECS", "9", "clientIdleSecs: 9\n"),
     ("SIDECAR__LOG__FORMAT", "json", "format: json\n"),
     ("SIDECAR__LOG__FILTER", "debug", "filter: debug\n"),
+    ("SIDECAR__TRACING__OTLPENDPOINT", "http://c:4318", "otlpEndpoint: http://c:4318\n"),
+    ("SIDECAR__TRACING__OTLPHEADERS", "a=b", "otlpHeaders: <secret>\n"),
+    ("SIDECAR__TRACING__SAMPLERATIO", "0.25", "sampleRatio: 1/4\n"),
 ];
 
 /// An environment, what is named in the error, and a part of the rule.

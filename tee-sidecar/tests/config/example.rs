@@ -21,7 +21,13 @@ fn the_example_shows_every_key_that_is_printed_and_those_that_are_not() {
     let printed = effective(&Settings::load(None, []).unwrap());
     let printed: serde_json::Value = serde_yaml_ng::from_str(&printed).unwrap();
     let mut keys = paths(&printed);
-    let unprinted = ["servingUrl", "admin.tokenFile", "ledger.urlFile", "network.privateKeysFile"];
+    let unprinted = [
+        "servingUrl",
+        "admin.tokenFile",
+        "ledger.urlFile",
+        "network.privateKeysFile",
+        "tracing.otlpHeadersFile",
+    ];
     keys.extend(unprinted.map(str::to_owned));
     keys.sort();
     let mut shown = paths(&example);

@@ -234,7 +234,8 @@ fn what_is_printed_loads_again_to_the_same() {
          service: {inputPrice: 340282366920938463463374607431768211455, model: '0123'}\n\
          ledger: {url: 'sqlite:///var/lib/ledger.db'}\n\
          server: {drainSecs: 0, tls: {certFile: /a/cert.pem, keyFile: /a/key.pem}}\n\
-         log: {format: json, filter: 'info,a=debug'}\n",
+         log: {format: json, filter: 'info,a=debug'}\n\
+         tracing: {otlpEndpoint: 'http://c:4318', sampleRatio: 0.05}\n",
     ] {
         let settings = load(yaml).unwrap();
         let printed = effective(&settings);

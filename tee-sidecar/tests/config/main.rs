@@ -15,3 +15,4 @@ mod ledger;
 mod network;
 mod secrets;
 mod support;
+mod tracing;

@@ -15,7 +15,8 @@ const MARK: &str = "HUSH";
 fn debug_and_the_printed_configuration_show_no_secret() {
     let key = file("HUSH-from-a-file-3\n");
     let yaml = format!(
-        "admin: {{token: HUSH-token}}\nauth: {{mode: apiKeys, apiKeys: [\
+        "admin: {{token: HUSH-token}}\ntracing: {{otlpHeaders: k=HUSH}}\n\
+         auth: {{mode: apiKeys, apiKeys: [\
          {{account: a, key: HUSH-0123456789-a}}, {{account: b, keyFile: '{}'}}]}}",
         key.path().display()
     );
@@ -24,7 +25,7 @@ fn debug_and_the_printed_configuration_show_no_secret() {
     let printed = effective(&settings);
     assert!(!debug.contains(MARK) && debug.contains("<secret>"), "{debug}");
     assert!(!printed.contains(MARK), "{printed}");
-    assert_eq!(printed.matches("<secret>").count(), 3, "{printed}");
+    assert_eq!(printed.matches("<secret>").count(), 4, "{printed}");
     assert!(effective(&load("").unwrap()).contains("token: <none>"));
 
     let output = program_with(&["check-config"], &yaml);

@@ -278,5 +278,6 @@ pub(crate) fn settings(upstream: SocketAddr, ledger: PathBuf) -> Settings {
             client_idle_secs: 20,
         },
         log: Log { format: LogFormat::Text, filter: "info".into() },
+        tracing: tee_sidecar::config::Tracing::default(),
     }
 }

@@ -57,6 +57,20 @@ impl Bundled {
                 let file = Some(folder.join("depend/secp256k1/COPYING"));
                 Self { name: "libsecp256k1", version, licence: "MIT", licence_file: file }
             }
+            "libmimalloc-sys" => {
+                // Two are in the package; tee-sidecar's manifest chooses the second version.
+                let header = read("c_src/mimalloc/v2/include/mimalloc.h")?;
+                let number = header.lines().find_map(|line| {
+                    let rest = line.strip_prefix("#define MI_MALLOC_VERSION ")?;
+                    rest.split_whitespace().next()?.parse::<u32>().ok()
+                });
+                // The major number, and two digits each of the others.
+                let number = number.ok_or("mimalloc's header names no version")?;
+                let (major, minor, patch) = (number / 10_000, number / 100 % 100, number % 100);
+                let version = format!("{major}.{minor}.{patch}");
+                let file = Some(folder.join("c_src/mimalloc/v2/LICENSE"));
+                Self { name: "libmimalloc", version, licence: "MIT", licence_file: file }
+            }
             // Its own code and BoringSSL's, under the licences that the package itself names; a
             // mere lock against two versions; and nothing native at all.
             "ring" | "rayon-core" | "prettyplease" => return Ok(None),

@@ -133,7 +133,7 @@ fn api_key(check: &mut Check, raw: &RawApiKey, path: &str) -> Option<ApiKey> {
 }
 
 /// A secret that was asked for under two keys.
-enum Given {
+pub(super) enum Given {
     Secret(Secret<String>),
     Nothing,
     /// The problem has been noted.
@@ -141,7 +141,7 @@ enum Given {
 }
 
 impl Given {
-    fn into_option(self) -> Option<Secret<String>> {
+    pub(super) fn into_option(self) -> Option<Secret<String>> {
         match self {
             Self::Secret(secret) => Some(secret),
             Self::Nothing | Self::Refused => None,
@@ -150,7 +150,7 @@ impl Given {
 }
 
 /// Reads a secret from the key itself or from the file that `file_key` names.
-fn secret(
+pub(super) fn secret(
     check: &mut Check,
     key: &str,
     inline: Option<&Text>,

@@ -107,6 +107,16 @@ impl Check {
         self.parsed(key, given, None, rule, |text| fraction(text).map(Some))
     }
 
+    /// A part of a whole: a fraction from 0 to 1.
+    pub(super) fn ratio(&mut self, key: &str, given: Option<&Text>, default: Fraction) -> Fraction {
+        let rule = "must be from 0 to 1, as 0.05 or 1/20";
+        let zero = Fraction { numerator: 0, denominator: 1 };
+        self.parsed(key, given, default, rule, |text| match text {
+            text if is_zero(text) => Some(zero),
+            text => fraction(text).filter(|ratio| ratio.numerator <= ratio.denominator),
+        })
+    }
+
     /// An amount of money. The text is read as it was written, so it is exact whatever its size.
     pub(super) fn neuron(&mut self, key: &str, given: Option<&Text>, default: Neuron) -> Neuron {
         let rule = "must be a whole number of neuron from 0 to 2^128-1, without sign, point, \
@@ -169,6 +179,13 @@ fn seconds(text: &str) -> Option<u64> {
         (rest, largest) = (after, unit);
     }
     (largest != u64::MAX).then_some(sum)
+}
+
+/// 0, with zeros behind a point or without.
+fn is_zero(text: &str) -> bool {
+    let zeros = |digits: &str| digits.bytes().all(|digit| digit == b'0');
+    text.strip_prefix('0')
+        .is_some_and(|rest| rest.is_empty() || rest.strip_prefix('.').is_some_and(zeros))
 }
 
 fn fraction(text: &str) -> Option<Fraction> {

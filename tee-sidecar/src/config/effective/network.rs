@@ -60,6 +60,7 @@ pub(super) fn cache_token_billing(tariff: &Tariff) -> Value {
     })
 }
 
-fn fraction(Fraction { numerator, denominator }: Fraction) -> String {
+/// In its shortest form.
+pub(super) fn fraction(Fraction { numerator, denominator }: Fraction) -> String {
     if denominator == 1 { numerator.to_string() } else { format!("{numerator}/{denominator}") }
 }

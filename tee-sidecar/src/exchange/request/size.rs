@@ -3,7 +3,9 @@
 //! prompt and each answer.
 
 use std::fmt;
+use std::sync::LazyLock;
 
+use aho_corasick::packed::{Config, Searcher};
 use broker_core::TokenBound;
 use memchr::memmem;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
@@ -67,7 +69,7 @@ impl Size {
         let by_bytes = (!is_unbounded(route, body)).then(|| prompt_bytes.saturating_add(around));
         let dialect = route.dialect();
         let answers = choices.max(best_of);
-        let unseen = by_bytes.is_none() && UNSEEN.iter().any(|hint| has(body, hint));
+        let unseen = by_bytes.is_none() && UNSEEN.are_in(body);
         Ok(Self { prompts, choices, answers, max_tokens, prompt_bytes, by_bytes, unseen, dialect })
     }
 
@@ -161,47 +163,70 @@ impl<'de> Visitor<'de> for Counter {
 /// content, templates repeat, tools are written anew with indentation, and what is only named is
 /// elsewhere. Spelled-out ASCII (`image\u005furl`) could hide each of them, so it counts too.
 fn is_unbounded(route: Route, body: &[u8]) -> bool {
-    const HINTS: [&[u8]; 13] = [
-        b"image_url",
-        b"input_audio",
-        b"audio_url",
-        b"video_url",
-        b"_embeds",
-        b"chat_template",
-        b"\"tools\"",
-        b"\\u002",
-        b"\\u003",
-        b"\\u004",
-        b"\\u005",
-        b"\\u006",
-        b"\\u007",
-    ];
-    let own: &[&[u8]] = match route.dialect() {
-        Dialect::Completions => &[b"\"documents\""],
-        Dialect::Responses => &[b"input_image", b"input_file", b"\"prompt\""],
-        Dialect::Messages => &[b"\"image\"", b"\"document\"", b"\"source\""],
-        // Each prompt may be filled up to the context.
-        Dialect::Pooling => &[b"\"padding\"", b"\"image\""],
+    static COMPLETIONS: LazyLock<Words> = LazyLock::new(|| hints(&["\"documents\""]));
+    static RESPONSES: LazyLock<Words> =
+        LazyLock::new(|| hints(&["input_image", "input_file", "\"prompt\""]));
+    static MESSAGES: LazyLock<Words> =
+        LazyLock::new(|| hints(&["\"image\"", "\"document\"", "\"source\""]));
+    // Each prompt may be filled up to the context.
+    static POOLING: LazyLock<Words> = LazyLock::new(|| hints(&["\"padding\"", "\"image\""]));
+    static UNCOUNTED: LazyLock<Words> = LazyLock::new(|| hints(&[]));
+    let words = match route.dialect() {
+        Dialect::Completions => &COMPLETIONS,
+        Dialect::Responses => &RESPONSES,
+        Dialect::Messages => &MESSAGES,
+        Dialect::Pooling => &POOLING,
         Dialect::Media => return true,
-        Dialect::Uncounted => &[],
+        Dialect::Uncounted => &UNCOUNTED,
     };
-    HINTS.iter().chain(own).any(|hint| has(body, hint))
+    words.are_in(body)
+}
+
+/// What makes a body unbounded on any route, and on one.
+fn hints(own: &[&'static str]) -> Words {
+    const HINTS: [&str; 13] = [
+        "image_url",
+        "input_audio",
+        "audio_url",
+        "video_url",
+        "_embeds",
+        "chat_template",
+        "\"tools\"",
+        "\\u002",
+        "\\u003",
+        "\\u004",
+        "\\u005",
+        "\\u006",
+        "\\u007",
+    ];
+    Words::of(&[&HINTS, own].concat())
 }
 
 /// Of what makes a body unbounded, what is elsewhere or no text; escaped letters could hide it.
-const UNSEEN: [&[u8]; 8] = [
-    b"_url",
-    b"input_image",
-    b"input_file",
-    b"input_audio",
-    b"\"prompt\"",
-    b"\\u005",
-    b"\\u006",
-    b"\\u007",
-];
+static UNSEEN: LazyLock<Words> = LazyLock::new(|| {
+    let escaped = ["\\u005", "\\u006", "\\u007"];
+    let words = ["_url", "input_image", "input_file", "input_audio", "\"prompt\""];
+    Words::of(&[words.as_slice(), &escaped].concat())
+});
 
-fn has(body: &[u8], hint: &[u8]) -> bool {
-    memmem::find(body, hint).is_some()
+/// Words that are looked for together, in one pass where the processor can do that.
+struct Words {
+    words: Vec<&'static str>,
+    together: Option<Searcher>,
+}
+
+impl Words {
+    fn of(words: &[&'static str]) -> Self {
+        let together = Config::new().builder().extend(words).build();
+        Self { words: words.to_vec(), together }
+    }
+
+    fn are_in(&self, body: &[u8]) -> bool {
+        match &self.together {
+            Some(together) => together.find(body).is_some(),
+            None => self.words.iter().any(|word| memmem::find(body, word.as_bytes()).is_some()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +243,23 @@ mod tests {
     fn bound(route: Route, body: &str) -> (u64, u64) {
         let bound = size(route, body).bound(4096);
         (bound.input, bound.output)
+    }
+
+    #[test]
+    fn words_are_found_wherever_they_are_and_however_they_are_looked_for() {
+        let words = hints(&["\"documents\""]);
+        assert_eq!(words.words.len(), 14);
+        let apart = Words { together: None, words: words.words.clone() };
+        for word in &words.words {
+            for (before, behind) in [(0, 0), (1, 0), (0, 1), (63, 2), (1000, 1000)] {
+                let body = ["x".repeat(before).as_str(), word, &"x".repeat(behind)].concat();
+                let cut = body.replace(word, word.split_at(word.len() - 1).0);
+                for words in [&words, &apart] {
+                    assert!(words.are_in(body.as_bytes()), "{body}");
+                    assert!(!words.are_in(cut.as_bytes()), "{cut}");
+                }
+            }
+        }
     }
 
     #[test]

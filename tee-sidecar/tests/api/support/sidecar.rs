@@ -194,5 +194,6 @@ pub(crate) fn settings(engine: SocketAddr, ledger: PathBuf) -> Settings {
             client_idle_secs: 20,
         },
         log: Log { format: LogFormat::Text, filter: "info".into() },
+        tracing: tee_sidecar::config::Tracing::default(),
     }
 }

@@ -70,6 +70,7 @@ fn the_bill_has_what_is_linked_in_native_code_too_and_nothing_of_tests_or_the_si
         "broker-core",
         "dcap-qvl",
         "libsecp256k1",
+        "libmimalloc",
         "postgres",
         "ring",
         "sqlite",
@@ -112,6 +113,7 @@ fn the_notices_name_every_package_and_give_the_words_of_its_licence() {
         "Redistribution and use in source and binary forms",
         "UNICODE LICENSE",
         "\n  in it sqlite 3.",
+        "\n  in it libmimalloc 2.",
     ] {
         assert!(notices.contains(words), "{words}");
     }

@@ -11,7 +11,7 @@ const REVIEWED: [(&str, &str); 3] =
     [("broker-core", "B"), ("tee-evidence", "E"), ("tee-sidecar", "S")];
 
 /// Packages that may be under the AGPL, and depend on one that is.
-const AGPL: [&str; 4] = ["tdx-quote", "tee-evidence", "tee-sidecar", "fake-nvml"];
+const AGPL: [&str; 5] = ["tdx-quote", "tee-evidence", "tee-sidecar", "fake-nvml", "exchange-parts"];
 
 /// Where `unsafe` may stand: tests' stand-ins for C libraries.
 const UNSAFE: [&str; 4] = [
