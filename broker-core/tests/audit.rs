@@ -37,26 +37,38 @@ const TAMPERINGS: &[Tampering] = &[
     ("UPDATE entry SET memo = zeroblob(32) WHERE seq = 3", E, "3"),
     ("UPDATE entry SET at = at + 1 WHERE seq = 7", E, "7"),
     ("UPDATE entry SET digest = zeroblob(32) WHERE seq = 8", E, "8"),
-    (
-        "UPDATE transfer SET entry = 99 WHERE entry = 13; UPDATE entry SET seq = 99 WHERE seq = 13",
-        E,
-        "99",
-    ),
+    ("UPDATE entry SET seq = 99 WHERE seq = 13", E, "99"),
     ("DELETE FROM entry WHERE seq = 2", E, "3"),
-    ("DELETE FROM entry WHERE seq = 3", "transfer", "3"),
+    ("DELETE FROM entry WHERE seq = 3", E, "4"),
     ("DELETE FROM entry WHERE seq = 11", E, "12"),
-    ("DELETE FROM entry WHERE seq = 13; DELETE FROM transfer WHERE entry = 13", R, "0606"),
-    ("UPDATE transfer SET amount = x'0000000000000000000000000000ffff' WHERE entry = 4", E, "4"),
-    ("UPDATE transfer SET amount = zeroblob(16) WHERE entry = 3", E, "3"),
-    ("UPDATE transfer SET amount = x'01' WHERE entry = 4", "transfer", "4"),
-    ("UPDATE transfer SET debit = credit WHERE entry = 3", E, "3"),
-    ("UPDATE transfer SET credit = 9 WHERE entry = 3", "transfer", "3"),
-    ("UPDATE transfer SET n = 2 WHERE entry = 3", "transfer", "3"),
-    ("UPDATE transfer SET n = 3 WHERE entry = 4 AND n = 2", "transfer", "4"),
-    ("UPDATE transfer SET entry = 10 WHERE entry = 9", E, "9"),
-    ("DELETE FROM transfer WHERE entry = 4 AND n = 1", "transfer", "4"),
-    ("DELETE FROM transfer WHERE entry = 4 AND n = 2", E, "4"),
-    ("DELETE FROM transfer WHERE entry = 9", E, "9"),
+    ("DELETE FROM entry WHERE seq = 13", R, "0606"),
+    ("UPDATE entry SET amount1 = x'0000000000000000000000000000ffff' WHERE seq = 4", E, "4"),
+    ("UPDATE entry SET amount1 = zeroblob(16) WHERE seq = 3", E, "3"),
+    ("UPDATE entry SET amount1 = x'01' WHERE seq = 4", E, "4"),
+    ("UPDATE entry SET debit1 = credit1 WHERE seq = 3", E, "3"),
+    ("UPDATE entry SET credit1 = 9 WHERE seq = 3", E, "3"),
+    ("UPDATE entry SET credit2 = NULL WHERE seq = 4", E, "4"),
+    (
+        "UPDATE entry SET debit2 = debit1, credit2 = credit1, amount2 = amount1, debit1 = NULL, \
+         credit1 = NULL, amount1 = NULL WHERE seq = 3",
+        E,
+        "3",
+    ),
+    (
+        "UPDATE entry SET debit3 = debit2, credit3 = credit2, amount3 = amount2, debit2 = NULL, \
+         credit2 = NULL, amount2 = NULL WHERE seq = 4",
+        E,
+        "4",
+    ),
+    (
+        "UPDATE entry SET debit1 = m.debit1, credit1 = m.credit1, amount1 = m.amount1 FROM \
+         (SELECT debit1, credit1, amount1 FROM entry WHERE seq = 9) m WHERE seq = 10",
+        E,
+        "10",
+    ),
+    ("UPDATE entry SET debit1 = NULL, credit1 = NULL, amount1 = NULL WHERE seq = 4", E, "4"),
+    ("UPDATE entry SET debit2 = NULL, credit2 = NULL, amount2 = NULL WHERE seq = 4", E, "4"),
+    ("UPDATE entry SET debit1 = NULL, credit1 = NULL, amount1 = NULL WHERE seq = 9", E, "9"),
     ("UPDATE hold SET key = zeroblob(32) WHERE entry = 9", "hold", "0000"),
     ("UPDATE hold SET fingerprint = zeroblob(32) WHERE entry = 3", "hold", "0101"),
     ("UPDATE hold SET receipt = zeroblob(16) WHERE entry = 3", "hold", "0101"),
@@ -209,7 +221,7 @@ fn a_file_whose_pages_were_overwritten_is_refuted() {
     let folder = tempfile::tempdir().unwrap();
     let original = books(folder.path());
     let raw = Connection::open(&original).unwrap();
-    let tables = ["account", "entry", "transfer", "hold", "receipt", "receipt_of_engine"];
+    let tables = ["account", "entry", "hold", "receipt", "receipt_of_engine"];
     for table in tables {
         let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
         let page: u32 = raw.query_row(sql, [table], |row| row.get(0)).unwrap();
@@ -227,7 +239,7 @@ fn a_file_whose_pages_were_overwritten_is_refuted() {
 fn the_tables_refuse_to_be_changed_without_tampering() {
     let folder = tempfile::tempdir().unwrap();
     let raw = Connection::open(books(folder.path())).unwrap();
-    for table in ["entry", "transfer", "hold", "receipt", "released"] {
+    for table in ["entry", "hold", "receipt", "released"] {
         let deleted = raw.execute(&format!("DELETE FROM {table}"), []);
         assert!(deleted.unwrap_err().to_string().contains("append-only"), "{table}");
     }
@@ -236,6 +248,28 @@ fn the_tables_refuse_to_be_changed_without_tampering() {
     {
         assert!(raw.execute(sql, []).unwrap_err().to_string().contains("append-only"), "{sql}");
     }
+    assert!(raw.execute("DELETE FROM transfer", []).is_err());
+}
+
+#[test]
+fn what_entries_moved_can_be_read_row_by_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = Connection::open(books(folder.path())).unwrap();
+    let sql = "SELECT n, debit, credit, hex(amount) FROM transfer WHERE entry = 4 ORDER BY n";
+    let mut statement = raw.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?))
+    });
+    let rows: Vec<_> = rows.unwrap().collect::<Result<_, _>>().unwrap();
+    let [held, earned, available] = [Bucket::Held, Bucket::Earned, Bucket::Available].map(code);
+    let amount = |neuron: u8| format!("{neuron:032X}");
+    assert_eq!(rows, [(1, held, earned, amount(25)), (2, held, available, amount(35))]);
+    let all: i64 = raw.query_row("SELECT count(*) FROM transfer", [], |row| row.get(0)).unwrap();
+    assert_eq!(all, 13);
+}
+
+fn code(bucket: Bucket) -> i64 {
+    i64::from(bucket as u8)
 }
 
 /// Books with every kind of row, closed.

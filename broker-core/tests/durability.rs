@@ -9,7 +9,8 @@ use std::path::Path;
 
 use books::{NOW, capture, hold, neuron, receipt_id, user};
 use broker_core::{
-    Command, Cover, HoldState, Ledger, LedgerError, LedgerReader, SqliteLedger, SqliteReader,
+    Command, Cover, HoldState, Ledger, LedgerError, LedgerReader, Refusal, SqliteLedger,
+    SqliteReader,
 };
 
 #[test]
@@ -44,6 +45,29 @@ fn a_ledger_has_one_writer_at_a_time_and_any_number_of_readers() {
     }
     drop(ledger);
     SqliteLedger::open(&path).unwrap();
+}
+
+#[test]
+fn a_batch_that_was_rolled_back_left_no_hold_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    write_exchange(&mut ledger, 1);
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute_batch(
+        "CREATE TRIGGER fails BEFORE INSERT ON receipt BEGIN SELECT RAISE(ABORT, 'fails'); END",
+    )
+    .unwrap();
+    let held = hold(2, user(1), 5);
+    let both = [Command::Reserve(held.clone()), capture(&held, 4)];
+    ledger.apply(&both, NOW).unwrap_err();
+    raw.execute_batch("DROP TRIGGER fails").unwrap();
+    let alone = ledger.apply(&[capture(&held, 4)], NOW).unwrap().remove(0);
+    assert_eq!(alone, Err(Refusal::UnknownHold));
+    for decision in ledger.apply(&both, NOW).unwrap() {
+        decision.unwrap();
+    }
+    assert_eq!(ledger.audit().unwrap().fault, None);
 }
 
 #[cfg(unix)]

@@ -75,7 +75,7 @@ fn scan(path: &Path) -> u64 {
     let db = Connection::open(path).unwrap();
     db.pragma_update(None, "cache_size", -65_536).unwrap();
     let mut rows = 0;
-    for table in ["entry", "transfer", "hold", "receipt"] {
+    for table in ["entry", "hold", "receipt"] {
         let mut statement = db.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = statement.column_count();
         let mut found = statement.query([]).unwrap();

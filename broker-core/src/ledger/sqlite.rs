@@ -17,6 +17,7 @@ mod collect;
 mod engine;
 mod journal;
 mod open;
+mod open_holds;
 mod proofs;
 mod reader;
 mod retire;
@@ -29,10 +30,13 @@ mod write;
 
 pub use reader::SqliteReader;
 
+use self::open_holds::OpenHolds;
+
 /// A ledger in one SQLite file, open for writing. No other process can write to it meanwhile.
 pub struct SqliteLedger {
     db: Connection,
     path: PathBuf,
+    open: OpenHolds,
     _lock: File,
 }
 
@@ -44,7 +48,23 @@ impl SqliteLedger {
     /// the file is none of ours, [`LedgerError::UnsafeSetting`] where commits would not be durable.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let (db, lock) = open::for_writing(path)?;
-        Ok(Self { db, path: path.to_owned(), _lock: lock })
+        Ok(Self { db, path: path.to_owned(), open: OpenHolds::default(), _lock: lock })
+    }
+
+    /// A batch in one transaction. Dropping that on the way out of an error rolls it back.
+    fn carry_out(
+        &mut self,
+        batch: &[Command],
+        now: Timestamp,
+    ) -> Result<Vec<Decision>, LedgerError> {
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut shared = write::Batch::begin(&tx, &mut self.open)?;
+        let decisions: Result<Vec<_>, _> =
+            batch.iter().map(|command| write::apply(&mut shared, command, now)).collect();
+        let decisions = decisions?;
+        shared.end()?;
+        tx.commit()?;
+        Ok(decisions)
     }
 
     /// Notes that everything went to `place`: the file can still be read and audited, and never be
@@ -59,15 +79,11 @@ impl SqliteLedger {
 
 impl Ledger for SqliteLedger {
     fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Vec<Decision>, LedgerError> {
-        // Dropping the transaction on the way out of an error rolls it back.
-        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut shared = write::Batch::begin(&tx)?;
-        let decisions: Result<Vec<_>, _> =
-            batch.iter().map(|command| write::apply(&mut shared, command, now)).collect();
-        let decisions = decisions?;
-        shared.end()?;
-        tx.commit()?;
-        Ok(decisions)
+        let decisions = self.carry_out(batch, now);
+        if decisions.is_err() {
+            self.open.forget();
+        }
+        decisions
     }
 
     fn account(&self, user: &UserId) -> Result<Account, LedgerError> {

@@ -3,15 +3,15 @@
 
 use rusqlite::Connection;
 
-use crate::account::Movement;
+use crate::account::{Bucket, Movement};
 use crate::digest::Digest32;
 use crate::ledger::entry::{Entry, EntryKind};
 use crate::ledger::journal::{Line, LoggedLeaf, Stop, Visitor, Written, fault_of_entry};
 use crate::ledger::rows::read;
+use crate::money::Neuron;
 
 use super::rows::{Columns, HOLD, RECEIPT, VOUCHER};
 use super::scan::{Cursor, Wrong};
-use super::values::Count;
 
 /// Every line behind a place in the chain, in order.
 ///
@@ -27,18 +27,13 @@ pub(super) fn lines(db: &Connection, behind: u64, visitor: &mut dyn Visitor) -> 
     for (statement, (table, _)) in statements.iter_mut().zip(RECORDS) {
         records.push(Cursor::open(table, statement, behind)?);
     }
-    let mut transfers = db.prepare(TRANSFERS)?;
-    let mut transfers = Cursor::open("transfer", &mut transfers, behind)?;
     let mut retired = db.prepare(RETIRED)?;
     let mut retired = Cursor::open("retired", &mut retired, behind)?;
     let mut leaves = db.prepare(LEAVES)?;
     let mut leaves = Cursor::open("log_leaf", &mut leaves, behind)?;
     let mut entries = db.prepare(ENTRIES)?;
     let mut entries = Cursor::open("entry", &mut entries, behind)?;
-    while let Some((mut entry, link)) = entries.next(&mut read_entry)? {
-        while let Some(movement) = transfers.at(entry.seq, &mut |row| read_movement(row, &entry))? {
-            entry.movements.push(movement);
-        }
+    while let Some((entry, link)) = entries.next(&mut read_entry)? {
         visitor.entry(&entry, Some(link))?;
         if entry.kind == EntryKind::Capture
             && let Some(leaf) = leaves.at(entry.seq, &mut read_leaf)?
@@ -59,17 +54,14 @@ pub(super) fn lines(db: &Connection, behind: u64, visitor: &mut dyn Visitor) -> 
         };
         visitor.line(Line { entry, link: Some(link), written })?;
     }
-    transfers.ends()?;
     retired.ends()?;
     leaves.ends()?;
     records.iter().try_for_each(Cursor::ends)
 }
 
-const ENTRIES: &str = "SELECT e.seq, e.seq, e.seq, e.kind, e.user, e.key, e.memo, e.at, e.digest \
-                       FROM entry e WHERE e.seq > ?1 ORDER BY e.seq";
-const TRANSFERS: &str = "SELECT t.entry, t.entry, t.n, t.debit, t.credit, t.amount \
-                         FROM transfer t WHERE t.entry > ?1 ORDER BY t.entry, t.n";
-
+const ENTRIES: &str = "SELECT e.seq, e.seq, e.seq, e.kind, e.user, e.key, e.memo, e.at, e.digest, \
+                       e.amount1, e.debit1, e.credit1, e.amount2, e.debit2, e.credit2, \
+                       e.amount3, e.debit3, e.credit3 FROM entry e WHERE e.seq > ?1 ORDER BY e.seq";
 const RETIRED: &str =
     "SELECT x.entry, x.entry, x.leaf FROM retired x WHERE x.entry > ?1 ORDER BY x.entry";
 
@@ -129,18 +121,26 @@ fn place(kind: EntryKind) -> usize {
 
 fn read_entry(columns: &mut Columns<'_, '_>) -> Result<(Entry, Digest32), Wrong> {
     let seq = columns.count()?;
-    Ok((columns.entry_at(seq, seq)?, columns.take()?))
+    let mut entry = columns.entry_at(seq, seq)?;
+    let link = columns.take()?;
+    for n in 0..MOVEMENTS_MAX {
+        let amount: Option<Neuron> = columns.take()?;
+        let (debit, credit): (Option<Bucket>, Option<Bucket>) = (columns.take()?, columns.take()?);
+        match (amount, debit, credit) {
+            (Some(amount), Some(debit), Some(credit)) if n == entry.movements.len() => {
+                entry.movements.push(Movement { user: entry.user, debit, credit, amount });
+            }
+            (None, None, None) => {}
+            (Some(_), Some(_), Some(_)) => return Err("the movement before one is missing".into()),
+            _ => return Err("a part of a movement is missing".into()),
+        }
+    }
+    Ok((entry, link))
 }
+
+/// As many as an entry has columns for.
+const MOVEMENTS_MAX: usize = 3;
 
 fn read_leaf(columns: &mut Columns<'_, '_>) -> Result<LoggedLeaf, Wrong> {
     Ok(LoggedLeaf { leaf: columns.count()?, hash: columns.take()? })
-}
-
-fn read_movement(columns: &mut Columns<'_, '_>, entry: &Entry) -> Result<Movement, Wrong> {
-    let Count(n) = columns.take()?;
-    if n != (entry.movements.len() as u64).saturating_add(1) {
-        return Err("the one before it is missing".into());
-    }
-    let (debit, credit, amount) = (columns.take()?, columns.take()?, columns.take()?);
-    Ok(Movement { user: entry.user, debit, credit, amount })
 }

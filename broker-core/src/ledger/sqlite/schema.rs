@@ -5,10 +5,12 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use crate::ledger::LedgerError;
 
 use self::collect::COLLECTING;
+use self::moving::MOVING;
 use self::naming::NAMING;
 use self::retire::RETIRING;
 
 mod collect;
+mod moving;
 mod naming;
 mod proving;
 mod retire;
@@ -44,6 +46,7 @@ pub(super) fn create_or_check(connection: &mut Connection, path: &str) -> Result
     let marks = (pragma(&tx, "application_id")?, pragma(&tx, "user_version")?);
     if marks == (APPLICATION_ID, 4) {
         tx.execute_batch(NAMING)?;
+        tx.execute_batch(MOVING)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     tx.commit()?;

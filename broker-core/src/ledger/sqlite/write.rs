@@ -5,15 +5,17 @@ use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::account::{Account, UserId};
+use crate::account::{Account, Bucket, Movement, UserId};
 use crate::clock::Timestamp;
 use crate::command::{Command, Decision, Hold};
 use crate::digest::{Digest32, RequestKey};
 use crate::ledger::LedgerError;
 use crate::ledger::entry::{Entry, entry};
+use crate::money::Neuron;
 use crate::receipt::{Proof, Receipt, ReceiptId};
 use crate::rules::{KnownHold, Record, View, decide};
 
+use super::open_holds::OpenHolds;
 use super::rows::{ACCOUNT, Columns, HOLD};
 use super::values::Count;
 use super::{collect, retire};
@@ -37,11 +39,12 @@ impl Head {
     }
 }
 
-/// What the commands of one transaction share: the end of the chain, and the accounts as they leave
-/// them, which are written once in the end.
+/// What the commands of one transaction share: the end of the chain, the accounts as they leave
+/// them, which are written once in the end, and the holds that are open.
 pub(super) struct Batch<'tx> {
     db: &'tx Connection,
     head: Head,
+    open: &'tx mut OpenHolds,
     accounts: BTreeMap<UserId, Seen>,
 }
 
@@ -51,8 +54,11 @@ struct Seen {
 }
 
 impl<'tx> Batch<'tx> {
-    pub(super) fn begin(db: &'tx Connection) -> Result<Self, LedgerError> {
-        Ok(Self { db, head: Head::read(db)?, accounts: BTreeMap::new() })
+    pub(super) fn begin(
+        db: &'tx Connection,
+        open: &'tx mut OpenHolds,
+    ) -> Result<Self, LedgerError> {
+        Ok(Self { db, head: Head::read(db)?, open, accounts: BTreeMap::new() })
     }
 
     fn account(&mut self, user: UserId) -> rusqlite::Result<Account> {
@@ -90,6 +96,7 @@ pub(super) fn apply(
             let entry = entry(&effects, head.seq, now);
             write_entry(db, head, &entry)?;
             write_record(db, &effects.record, number, &entry)?;
+            batch.open.note(&effects.record, Count(entry.seq));
             collect::write(db, &effects.record, effects.books_at(entry.number), &entry)?;
             Ok(Ok(effects.applied))
         }
@@ -112,7 +119,10 @@ fn view(
     let db = batch.db;
     let (key, user) = command.subject();
     let known = match key {
-        Some(key) => known_hold(db, &key)?,
+        Some(key) => match batch.open.find(&key) {
+            None => known_hold(db, &key)?,
+            open => open,
+        },
         None => None,
     };
     let (number, hold) = known.unzip();
@@ -131,7 +141,7 @@ fn view(
 }
 
 /// The entry that recorded a hold.
-type HoldNumber = Count;
+pub(super) type HoldNumber = Count;
 
 fn known_hold(
     db: &Connection,
@@ -175,19 +185,35 @@ fn write_account(db: &Connection, user: &UserId, account: Account) -> rusqlite::
     Ok(())
 }
 
-fn write_entry(db: &Connection, head: &mut Head, entry: &Entry) -> rusqlite::Result<()> {
+fn write_entry(db: &Connection, head: &mut Head, entry: &Entry) -> Result<(), LedgerError> {
+    let [first, second, third] = movements(entry)?;
     let digest = entry.digest(&head.digest);
     let seq = Count(entry.seq);
-    let mut statement =
-        db.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
-    statement
-        .execute(params![seq, entry.kind, entry.user, entry.key, entry.memo, entry.at, digest])?;
-    let mut statement = db.prepare_cached("INSERT INTO transfer VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for (n, movement) in (1_i64..).zip(&entry.movements) {
-        statement.execute(params![seq, n, movement.debit, movement.credit, movement.amount])?;
-    }
+    let mut statement = db.prepare_cached(
+        "INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+         ?15, ?16)",
+    )?;
+    statement.execute(params![
+        seq, entry.kind, entry.user, entry.key, entry.memo, entry.at, digest, first.0, first.1,
+        first.2, second.0, second.1, second.2, third.0, third.1, third.2,
+    ])?;
     *head = Head { seq: entry.seq, digest };
     Ok(())
+}
+
+/// The columns of every movement that an entry has room for.
+type Moved = (Option<Bucket>, Option<Bucket>, Option<Neuron>);
+
+fn movements(entry: &Entry) -> Result<[Moved; 3], LedgerError> {
+    let mut moved = [(None, None, None); 3];
+    if entry.movements.len() > moved.len() {
+        let what = format!("entry {} has more than three movements", entry.seq);
+        return Err(LedgerError::Corrupt(what));
+    }
+    for (place, Movement { debit, credit, amount, .. }) in moved.iter_mut().zip(&entry.movements) {
+        *place = (Some(*debit), Some(*credit), Some(*amount));
+    }
+    Ok(moved)
 }
 
 /// `ended` is the hold that a receipt or a release ends.
