@@ -5,8 +5,8 @@
 //! ended on both sides of each commit: at the first call after a voucher was sealed it is sealed
 //! and not sent, at the last before it is booked it has landed and is not booked. Every call is
 //! met, none stands for others; those that are made at once count in the order in which they come.
-//! How often it is asked whether a transaction has landed differs from one settlement to the next, and
-//! so do the numbers of the calls behind that: what was not met by number is met by name.
+//! How often it is asked whether a transaction has landed differs from one settlement to the next,
+//! and so do the numbers of the calls behind that: what was not met by number is met by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,8 +41,8 @@ impl World {
         Some(Self { network, node, sidecar, customer, charged: 0, _engine: engine })
     }
 
-    /// Charges, and settles with a process that ends at this call of a method; then the next one goes
-    /// on. The call's method, or `None` where the settlement was over before that call.
+    /// Charges, and settles with a process that ends at this call of a method; then the next one
+    /// goes on. The call's method, or `None` where the settlement was over before that call.
     fn round(&mut self, method: &'static str, call: u32, moment: Moment) -> Option<String> {
         self.customer.chat(&self.sidecar);
         self.charged += FEE;

@@ -9,8 +9,9 @@ use crate::rules::{KnownHold, Record};
 
 use super::write::HoldNumber;
 
-/// Only what the tables say as well, since nobody else writes to them; whatever is not here is looked
-/// up there. A transaction that is rolled back takes everything with it: see [`OpenHolds::forget`].
+/// Only what the tables say as well, since nobody else writes to them; whatever is not here is
+/// looked up there. A transaction that is rolled back takes everything with it: see
+/// [`OpenHolds::forget`].
 #[derive(Default)]
 pub(super) struct OpenHolds(HashMap<RequestKey, (HoldNumber, Hold)>);
 

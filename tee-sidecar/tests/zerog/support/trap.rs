@@ -43,8 +43,8 @@ pub(super) struct Victim {
 }
 
 impl Trap {
-    /// From now on `process` may make so many calls of this method, of any where it has no name, and
-    /// ends at the next one.
+    /// From now on `process` may make so many calls of this method, of any where it has no name,
+    /// and ends at the next one.
     pub(crate) fn set_for(&self, method: &'static str, process: u32, calls: u32, moment: Moment) {
         let set = Some((calls, Victim { process, moment }));
         *self.0.lock().unwrap() = State { set, method, ..State::default() };
