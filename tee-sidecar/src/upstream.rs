@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod engines;
 mod tries;
 pub mod vllm;
+mod wire;
 
 pub use catalog::{Catalog, Model};
 pub use engines::Engines;

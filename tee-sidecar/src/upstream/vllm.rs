@@ -1,26 +1,31 @@
 //! vLLM, or any engine that speaks OpenAI's API, over HTTP/1.1: one try at one engine.
 //!
+//! Requests to an engine without TLS take the short way (`wire.rs`); reqwest has those to https
+//! addresses and the lists of models.
+//!
 //! The request's headers are made here from nothing: no header of the client's reaches the engine,
 //! its `Authorization` least of all; only the trace that it belongs to goes on.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::error::Error;
-use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use http_body::{Body, Frame, SizeHint};
+use hyper::{Request, StatusCode};
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
+    HeaderValue,
 };
 
 use super::engines::{Engines, Seat};
-use super::{Post, Reply, Tag, Upstream, UpstreamError, UpstreamFuture, tries};
+use super::wire::{self, POOL_IDLE, Patience, Site};
+use super::{Post, Reply, Tag, Upstream, UpstreamBody, UpstreamError, UpstreamFuture, tries};
 use crate::config::Limits;
 use crate::net;
 use crate::route::Route;
@@ -28,9 +33,8 @@ use crate::signals::{Trace, Watch};
 
 /// The longest list of models that is read.
 const MODELS_BYTES_MAX: usize = 1024 * 1024;
-/// How long an idle connection to the engine is kept: vLLM closes its side after five seconds, and
-/// a request that meets the closing is lost.
-const POOL_IDLE: Duration = Duration::from_secs(4);
+/// What the address of an engine without TLS begins with.
+const PLAIN: &str = "http://";
 /// The engine says which models it has within this time, or is not ready.
 const MODELS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -40,6 +44,8 @@ pub struct Vllm {
     engines: Arc<Engines>,
     timeouts: Timeouts,
     plain: reqwest::Client,
+    /// Engines without TLS, by their addresses.
+    sites: Mutex<HashMap<String, Arc<Site>>>,
     /// Made when an engine is first at an https address: it needs the system's authorities.
     tls: OnceLock<Result<reqwest::Client, UpstreamError>>,
 }
@@ -53,12 +59,24 @@ pub(super) struct Letter {
     body: Outgoing,
 }
 
+impl Letter {
+    /// The request for an engine there.
+    fn to(&self, site: &Site) -> Result<Request<Outgoing>, UpstreamError> {
+        let target = format!("{}{}", site.prefix, self.route.engine_path());
+        let request = Request::post(target).header(HOST, &site.authority);
+        let request = request.body(self.body.clone());
+        let mut request = request.map_err(|error| UpstreamError::Connect(error.to_string()))?;
+        request.headers_mut().extend(self.headers.clone());
+        Ok(request)
+    }
+}
+
 /// The body of a request. It is asked for over a connection only: the first time is when an engine
 /// may know of the request.
 #[derive(Clone)]
-struct Outgoing {
-    bytes: Bytes,
-    begun: Arc<AtomicBool>,
+pub(super) struct Outgoing {
+    pub(super) bytes: Bytes,
+    pub(super) begun: Arc<AtomicBool>,
 }
 
 impl Body for Outgoing {
@@ -100,7 +118,7 @@ impl Vllm {
             idle: Duration::from_secs(limits.upstream_idle_secs),
         };
         let plain = timeouts.client(net::plain_client_builder())?;
-        let vllm = Self { engines, timeouts, plain, tls: OnceLock::new() };
+        let vllm = Self { engines, timeouts, plain, sites: Mutex::default(), tls: OnceLock::new() };
         vllm.engines.all().iter().try_for_each(|engine| vllm.accepts(engine.url()))?;
         Ok(vllm)
     }
@@ -124,30 +142,72 @@ impl Vllm {
         seat: Seat,
         letter: &Letter,
     ) -> Result<Reply, UpstreamError> {
+        if seat.engine().url().starts_with(PLAIN) {
+            return self.post_plainly(seat, letter).await;
+        }
         let url = format!("{}{}", seat.engine().url(), letter.route.engine_path());
         let request = self.client(seat.engine().url())?.post(url);
         let request =
             request.headers(letter.headers.clone()).body(reqwest::Body::wrap(letter.body.clone()));
         let response = request.send().await.map_err(before_answer)?;
-        let header = |name| {
-            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
-        let encoding = header(CONTENT_ENCODING);
-        let (status, content_type) = (response.status().as_u16(), header(CONTENT_TYPE));
+        let told = Told::by(response.status(), response.headers());
         let body = response.bytes_stream().map_err(move |error| {
             seat.engine().faltered();
             explain(error)
         });
-        let encoded = encoding.is_some_and(|e| !e.eq_ignore_ascii_case("identity"));
-        Ok(Reply { status, content_type, encoded, body: body.boxed() })
+        Ok(told.with(body.boxed()))
+    }
+
+    async fn post_plainly(&self, seat: Seat, letter: &Letter) -> Result<Reply, UpstreamError> {
+        let site = self.site(seat.engine().url())?;
+        let patience = Patience { connect: self.timeouts.connect, silence: self.timeouts.idle };
+        let response = wire::post(&site, letter.to(&site)?, patience).await?;
+        let told = Told::by(response.status(), response.headers());
+        let body = response.into_body().inspect_err(move |_| seat.engine().faltered());
+        Ok(told.with(body.boxed()))
+    }
+
+    /// The engine without TLS at this address.
+    fn site(&self, url: &str) -> Result<Arc<Site>, UpstreamError> {
+        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(site) = sites.get(url) {
+            return Ok(site.clone());
+        }
+        let site = Arc::new(Site::at(url)?);
+        sites.insert(url.to_owned(), site.clone());
+        Ok(site)
     }
 
     fn client(&self, url: &str) -> Result<&reqwest::Client, UpstreamError> {
-        if url.starts_with("http://") {
+        if url.starts_with(PLAIN) {
             return Ok(&self.plain);
         }
         let tls = self.tls.get_or_init(|| self.timeouts.client(net::client_builder()));
         tls.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// What the head of an answer tells.
+struct Told {
+    status: u16,
+    content_type: Option<String>,
+    encoded: bool,
+}
+
+impl Told {
+    fn by(status: StatusCode, headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let encoded = text(CONTENT_ENCODING).is_some_and(|e| !e.eq_ignore_ascii_case("identity"));
+        Self {
+            status: status.as_u16(),
+            content_type: text(CONTENT_TYPE).map(str::to_owned),
+            encoded,
+        }
+    }
+
+    fn with(self, body: UpstreamBody) -> Reply {
+        let Self { status, content_type, encoded } = self;
+        Reply { status, content_type, encoded, body }
     }
 }
 
@@ -216,36 +276,18 @@ fn traced(trace: &Trace) -> HeaderMap {
 
 /// What went wrong before the head of an answer was there.
 fn before_answer(error: reqwest::Error) -> UpstreamError {
-    let is_gone = !error.is_timeout() && causes(&error).any(is_end_of_connection);
+    let is_gone = !error.is_timeout() && wire::is_end_of_connection(&error);
     match explain(error) {
         UpstreamError::Broken(text) if is_gone => UpstreamError::Gone(text),
         other => other,
     }
 }
 
-/// The engine closed the connection, or its machine says that nobody is there any more. What came
-/// over it and was no HTTP is something else.
-fn is_end_of_connection(cause: &(dyn Error + 'static)) -> bool {
-    let ended = cause.downcast_ref::<hyper::Error>();
-    let broke = cause.downcast_ref::<std::io::Error>();
-    ended.is_some_and(|e| e.is_incomplete_message() || e.is_closed() || e.is_canceled())
-        || broke.is_some_and(|e| {
-            matches!(e.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected)
-        })
-}
-
-fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&cause| cause.source())
-}
-
-/// The cause, with the chain of causes below it: reqwest's own text stops at "error sending
+/// The error with the chain of causes below it: reqwest's own text stops at "error sending
 /// request".
 fn explain(error: reqwest::Error) -> UpstreamError {
-    let mut text = error.to_string();
-    for cause in causes(&error) {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-    }
+    let text: Vec<_> = wire::causes(&error).map(ToString::to_string).collect();
+    let text = text.join(": ");
     if error.is_connect() {
         UpstreamError::Connect(text)
     } else if error.is_timeout() {
