@@ -18,6 +18,7 @@ mod exchanges;
 mod ledger;
 pub mod process;
 pub mod record;
+mod seldom;
 mod spans;
 mod trace;
 mod visit;
@@ -27,6 +28,7 @@ pub use books::{BookKeeper, Books};
 pub use engine::Engine;
 pub use exchanges::Exchanges;
 pub use ledger::Commits;
+pub use seldom::Seldom;
 pub use spans::{Bill, End, EnginePart, Spans, Told, Watch};
 pub use trace::Trace;
 pub use visit::{Probe, Probes, Step, Visit};
@@ -52,6 +54,8 @@ pub struct Signals {
     pub spans: Spans,
     /// What the ledger says, read at most once at a time.
     pub books: BookKeeper,
+    /// Exchanges whose engine counted more than was asked for, for the log.
+    pub overcounted: Seldom,
 }
 
 impl Signals {
@@ -63,8 +67,18 @@ impl Signals {
         let commits = Commits::new(&mut registry);
         let answers = Answers::new(&mut registry);
         let spans = Spans::new(&mut registry);
-        let books = BookKeeper::default();
-        Arc::new(Self { registry, started, exchanges, engine, commits, answers, spans, books })
+        let (books, overcounted) = Default::default();
+        Arc::new(Self {
+            registry,
+            started,
+            exchanges,
+            engine,
+            commits,
+            answers,
+            spans,
+            books,
+            overcounted,
+        })
     }
 
     /// Writes what was counted, as OpenMetrics text without its end mark.

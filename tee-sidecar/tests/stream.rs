@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
+use std::time::Duration;
+
 use broker_core::ReceiptId;
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -78,10 +80,16 @@ fn cut(stream: &[u8], cuts: &[prop::sample::Index]) -> Vec<Vec<u8>> {
 fn read(reader: &mut Reader, reads: &[Vec<u8>]) -> (Vec<u8>, u64, Option<Bytes>) {
     let (mut out, mut events) = (Vec::new(), 0);
     for read in reads {
-        let batch = reader.read(read).unwrap();
-        assert_eq!(batch.events == 0, batch.piece.is_empty());
-        out.extend_from_slice(&batch.piece);
-        events += batch.events;
+        let mut batch = reader.read_up_to(2, read).unwrap();
+        loop {
+            assert_eq!(batch.events == 0, batch.piece.is_empty());
+            out.extend_from_slice(&batch.piece);
+            events += batch.events;
+            if !batch.has_more {
+                break;
+            }
+            batch = reader.read_up_to(2, &[]).unwrap();
+        }
     }
     let last = reader.finish();
     out.extend_from_slice(&last.piece);
@@ -253,7 +261,7 @@ proptest! {
             let mut out = Vec::new();
             for (n, piece) in pieces.iter().enumerate() {
                 let meter = Default::default();
-                sender.send(Bytes::from(piece.clone()), 1, meter).await.unwrap();
+                sender.send(piece.clone().into(), 1, meter, Duration::ZERO).await.unwrap();
                 if n < taken {
                     out.extend(receiver.next().await.unwrap().unwrap());
                 }

@@ -1,5 +1,7 @@
 //! A streamed answer: from the engine's events to what the client is handed.
 
+use std::time::Duration;
+
 use broker_core::{Digest32, ReceiptId};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -62,7 +64,7 @@ pub fn relay(events: &[Bytes]) -> (Digest32, u64) {
     for read in events {
         let batch = reader.read(read).unwrap();
         if batch.events > 0 {
-            let sent = sender.send(batch.piece, batch.events, batch.meter);
+            let sent = sender.send(batch.piece, batch.events, batch.meter, Duration::ZERO);
             // There is a place and a piece: neither waits, and no runtime is needed.
             sent.now_or_never().unwrap().unwrap();
             receiver.next().now_or_never().unwrap().unwrap().unwrap();

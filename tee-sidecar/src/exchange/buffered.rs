@@ -97,8 +97,8 @@ async fn read_all(held: &Held, body: &mut UpstreamBody, head: &mut Head) -> Coll
             biased;
             () = &mut closing => return Collected::Closing,
             () = head.closed(), if abort => return Collected::ClientGone,
-            () = &mut late => return Collected::TooLong,
             read = body.next() => read,
+            () = &mut late => return Collected::TooLong,
         };
         match read {
             Some(Ok(piece)) if first.is_empty() => first = piece,

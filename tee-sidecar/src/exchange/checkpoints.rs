@@ -24,6 +24,14 @@ impl Checkpoints {
         Self { every: events, last: 0 }
     }
 
+    /// How many events may be handed over at once, so that no checkpoint comes late.
+    pub(super) const fn distance(&self) -> u64 {
+        match self.every {
+            Some(events) => events.get(),
+            None => u64::MAX,
+        }
+    }
+
     /// The comment that carries the checkpoint at `mark`, if one is due there.
     pub(super) fn due(&mut self, held: &Held, mark: &Mark, prompts: Prompts) -> Option<Bytes> {
         let every = self.every?;

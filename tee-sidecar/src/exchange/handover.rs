@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 
 use super::meter::Meter;
@@ -85,8 +86,9 @@ type Piece = (u64, Bytes, Option<Probe>);
 pub struct Sender {
     pieces: mpsc::Sender<Piece>,
     shared: Arc<Shared>,
-    /// After the last piece sent, and before it the pieces on their way, oldest first.
+    /// After the pieces on their way but the last one, oldest first, and after the piece before.
     marks: VecDeque<Mark>,
+    /// After the last piece sent.
     last: Mark,
     /// Goes with the next piece.
     pub probe: Option<Probe>,
@@ -121,7 +123,7 @@ pub fn hand_over(receipt: &ReceiptId) -> (Sender, Receiver) {
         events: 0,
         meter: Meter::default(),
     };
-    let marks = VecDeque::from([start.clone()]);
+    let marks = VecDeque::new();
     (
         Sender { pieces: sender, shared: shared.clone(), marks, last: start, probe: None },
         Receiver { pieces: receiver, shared, flushed: false },
@@ -130,8 +132,14 @@ pub fn hand_over(receipt: &ReceiptId) -> (Sender, Receiver) {
 
 impl Sender {
     /// Sends a piece of `events` events, after which the tokens stand at `meter`. Waits while too
-    /// many are on their way.
-    pub async fn send(&mut self, piece: Bytes, events: u64, meter: Meter) -> Result<(), Gone> {
+    /// many are on their way; the client may take so long to accept one of them.
+    pub async fn send(
+        &mut self,
+        piece: Bytes,
+        events: u64,
+        meter: Meter,
+        patience: Duration,
+    ) -> Result<(), Gone> {
         let mut mark = self.last.after(&piece, events);
         mark.sequence = self.last.sequence.saturating_add(1);
         mark.meter = meter;
@@ -140,15 +148,26 @@ impl Sender {
         while self.marks.front().is_some_and(|oldest| oldest.sequence < handed) {
             self.marks.pop_front();
         }
-        self.marks.push_back(mark.clone());
-        self.last = mark;
+        self.marks.push_back(std::mem::replace(&mut self.last, mark));
         let piece = (self.last.sequence, piece, self.probe.take());
-        self.pieces.send(piece).await.map_err(|_| Gone)
+        match self.pieces.try_send(piece) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(Gone),
+            Err(TrySendError::Full(piece)) => {
+                match timeout(patience, self.pieces.send(piece)).await {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(_)) | Err(_) => Err(Gone),
+                }
+            }
+        }
     }
 
     /// Waits until everything sent has been handed on, as long as the next piece goes within
     /// `patience`.
     pub async fn drained(&self, patience: Duration) -> Result<(), Gone> {
+        if self.pieces.try_reserve_many(PIECES_MAX).is_ok() {
+            return Ok(());
+        }
         for free in 1..=PIECES_MAX {
             match timeout(patience, self.pieces.reserve_many(free)).await {
                 Ok(Ok(_places)) => {}
@@ -158,9 +177,11 @@ impl Sender {
         Ok(())
     }
 
-    /// Resolves when the client is gone.
-    pub async fn gone(&self) {
-        self.pieces.closed().await;
+    /// Resolves when the client is gone. To be dropped before the sender: who waits for the end
+    /// waits for this too.
+    pub fn gone(&self) -> impl Future<Output = ()> + use<> {
+        let pieces = self.pieces.clone();
+        async move { pieces.closed().await }
     }
 
     /// How matters stand after the last piece sent.
@@ -224,11 +245,13 @@ mod tests {
 
     use super::*;
 
+    const SOON: Duration = Duration::from_secs(5);
+
     #[tokio::test]
     async fn a_client_that_leaves_was_handed_what_it_took_and_no_more() {
         let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
         for n in 0u8..5 {
-            sender.send(Bytes::from(vec![n; 3]), 1, Meter::default()).await.unwrap();
+            sender.send(Bytes::from(vec![n; 3]), 1, Meter::default(), SOON).await.unwrap();
         }
         assert_eq!(receiver.next().await.unwrap().unwrap(), vec![0u8; 3]);
         assert_eq!(receiver.next().await.unwrap().unwrap(), vec![1u8; 3]);
@@ -237,15 +260,28 @@ mod tests {
         let handed = sender.halt();
         assert_eq!((handed.bytes, handed.events), (6, 2));
         assert_eq!(handed.digest(), Digest32::sha256(&[0, 0, 0, 1, 1, 1]));
-        assert_eq!(sender.send(Bytes::new(), 0, Meter::default()).await, Err(Gone));
+        assert_eq!(sender.send(Bytes::new(), 0, Meter::default(), SOON).await, Err(Gone));
         assert_eq!(sender.halt().bytes, 6);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_accepts_nothing_for_too_long_is_gone() {
+        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
+        for _ in 0..PIECES_MAX {
+            sender.send(Bytes::from_static(b"x"), 1, Meter::default(), SOON).await.unwrap();
+        }
+        let patience = Duration::from_millis(20);
+        let waited = sender.send(Bytes::from_static(b"y"), 1, Meter::default(), patience).await;
+        assert_eq!(waited, Err(Gone));
+        assert!(receiver.next().await.unwrap().is_ok());
+        assert_eq!(sender.halt().bytes, 1);
     }
 
     #[tokio::test]
     async fn nothing_passes_after_the_count_was_taken() {
         let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
         for _ in 0..3 {
-            sender.send(Bytes::from_static(b"x"), 1, Meter::default()).await.unwrap();
+            sender.send(Bytes::from_static(b"x"), 1, Meter::default(), SOON).await.unwrap();
         }
         receiver.next().await.unwrap().unwrap();
         assert_eq!(sender.halt().bytes, 1);
@@ -255,7 +291,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_is_not_finished_ends_as_cut() {
         let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
-        sender.send(Bytes::from_static(b"x"), 1, Meter::default()).await.unwrap();
+        sender.send(Bytes::from_static(b"x"), 1, Meter::default(), SOON).await.unwrap();
         drop(sender);
         assert!(receiver.next().await.unwrap().is_ok());
         assert_eq!(receiver.next().await, Some(Err(Cut)));
@@ -264,7 +300,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_comes_only_after_everything_else_was_handed_on() {
         let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
-        sender.send(Bytes::from_static(b"a"), 1, Meter::default()).await.unwrap();
+        sender.send(Bytes::from_static(b"a"), 1, Meter::default(), SOON).await.unwrap();
         assert_eq!(sender.drained(Duration::from_millis(20)).await, Err(Gone));
         receiver.next().await.unwrap().unwrap();
         sender.drained(Duration::from_secs(5)).await.unwrap();

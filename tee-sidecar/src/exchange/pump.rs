@@ -154,7 +154,7 @@ impl Held {
     fn told(&self) -> Told {
         let Self { ask, request, hold, .. } = self;
         let forwarded = self.forwarded.load(Ordering::Relaxed);
-        let forwarded_hash = forwarded.then(|| match request.forwarded == request.received {
+        let forwarded_hash = forwarded.then(|| match request.is_unchanged() {
             true => hold.request_hash(),
             false => Digest32::sha256(&request.forwarded),
         });
@@ -181,8 +181,10 @@ impl Held {
         let Self { exchange, ask, hold, bound, .. } = self;
         let (usage, status) = (ending.usage, ending.status);
         let exchanges = &exchange.shared.signals.exchanges;
-        if usage.output > bound.output {
-            tracing::warn!(receipt = %ask.id, tokens = usage.output, bound = bound.output,
+        if usage.output > bound.output
+            && let Some(times) = exchange.shared.signals.overcounted.due()
+        {
+            tracing::warn!(receipt = %ask.id, tokens = usage.output, bound = bound.output, times,
                 "the engine counts more tokens than were asked for");
         }
         if usage.source == UsageSource::Engine && usage.output == 0 && ending.events > 2 {

@@ -20,6 +20,8 @@ pub struct Batch {
     pub events: u64,
     /// Tokens up to the last of them.
     pub meter: Meter,
+    /// More events have arrived than were wanted at once.
+    pub has_more: bool,
 }
 
 /// Reads one stream.
@@ -86,6 +88,15 @@ impl Reader {
     /// # Errors
     /// The engine sends an event without end.
     pub fn read(&mut self, read: &[u8]) -> Result<Batch, EventTooLong> {
+        self.read_up_to(u64::MAX, read)
+    }
+
+    /// As [`Self::read`], and gives out about so many events; the next call begins with the others,
+    /// whether it brings anything or not.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_up_to(&mut self, events: u64, read: &[u8]) -> Result<Batch, EventTooLong> {
         let mut batch = Gather::default();
         if self.done.is_some() && !self.may_go_on() {
             return Ok(batch.into());
@@ -95,6 +106,9 @@ impl Reader {
             self.take(event, &mut batch);
             if self.done.is_some() && !self.may_go_on() {
                 break;
+            }
+            if batch.events >= events {
+                return Ok(Batch { has_more: true, ..batch.into() });
             }
         }
         Ok(batch.into())
@@ -236,6 +250,6 @@ impl Gather {
 impl From<Gather> for Batch {
     fn from(gather: Gather) -> Self {
         let piece = if gather.more.is_empty() { gather.first } else { gather.more.into() };
-        Self { piece, events: gather.events, meter: gather.meter }
+        Self { piece, events: gather.events, meter: gather.meter, has_more: false }
     }
 }

@@ -129,6 +129,14 @@ impl Request {
         Ok(())
     }
 
+    /// Whether the engine gets the bytes that arrived.
+    pub fn is_unchanged(&self) -> bool {
+        let Self { forwarded, received, .. } = self;
+        // The usual case is seen without a look at what may be megabytes.
+        let is_same = std::ptr::eq(forwarded.as_ref(), received.as_ref());
+        is_same || forwarded == received
+    }
+
     /// What its stream is read for.
     pub fn purpose(&self) -> Purpose {
         let Size { prompts, choices, .. } = self.size;

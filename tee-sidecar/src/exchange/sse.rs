@@ -93,8 +93,11 @@ impl Data<'_> {
     /// Reads the data lines of an event.
     pub fn of(event: &[u8]) -> Data<'_> {
         let mut found = Data::None;
-        let event = event.strip_prefix(b"\xef\xbb\xbf").unwrap_or(event);
-        for line in event.split(|byte| *byte == b'\n') {
+        let mut rest = event.strip_prefix(b"\xef\xbb\xbf").unwrap_or(event);
+        while !rest.is_empty() {
+            let end = memchr(b'\n', rest).unwrap_or(rest.len());
+            let (line, behind) = rest.split_at(end);
+            rest = behind.get(1..).unwrap_or_default();
             let Some(value) = data_value(line) else { continue };
             found = match found {
                 Data::None => Data::Line(value),

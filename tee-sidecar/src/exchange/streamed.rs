@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use broker_core::{Outcome, Usage};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::{sleep, timeout};
 
 use super::billing::Ending;
 use super::checkpoints::Checkpoints;
-use super::handover::{Mark, Sender, hand_over};
+use super::handover::{Gone, Mark, Sender, hand_over};
 use super::pump::{Head, Held};
-use super::reader::Reader;
+use super::reader::{Batch, Reader};
 use super::{ANSWER_TIME_MAX, Answer, AnswerBody};
 use crate::config::OnDisconnect;
 use crate::route::Dialect;
@@ -66,10 +66,15 @@ pub(super) async fn relay(held: Held, reply: Reply, head: Head) {
     match end {
         End::Whole(done) => {
             let mut tail = body;
-            tokio::spawn(async move {
-                let rest = async { while let Some(Ok(_)) = tail.next().await {} };
-                let _ = timeout(CLOSING_TIME, rest).await;
-            });
+            // Most often what closes a stream came together with its end.
+            if let Some(None | Some(Err(_))) = tail.next().now_or_never() {
+                drop(tail);
+            } else {
+                tokio::spawn(async move {
+                    let rest = async { while let Some(Ok(_)) = tail.next().await {} };
+                    let _ = timeout(CLOSING_TIME, rest).await;
+                });
+            }
             let success = reader.answered && !reader.failed;
             let outcome = if success { Outcome::Complete } else { Outcome::UpstreamError };
             let mut mark = sender.sent().after(&done, reader.done_events);
@@ -125,48 +130,48 @@ async fn forward(
     let shared = &held.exchange.shared;
     let closing = shared.stop.closing();
     let late = sleep(ANSWER_TIME_MAX);
-    tokio::pin!(closing, late);
+    let gone = sender.gone();
+    tokio::pin!(closing, late, gone);
     let mut checkpoints = Checkpoints::every(held.ask.checkpoint_events);
     let mut probes = Probes::new(&shared.signals, &held.ask.visit);
     loop {
         let read = tokio::select! {
             biased;
             () = &mut closing => return End::Closing,
-            () = sender.gone() => return End::ClientGone,
+            () = &mut gone => return End::ClientGone,
             () = &mut late => return End::Truncated,
             read = body.next() => read,
         };
         sender.probe = probes.read(sender.probe.take());
         let ended = !matches!(read, Some(Ok(_)));
-        let batch = match read {
-            Some(Ok(bytes)) => match reader.read(&bytes) {
-                Ok(batch) => batch,
-                Err(_too_long) => {
-                    tracing::warn!(receipt = %held.ask.id, "an event without end");
-                    return End::Truncated;
-                }
-            },
+        let mut read = match read {
+            Some(Ok(bytes)) => reader.read_up_to(checkpoints.distance(), &bytes),
             Some(Err(error)) => {
                 held.explain(&error);
-                reader.finish()
+                Ok(reader.finish())
             }
-            None => reader.finish(),
+            None => Ok(reader.finish()),
         };
-        let meter = batch.meter;
-        let mut next = (batch.events > 0).then_some((batch.piece, batch.events));
-        while let Some((piece, events)) = next.take() {
-            let sent = sender.send(piece, events, meter);
+        loop {
+            let Ok(batch) = read else {
+                tracing::warn!(receipt = %held.ask.id, "an event without end");
+                return End::Truncated;
+            };
+            let has_more = batch.has_more;
+            // Behind the last bytes of a stream that broke off nothing is added.
+            let due = Some(&mut checkpoints).filter(|_| !ended);
             tokio::select! {
                 biased;
-                sent = timeout(shared.client_idle, sent) => match sent {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) | Err(_) => return End::ClientGone,
+                sent = hand_on(held, batch, reader, sender, due) => match sent {
+                    Ok(()) => {}
+                    Err(Gone) => return End::ClientGone,
                 },
                 () = &mut closing => return End::Closing,
             }
-            // Behind the last bytes of a stream that broke off nothing is added.
-            let due = checkpoints.due(held, sender.sent(), reader.prompts()).filter(|_| !ended);
-            next = due.map(|comment| (comment, 1));
+            if !has_more {
+                break;
+            }
+            read = reader.read_up_to(checkpoints.distance(), &[]);
         }
         if reader.done.is_some() && reader.may_go_on() && !ended {
             let _ = timeout(CLOSING_TIME, read_tail(body, reader)).await;
@@ -176,6 +181,26 @@ async fn forward(
             None if ended => return End::Truncated,
             None => {}
         }
+    }
+}
+
+/// Hands a batch over, and the checkpoint that is due behind it.
+async fn hand_on(
+    held: &Held,
+    batch: Batch,
+    reader: &Reader,
+    sender: &mut Sender,
+    checkpoints: Option<&mut Checkpoints>,
+) -> Result<(), Gone> {
+    let (meter, patience) = (batch.meter, held.exchange.shared.client_idle);
+    if batch.events == 0 {
+        return Ok(());
+    }
+    sender.send(batch.piece, batch.events, meter, patience).await?;
+    let due = checkpoints.and_then(|due| due.due(held, sender.sent(), reader.prompts()));
+    match due {
+        Some(comment) => sender.send(comment, 1, meter, patience).await,
+        None => Ok(()),
     }
 }
 
