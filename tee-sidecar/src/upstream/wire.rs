@@ -18,6 +18,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use hyper::{Request, Response, StatusCode};
 
 mod link;
@@ -73,10 +74,14 @@ pub(super) async fn post(
         _ => Ok(answer),
     });
     let answer = answer.map_err(|failure| failure.before_answer(site))?;
+    // Who says both may mean either: what follows such an answer is not trusted to be the next one.
+    let is_twofold =
+        [TRANSFER_ENCODING, CONTENT_LENGTH].iter().all(|n| answer.headers().contains_key(n));
     let watch = Watch::of(patience.silence);
     Ok(answer.map(|incoming| {
         let reading = Some((link, incoming));
-        let mut body = Body { reading, behind: None, watch, site: site.clone() };
+        let keeps = !is_twofold;
+        let mut body = Body { reading, behind: None, keeps, watch, site: site.clone() };
         body.ended();
         body
     }))
@@ -88,17 +93,26 @@ pub(super) struct Body {
     reading: Option<(Link, Incoming)>,
     /// What came behind the last piece, and was no piece.
     behind: Option<Option<Failure>>,
+    /// The connection may be used on.
+    keeps: bool,
     watch: Watch,
     site: Arc<Site>,
 }
 
 impl Body {
-    /// Gives the connection back, where the body has ended.
+    /// Gives the connection back where the body is known to have ended: one with a length behind its
+    /// last byte, one in chunks behind the last of them.
     fn ended(&mut self) {
-        let ended = self.reading.take_if(|(_, incoming)| incoming.is_end_stream());
-        if let Some((mut link, _)) = ended
-            && link.is_idle()
-        {
+        let has_ended = |incoming: &Incoming| incoming.is_end_stream();
+        let was_told = matches!(self.behind, Some(None));
+        if let Some((link, _)) = self.reading.take_if(|(_, body)| was_told || has_ended(body)) {
+            self.keep(link);
+        }
+    }
+
+    /// Keeps a connection whose answer has ended, if nothing came behind that and it may be used on.
+    fn keep(&self, mut link: Link) {
+        if self.keeps && link.is_idle() {
             self.site.keep(link);
         }
     }
@@ -170,7 +184,9 @@ impl Stream for Body {
         match piece {
             Some(Ok(piece)) => Poll::Ready(Some(Ok(piece))),
             None => {
-                self.reading = None;
+                if let Some((link, _)) = self.reading.take() {
+                    self.keep(link);
+                }
                 Poll::Ready(None)
             }
             Some(Err(failure)) => {

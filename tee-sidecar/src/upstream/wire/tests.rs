@@ -205,11 +205,35 @@ async fn a_connection_is_used_again_and_one_that_was_closed_meanwhile_is_not() {
 }
 
 #[tokio::test]
+async fn a_connection_is_used_again_after_a_stream_however_its_end_arrives() {
+    for pause in [0, 30] {
+        let (tell, told) = channel();
+        let site = engine(move |n, mut stream| {
+            while request(&stream).is_some() {
+                tell.send(n).unwrap();
+                stream.write_all(CHUNKED).unwrap();
+                sleep(millis(pause));
+                stream.write_all(b"1\r\nb\r\n").unwrap();
+                sleep(millis(pause));
+                stream.write_all(b"0\r\n\r\n").unwrap();
+            }
+        });
+        for _ in 0..3 {
+            assert_eq!(whole(&site).await, b"ab");
+            assert_eq!(told.recv_timeout(SOON).unwrap(), 0, "{pause} ms between the chunks");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_cannot_be_trusted_is_not_used_again() {
     for said in [
         b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok".as_slice(),
         b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nHTTP/1.1",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n\
+          2\r\nok\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n\
           2\r\nok\r\n0\r\n\r\n",
     ] {
@@ -289,6 +313,7 @@ async fn as_many_connections_are_open_as_there_are_requests() {
 async fn an_answer_that_comes_before_the_request_was_taken_is_the_answer() {
     let much = vec![b'x'; 8 << 20];
     let site = engine(|_, mut stream| {
+        stream.read_exact(&mut [0; 4]).unwrap();
         stream.write_all(b"HTTP/1.1 413 No\r\ncontent-length: 2\r\n\r\nno").unwrap();
         sleep(millis(300));
         let _ = request(&stream);
