@@ -24,12 +24,11 @@ impl Checkpoints {
         Self { every: events, last: 0 }
     }
 
-    /// How many events may be handed over at once, so that no checkpoint comes late.
-    pub(super) const fn distance(&self) -> u64 {
-        match self.every {
-            Some(events) => events.get(),
-            None => u64::MAX,
-        }
+    /// How many events may be handed over at once after this mark, so that no checkpoint comes late.
+    pub(super) fn distance(&self, mark: &Mark) -> u64 {
+        let Some(every) = self.every else { return u64::MAX };
+        let behind = mark.chain.events().saturating_sub(self.last);
+        every.get().saturating_sub(behind).max(1)
     }
 
     /// The comment that carries the checkpoint at `mark`, if one is due there.

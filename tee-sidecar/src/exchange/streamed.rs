@@ -145,7 +145,7 @@ async fn forward(
         sender.probe = probes.read(sender.probe.take());
         let ended = !matches!(read, Some(Ok(_)));
         let mut read = match read {
-            Some(Ok(bytes)) => reader.read_up_to(checkpoints.distance(), &bytes),
+            Some(Ok(bytes)) => reader.read_up_to(checkpoints.distance(sender.sent()), &bytes),
             Some(Err(error)) => {
                 held.explain(&error);
                 Ok(reader.finish())
@@ -171,7 +171,7 @@ async fn forward(
             if !has_more {
                 break;
             }
-            read = reader.read_up_to(checkpoints.distance(), &[]);
+            read = reader.read_up_to(checkpoints.distance(sender.sent()), &[]);
         }
         if reader.done.is_some() && reader.may_go_on() && !ended {
             let _ = timeout(CLOSING_TIME, read_tail(body, reader)).await;
