@@ -55,10 +55,11 @@ impl SqliteLedger {
     fn carry_out(
         &mut self,
         batch: &[Command],
+        open: &mut OpenHolds,
         now: Timestamp,
     ) -> Result<Vec<Decision>, LedgerError> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut shared = write::Batch::begin(&tx, &mut self.open)?;
+        let mut shared = write::Batch::begin(&tx, open)?;
         let decisions: Result<Vec<_>, _> =
             batch.iter().map(|command| write::apply(&mut shared, command, now)).collect();
         let decisions = decisions?;
@@ -79,11 +80,11 @@ impl SqliteLedger {
 
 impl Ledger for SqliteLedger {
     fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Vec<Decision>, LedgerError> {
-        let decisions = self.carry_out(batch, now);
-        if decisions.is_err() {
-            self.open.forget();
-        }
-        decisions
+        // Whatever ends this early takes them with it: they may be of a transaction that is none.
+        let mut open = std::mem::take(&mut self.open);
+        let decisions = self.carry_out(batch, &mut open, now)?;
+        self.open = open;
+        Ok(decisions)
     }
 
     fn account(&self, user: &UserId) -> Result<Account, LedgerError> {

@@ -10,8 +10,7 @@ use crate::rules::{KnownHold, Record};
 use super::write::HoldNumber;
 
 /// Only what the tables say as well, since nobody else writes to them; whatever is not here is
-/// looked up there. A transaction that is rolled back takes everything with it: see
-/// [`OpenHolds::forget`].
+/// looked up there. A transaction that is not carried out takes all of it with it.
 #[derive(Default)]
 pub(super) struct OpenHolds(HashMap<RequestKey, (HoldNumber, Hold)>);
 
@@ -29,7 +28,7 @@ impl OpenHolds {
         match record {
             Record::Hold(hold) => {
                 if self.0.len() >= HOLDS_MAX {
-                    self.forget();
+                    self.0.clear();
                 }
                 self.0.insert(hold.key, (number, (*hold).clone()));
             }
@@ -38,10 +37,5 @@ impl OpenHolds {
             }
             _ => {}
         }
-    }
-
-    /// What a transaction noted that may not have been carried out.
-    pub(super) fn forget(&mut self) {
-        self.0.clear();
     }
 }
