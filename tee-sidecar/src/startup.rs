@@ -320,8 +320,11 @@ fn of_thread(
 ) -> impl Fn() -> AppState + Clone + Send + 'static {
     move || {
         let mut state = state.clone();
-        if let Ok(engine) = Vllm::new(engines.clone(), &limits) {
-            state.exchange.engine = Arc::new(engine);
+        match Vllm::new(engines.clone(), &limits) {
+            Ok(engine) => state.exchange.engine = Arc::new(engine),
+            Err(error) => {
+                tracing::warn!(%error, "a server thread shares its connections to engines")
+            }
         }
         state
     }
