@@ -24,7 +24,7 @@ impl Checkpoints {
         Self { every: events, last: 0 }
     }
 
-    /// How many events may be handed over at once after this mark, so that no checkpoint comes late.
+    /// How many events may be handed over at once behind this mark for no checkpoint to come late.
     pub(super) fn distance(&self, mark: &Mark) -> u64 {
         let Some(every) = self.every else { return u64::MAX };
         let behind = mark.chain.events().saturating_sub(self.last);

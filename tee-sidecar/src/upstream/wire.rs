@@ -2,9 +2,9 @@
 //! task that hands it on.
 //!
 //! reqwest gives each connection a task of its own, with a channel to it, and a timer to each read:
-//! more than all the rest of a forwarded request. Here hyper's connection is driven by whoever waits
-//! for the answer. What an engine says is read by hyper; an answer that ends too early is an error,
-//! never an end.
+//! more than all the rest of a forwarded request. Here hyper's connection is driven by whoever
+//! waits for the answer. What an engine says is read by hyper; an answer that ends too early is an
+//! error, never an end.
 
 use std::error::Error;
 use std::io;
@@ -100,8 +100,8 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// Gives the connection back where the body is known to have ended: one with a length behind its
-    /// last byte, one in chunks behind the last of them.
+    /// Gives the connection back where the body is known to have ended: one with a length behind
+    /// its last byte, one in chunks behind the last of them.
     fn ended(&mut self) {
         let has_ended = |incoming: &Incoming| incoming.is_end_stream();
         let was_told = matches!(self.behind, Some(None));
@@ -110,7 +110,8 @@ impl Body {
         }
     }
 
-    /// Keeps a connection whose answer has ended, if nothing came behind that and it may be used on.
+    /// Keeps a connection whose answer has ended, if nothing came behind that and it may be used
+    /// on.
     fn keep(&self, mut link: Link) {
         if self.keeps && link.is_idle() {
             self.site.keep(link);
