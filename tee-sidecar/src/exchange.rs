@@ -41,6 +41,7 @@ pub mod meter;
 pub mod prices;
 mod pump;
 pub mod reader;
+pub mod recent;
 pub mod refusals;
 pub mod request;
 pub mod salt;
@@ -55,6 +56,7 @@ pub use admission::Permit;
 use funds::Funds;
 use handover::Receiver;
 use prices::Prices;
+use recent::Recent;
 use refusals::{Refusals, Refused};
 use request::Request;
 use salt::CacheSalts;
@@ -79,6 +81,8 @@ pub struct Shared {
     pub log: Digest32,
     /// What was refused of late.
     pub refusals: Arc<Refusals>,
+    /// What ended of late.
+    pub recent: Arc<Recent>,
     /// The served model.
     pub catalog: Arc<Catalog>,
     /// The prices new requests are admitted under.
@@ -243,6 +247,11 @@ impl Exchange {
         let exchanges = &self.shared.signals.exchanges;
         exchanges.refused(refused.endpoint, refused.status, refused.reason);
         refusals::refuse(&self.shared, refused);
+    }
+
+    /// What ended of late.
+    pub fn recent(&self) -> &Recent {
+        &self.shared.recent
     }
 
     /// The receipt of a refusal that the ledger does not have, and the prices of its time.

@@ -242,6 +242,7 @@ impl Parts {
             identities: self.receipts.0.clone(),
             log: self.receipts.1,
             refusals: Arc::default(),
+            recent: Arc::default(),
             catalog: self.catalog.clone(),
             prices,
             admission: Admission::new(settings.limits.clone()),

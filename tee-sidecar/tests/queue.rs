@@ -64,6 +64,7 @@ fn exchange(ledger: LedgerHandle, engine: Arc<Engine>) -> Exchange {
         identities: Arc::new(Identities::new(ReceiptKey::from_secret(&[7; 32]), None, clock.now())),
         log: Digest32([7; 32]),
         refusals: Arc::<Refusals>::default(),
+        recent: Arc::default(),
         catalog: Arc::new(Catalog::new(None, Engines::of(&["http://engine".to_owned()]))),
         prices: Arc::new(Prices::new(Tariff {
             input_price: one,

@@ -212,7 +212,10 @@ impl OpenHold {
         self.open = false;
         let decision: Decision = self.ledger.apply(command).await?;
         match decision? {
-            Applied::Captured { .. } => Ok(receipt),
+            Applied::Captured { .. } => {
+                shared.recent.keep(receipt.clone(), self.tariff.clone());
+                Ok(receipt)
+            }
             _ => Err(Unbilled::Ledger(LedgerError::Corrupt("not the answer to a charge".into()))),
         }
     }

@@ -1,25 +1,27 @@
 //! A finished exchange, by our id or the engine's.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, web};
-use broker_core::{
-    Charged, HoldState, LedgerError, Receipt, ReceiptId, ReleaseReason, Tariff, UserId,
-};
+use broker_core::{Charged, HoldState, LedgerError, ReceiptId, ReleaseReason, UserId};
 use serde_json::value::RawValue;
 
 use super::AppState;
+use crate::exchange::recent::Ended;
 use crate::fault::Fault;
 
 /// A finished exchange.
 pub(super) struct Found {
-    pub(super) receipt: Receipt,
+    pub(super) ended: Ended,
     /// The signed document of it; records of older versions have none.
     pub(super) document: Option<Box<RawValue>>,
 }
 
 impl Found {
-    pub(super) fn of(receipt: Receipt, tariff: &Tariff) -> Self {
+    pub(super) fn of(ended: Ended) -> Self {
+        let (receipt, tariff) = &*ended;
         let document = receipt.document(tariff).and_then(|text| RawValue::from_string(text).ok());
-        Self { receipt, document }
+        Self { ended, document }
     }
 }
 
@@ -31,41 +33,58 @@ pub(super) async fn find(
     state: &AppState,
 ) -> Result<Found, Fault> {
     let ours = ReceiptId::parse(&id).or_else(|| ReceiptId::parse(id.strip_prefix("chatcmpl-")?));
-    let owner = state.auth.optional_account(request).await;
-    if let Some(found) = in_ledger(state, ours, &id, &owner).await? {
+    let Some(ours) = ours else {
+        let owner = state.auth.optional_account(request).await?;
+        let found = named(state, id, owner).await?;
+        return found.ok_or_else(|| no_signature("no signature has this id"));
+    };
+    if let Some(found) = by_ours(state, ours).await? {
         return Ok(found);
     }
-    let Some(ours) = ours else { return Err(no_signature("no signature has this id")) };
-    if let Some((receipt, tariff)) = state.exchange.refusal(&ours).await? {
-        return Ok(Found::of(receipt, &tariff));
+    if let Some(refusal) = state.exchange.refusal(&ours).await? {
+        return Ok(Found::of(Arc::new(refusal)));
     }
     // It may have been written while that was waited for.
-    match in_ledger(state, Some(ours), &id, &owner).await? {
+    match by_ours(state, ours).await? {
         Some(found) => Ok(found),
         None => Err(why_not(state, ours).await?),
     }
 }
 
-async fn in_ledger(
-    state: &AppState,
-    ours: Option<ReceiptId>,
-    id: &str,
-    owner: &Result<Option<UserId>, Fault>,
-) -> Result<Option<Found>, Fault> {
-    let (reader, text) = (state.reader.clone(), id.to_owned());
-    if let Some(ours) = ours {
-        let charged = read(move || reader.charged(&ours)).await?;
-        if let Some(Charged { receipt, tariff, .. }) = charged {
-            return Ok(Some(Found::of(receipt, &tariff)));
-        }
-        return Ok(None);
+async fn by_ours(state: &AppState, id: ReceiptId) -> Result<Option<Found>, Fault> {
+    let recent = state.exchange.recent();
+    if let Some(ended) = recent.ended(&id) {
+        return Ok(Some(Found::of(ended)));
     }
-    let owner = owner.clone()?;
+    let reader = state.reader.clone();
+    let charged = read(move || reader.charged(&id)).await?;
+    Ok(charged.map(|Charged { receipt, tariff, .. }| Found::of(recent.keep(receipt, tariff))))
+}
+
+/// The exchange whose engine gave it this id.
+async fn named(
+    state: &AppState,
+    id: String,
+    owner: Option<UserId>,
+) -> Result<Option<Found>, Fault> {
+    let recent = state.exchange.recent();
+    // Where nobody is asked who they are, one account has all that is done, and no other's answer
+    // can take an id of its own from it.
+    let account = owner.or_else(|| state.auth.everybody());
+    let known = account.and_then(|account| recent.named(account, &id));
+    if let Some(ended) = known.and_then(|known| recent.ended(&known)) {
+        return Ok(Some(Found::of(ended)));
+    }
+    let (reader, text) = (state.reader.clone(), id.clone());
     let charged = read(move || {
         let receipt = reader.receipt_by_upstream_id(&text, owner.as_ref())?;
         receipt.map_or(Ok(None), |receipt| reader.charged(&receipt.id))
     });
-    Ok(charged.await?.map(|Charged { receipt, tariff, .. }| Found::of(receipt, &tariff)))
+    let Some(Charged { receipt, tariff, .. }) = charged.await? else { return Ok(None) };
+    if account == Some(receipt.user) {
+        recent.name(receipt.user, id, receipt.id);
+    }
+    Ok(Some(Found::of(recent.keep(receipt, tariff))))
 }
 
 /// Why an exchange of ours has no receipt.

@@ -1,8 +1,10 @@
 //! Receipts: `GET /v1/aci/receipts/{id}`, `/v1/receipts/{id}` and one's own at `/v1/receipts`.
 
+use std::sync::Arc;
+
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
-use broker_core::{LedgerError, LedgerReader, LogTiles, ReceiptId, log};
+use broker_core::{Charged, LedgerError, LedgerReader, LogTiles, ReceiptId, log};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -76,10 +78,10 @@ async fn proved(
     state: &AppState,
 ) -> Result<(ReceiptId, Box<RawValue>), Fault> {
     state.pace.step(request)?;
-    let Found { receipt, document } = finding::find(request, id, state).await?;
+    let Found { ended, document } = finding::find(request, id, state).await?;
     let old = "this exchange is older than receipts that prove themselves; its signature is at \
                /v1/signature";
-    Ok((receipt.id, document.ok_or_else(|| Fault::NotFound(old.into()))?))
+    Ok((ended.0.id, document.ok_or_else(|| Fault::NotFound(old.into()))?))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -138,9 +140,9 @@ async fn page(request: &HttpRequest, state: &AppState) -> Result<Receipts, Fault
         let has_more = found.len() as u64 > limit;
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let next = found.last().map(|last| last.entry.to_string());
-        let documents = found
-            .into_iter()
-            .filter_map(|charged| Found::of(charged.receipt, &charged.tariff).document);
+        let documents = found.into_iter().filter_map(|Charged { receipt, tariff, .. }| {
+            Found::of(Arc::new((receipt, tariff))).document
+        });
         Ok((documents.collect(), has_more, next))
     });
     let (data, has_more, next) = read.await?;

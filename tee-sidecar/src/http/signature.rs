@@ -73,7 +73,8 @@ pub(super) async fn answer(
         Ok(()) => finding::find(&request, id, &state).await,
         Err(fault) => Err(fault),
     };
-    let Found { receipt, document } = found.map_err(|fault| ApiError::new(ids.clone(), fault))?;
+    let Found { ended, document } = found.map_err(|fault| ApiError::new(ids.clone(), fault))?;
+    let (receipt, _) = &*ended;
     let body = SignatureBody {
         text: receipt.text(),
         signature: receipt.signature.to_string(),

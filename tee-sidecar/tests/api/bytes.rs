@@ -1,5 +1,7 @@
 //! The bytes of an answer: unchanged, hashed as they crossed the wire, proved before they end.
 
+use broker_core::{LedgerReader as _, ReceiptId};
+
 use crate::support::{
     Conn, Engine, MODEL, Sidecar, Step, chunk_event, end_event, get, post, sha256_hex, sse, whole,
 };
@@ -195,12 +197,14 @@ fn the_signature_is_there_the_instant_done_is_read() {
     let sidecar = Sidecar::start(&engine);
     let mut chat = Conn::open(sidecar.addr);
     let mut signatures = Conn::open(sidecar.addr);
+    let ledger = sidecar.reader();
     for run in 0..1_000 {
         let stream = run % 4 != 0;
         let request = ask(&format!(",\"stream\":{stream},\"seed\":{run}"));
         chat.send("POST", CHAT, &[], request.as_bytes());
         let head = chat.head();
         let id = head.receipt();
+        let receipt = ReceiptId::parse(&id).unwrap();
         let mut body = Vec::new();
         if stream {
             while !body.ends_with(b"data: [DONE]\n\n") {
@@ -209,6 +213,8 @@ fn the_signature_is_there_the_instant_done_is_read() {
         } else {
             body = chat.read_exact(head.header("content-length").unwrap().parse().unwrap());
         }
+        // By another reader of the same file: it is durable, and not only remembered.
+        assert!(ledger.receipt(&receipt).unwrap().is_some(), "run {run}");
         signatures.send("GET", &format!("/signature/{id}"), &[], b"");
         let signature = signatures.response();
         assert_eq!(signature.status, 200, "run {run}");

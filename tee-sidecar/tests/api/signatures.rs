@@ -147,7 +147,46 @@ fn a_restart_keeps_signatures_and_the_signer() {
     sidecar.stop();
     let sidecar = Sidecar::with(&engine, settings);
     assert_eq!(address(&sidecar), signer);
-    assert_eq!(sidecar.signature(&id, request.as_bytes(), &response.body), before);
+    // From the ledger, and then what is remembered of that: the same, under every id.
+    for id in [id.as_str(), &format!("chatcmpl-{id}"), "Chat-Same", "Chat-Same", &id] {
+        assert_eq!(sidecar.signature(id, request.as_bytes(), &response.body), before);
+    }
+    // The first keeps the engine's id, whatever is remembered of the last.
+    chat(&sidecar, "any", "later");
+    assert_eq!(sidecar.signature("Chat-Same", request.as_bytes(), &response.body), before);
+}
+
+// What ended of late is told without the ledger: here it has lost the receipt meanwhile.
+#[test]
+fn a_signature_right_behind_its_answer_needs_no_look_into_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("ledger.db");
+    let engine = same_id();
+    let settings =
+        |s: &mut Settings| s.ledger = tee_sidecar::config::LedgerUrl::Sqlite(place.clone());
+    let sidecar = Sidecar::with(&engine, settings);
+    let (_, first) = chat(&sidecar, "any", "");
+    let (request, response) = chat(&sidecar, "any", "2");
+    // Which of them the engine's id names is the ledger's to say, once.
+    assert_eq!(find(&sidecar, "Chat-Same", None).unwrap()["receipt_id"], first.receipt().as_str());
+    lose_receipts(&place);
+    sidecar.signature(&response.receipt(), request.as_bytes(), &response.body);
+    assert_eq!(find(&sidecar, "Chat-Same", None).unwrap()["receipt_id"], first.receipt().as_str());
+}
+
+/// Deletes what a ledger never deletes.
+fn lose_receipts(ledger: &std::path::Path) {
+    let db = rusqlite::Connection::open(ledger).unwrap();
+    db.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+    let triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'receipt'";
+    let mut statement = db.prepare(triggers).unwrap();
+    let names = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let names: Vec<_> = names.map(Result::unwrap).collect();
+    assert!(!names.is_empty());
+    for name in names {
+        db.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+    }
+    assert_eq!(db.execute("DELETE FROM receipt", []).unwrap(), 2);
 }
 
 // S7: none is evicted.
