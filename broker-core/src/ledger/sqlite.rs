@@ -13,6 +13,7 @@ use crate::ledger::proofs::{Kept, LogLeaf};
 use crate::ledger::{AuditReport, Ledger, LedgerError, LedgerReader};
 
 mod audit;
+mod cache;
 mod collect;
 mod engine;
 mod journal;

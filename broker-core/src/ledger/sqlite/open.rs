@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::ledger::LedgerError;
 
-use super::schema;
+use super::{cache, schema};
 
 /// A connection that writes, and the lock that makes it the only one.
 pub(super) fn for_writing(path: &Path) -> Result<(Connection, File), LedgerError> {
@@ -31,7 +31,8 @@ pub(super) fn for_writing(path: &Path) -> Result<(Connection, File), LedgerError
     schema::create_or_check(&mut connection, &name)?;
     schema::check_not_moved(&connection, &name)?;
     SETTINGS.iter().try_for_each(|setting| setting.set(&connection))?;
-    remember_pages(&connection)?;
+    let file = std::fs::metadata(path).map_err(|error| storage(&name, &error))?;
+    cache::of_writer(&connection, file.len())?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_AFTER_PAGES)?;
     keep_plans(&connection)?;
     SETTINGS.iter().try_for_each(|setting| setting.check(&connection))?;
@@ -118,11 +119,6 @@ fn unchanging(path: &Path) -> String {
     format!("file:{path}?immutable=1")
 }
 
-/// For a connection that goes all over the file: one that writes, or that audits.
-pub(super) fn remember_pages(connection: &Connection) -> Result<(), LedgerError> {
-    Ok(connection.pragma_update(None, "cache_size", CACHE_KIBIBYTES)?)
-}
-
 /// Statements stay prepared. By itself SQLite would plan some anew for every value that they are
 /// given, those above all that an index with a condition answers.
 fn keep_plans(connection: &Connection) -> Result<(), LedgerError> {
@@ -171,10 +167,6 @@ const SETTINGS: [Setting; 4] = [
 ];
 
 const STATEMENTS_CACHED_MAX: usize = 64;
-
-/// Receipts' ids are random, so commands touch pages all over the file: 64 MiB of them at hand make
-/// a large ledger about twice as fast. SQLite takes a size in kibibytes as a negative number.
-const CACHE_KIBIBYTES: i64 = -65_536;
 
 /// Carry the log over into the file when it is 32 MiB long: the pages that many commands touched
 /// are then written once.

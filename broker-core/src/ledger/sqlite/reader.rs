@@ -18,7 +18,7 @@ use super::audit::audit;
 use super::open::{self, Access, Reading};
 use super::rows::{ACCOUNT, Columns, RECEIPT, count};
 use super::values::Count;
-use super::{collect, engine, journal, retire, statements, write};
+use super::{cache, collect, engine, journal, retire, statements, write};
 
 /// Reads a ledger through connections of its own that cannot write. Needs no lock: readers and the
 /// writer do not block each other.
@@ -184,7 +184,7 @@ impl LedgerReader for SqliteReader {
 
     fn audit(&self) -> Result<AuditReport, LedgerError> {
         let reading = open::for_reading(&self.path, self.access)?;
-        open::remember_pages(&reading.connection)?;
+        cache::of_auditor(&reading.connection)?;
         audit(&reading.connection)
     }
 
@@ -194,7 +194,7 @@ impl LedgerReader for SqliteReader {
 
     fn journal(&self, behind: u64, visitor: &mut dyn Visitor) -> Result<(), Stop> {
         let reading = open::for_reading(&self.path, self.access)?;
-        open::remember_pages(&reading.connection)?;
+        cache::of_auditor(&reading.connection)?;
         let snapshot = reading.connection.unchecked_transaction()?;
         journal::lines(&snapshot, behind, visitor)
     }
