@@ -1,8 +1,10 @@
 //! One event of an engine's stream: what it says, and what of it the client asked to see.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -199,12 +201,14 @@ fn choice(choices: &str) -> Option<u64> {
 /// The last `finish_reason` of the choices that is a string. Inside generated text the quotation
 /// marks would be escaped, so the name is not found there.
 pub(super) fn finish_reason(choices: &str) -> Option<&str> {
-    const NAME: &str = "\"finish_reason\"";
-    choices.rmatch_indices(NAME).find_map(|(at, _)| {
-        let value = choices.get(at + NAME.len()..)?.trim_start().strip_prefix(':')?.trim_start();
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"finish_reason\""));
+    let reasons = NAME.find_iter(choices.as_bytes()).filter_map(|at| {
+        let value = choices.get(at + NAME.needle().len()..)?.trim_start();
+        let value = value.strip_prefix(':')?.trim_start();
         let (reason, _) = value.strip_prefix('"')?.split_once('"')?;
         Some(plain_reason(reason))
-    })
+    });
+    reasons.last()
 }
 
 /// The reason, if a receipt may quote it.
