@@ -109,6 +109,14 @@ impl RequestKey {
         bytes.split_at_mut(16).0.copy_from_slice(receipt.0.as_bytes());
         Self(Digest32(bytes))
     }
+
+    /// The id that a key was minted for; `None` for one that somebody chose.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn minted_for(&self) -> Option<ReceiptId> {
+        let (id, rest) = self.0.0.split_at(16);
+        let id = uuid::Uuid::from_slice(id).ok()?;
+        rest.iter().all(|byte| *byte == 0).then_some(ReceiptId(id))
+    }
 }
 
 /// SHA-256 of the request body as it arrived: tells a retry from another request under one key.

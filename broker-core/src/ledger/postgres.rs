@@ -36,6 +36,7 @@ mod schema;
 mod scribe;
 mod session;
 mod sightings;
+mod sought;
 mod statement;
 mod statements;
 mod values;

@@ -18,7 +18,7 @@ fn eight_that_open_an_empty_database_at_once_make_one_ledger() {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
         });
-        assert_eq!(database.sql("SELECT version FROM broker_ledger.migration"), "2");
+        assert_eq!(database.sql("SELECT version FROM broker_ledger.migration"), "3");
         assert_eq!(database.sql("SELECT count(*) FROM broker_ledger.instance"), "8");
         assert_eq!(ledgers[0].audit().unwrap().fault, None);
         drop(ledgers);
@@ -80,8 +80,9 @@ fn what_is_no_ledger_of_this_version_is_left_alone() {
     }
     database.sql("DROP SCHEMA broker_ledger CASCADE");
     drop(PostgresLedger::open(&database.url()).unwrap());
-    // A later one, and the one that no release wrote.
-    for (version, words) in [(3, "its version is 3"), (1, "no release wrote it")] {
+    // A later one, and those that no release wrote.
+    let not_released = "no release wrote it. Take an empty database";
+    for (version, words) in [(4, "its version is 4"), (2, not_released), (1, not_released)] {
         database.sql(&format!("UPDATE broker_ledger.migration SET version = {version}"));
         let read = PostgresReader::open(&database.url()).err().unwrap();
         for error in [refusal(&database.url()), read] {
@@ -178,7 +179,14 @@ fn what_was_recorded_is_never_changed() {
     crate::deal::cover(&mut ledger, 9);
     for sql in [
         "UPDATE broker_ledger.entry SET at = 0",
-        "DELETE FROM broker_ledger.transfer",
+        "UPDATE broker_ledger.entry SET amount1 = 1",
+        "DELETE FROM broker_ledger.entry",
+        "UPDATE broker_ledger.hold SET receipt = receipt",
+        "DELETE FROM broker_ledger.hold",
+        "TRUNCATE broker_ledger.hold CASCADE",
+        "UPDATE broker_ledger.receipt SET hold = 1",
+        "TRUNCATE broker_ledger.receipt",
+        "DELETE FROM broker_ledger.released",
         "TRUNCATE broker_ledger.entry CASCADE",
     ] {
         let quoted = sql.replace('\'', "''");

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use broker_core::{Command, Ledger, PostgresLedger, Receipt, ReleaseReason};
+use broker_core::{Command, Cover, Ledger, PostgresLedger, Receipt, ReleaseReason};
 
-use crate::books::{NOW, hold, receipt, release, user};
+use crate::books::{NOW, hold, neuron, receipt, release, user};
 use crate::deal::{audited, cover};
 use crate::pg;
 
-/// Two accounts, a receipt with an engine's id, a release and an open hold; all linked.
+/// Two accounts, a receipt with an engine's id (entry 14), a release and an open hold; all linked.
 fn books(database: &pg::Database<'_>) -> PostgresLedger {
     let mut ledger = PostgresLedger::open(&database.url()).unwrap();
     cover(&mut ledger, 1_000);
@@ -21,6 +21,8 @@ fn books(database: &pg::Database<'_>) -> PostgresLedger {
         Command::Reserve(hold(3, user(2), 10)),
         Command::Capture { key: hold(1, user(1), 10).key, receipt: answer },
         release(2, ReleaseReason::NotForwarded),
+        // What is so already moves nothing.
+        Command::Mirror { user: user(1), cover: Cover::UpTo(neuron(1_000)) },
     ];
     assert!(ledger.apply(&batch, NOW).unwrap().iter().all(Result::is_ok));
     let caretaker = ledger.caretaker(Duration::from_millis(10)).unwrap();
@@ -32,7 +34,7 @@ fn books(database: &pg::Database<'_>) -> PostgresLedger {
 const ZEROS: &str = "decode(repeat('00', 32), 'hex')";
 
 /// What makes a copy of a row one of an entry that is not there.
-const STRANGE: &str = r#"'{"entry": 999, "id": "\\x00112233445566778899aabbccddeeff",
+const STRANGE: &str = r#"'{"entry": 999, "hold": 999,
     "receipt": "\\x00112233445566778899aabbccddeeff",
     "key": "\\x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}'"#;
 
@@ -44,10 +46,20 @@ fn every_change_behind_the_ledger_s_back_is_found() {
         ("entry", "UPDATE link SET digest = ZEROS WHERE seq = 4"),
         ("entry", "DELETE FROM link WHERE seq = 2"),
         ("entry", "DELETE FROM link WHERE seq = (SELECT max(seq) FROM link)"),
-        ("entry", "UPDATE transfer SET amount = amount + 1 WHERE n = 1 AND entry = 14"),
+        ("entry", "UPDATE entry SET amount1 = amount1 + 1 WHERE number = 14"),
+        ("entry", "UPDATE entry SET credit2 = 0 WHERE number = 14"),
+        (
+            "entry",
+            "UPDATE entry SET debit2 = debit1, credit2 = credit1, amount2 = amount1, \
+             debit1 = debit2, credit1 = credit2, amount1 = amount2 WHERE number = 14",
+        ),
+        (
+            "entry",
+            "UPDATE entry SET debit2 = NULL, credit2 = NULL, amount2 = NULL WHERE number = 14",
+        ),
+        // A movement of a kind of entry that has others, or none.
+        ("entry", "UPDATE entry SET debit3 = 0, credit3 = 1, amount3 = 5 WHERE number = 14"),
         ("entry", "DELETE FROM receipt"),
-        ("transfer", "INSERT INTO transfer VALUES (999, 1, 0, 1, 5)"),
-        ("transfer", "UPDATE transfer SET n = 3 WHERE n = 2 AND entry = 14"),
         ("hold", "UPDATE hold SET expires = expires + 1 WHERE entry = 11"),
         ("receipt", "UPDATE receipt SET fee = fee + 1"),
         ("receipt", "UPDATE receipt SET outcome = 99"),
@@ -56,7 +68,7 @@ fn every_change_behind_the_ledger_s_back_is_found() {
         ("released", "UPDATE released SET why = 1"),
         (
             "open_hold",
-            "INSERT INTO open_hold SELECT key, instance FROM hold, \
+            "INSERT INTO open_hold SELECT entry, instance FROM hold, \
           (SELECT instance FROM open_hold) o WHERE entry = 11",
         ),
         ("hold", "DELETE FROM open_hold"),
@@ -69,10 +81,15 @@ fn every_change_behind_the_ledger_s_back_is_found() {
         ("unlinked", "INSERT INTO unlinked VALUES (998, '{998}')"),
         ("entry", "INSERT INTO unlinked VALUES (3, '{3}')"),
         (
+            "entry",
+            "DELETE FROM link; INSERT INTO unlinked SELECT 1, \
+             array_agg(number ORDER BY number) || 1::bigint FROM entry",
+        ),
+        // One that moved nothing is carried out twice as well as once.
+        (
             "unlinked",
-            "DELETE FROM link; DELETE FROM transfer WHERE false; \
-             INSERT INTO unlinked SELECT 1, array_agg(number ORDER BY number) || 1::bigint \
-             FROM entry",
+            "DELETE FROM link; INSERT INTO unlinked SELECT 1, \
+             array_agg(number ORDER BY number) || 16::bigint FROM entry",
         ),
         // What no foreign key refuses.
         ("link", "INSERT INTO link SELECT max(seq) + 1, 999, ZEROS FROM link"),
@@ -84,7 +101,15 @@ fn every_change_behind_the_ledger_s_back_is_found() {
             "receipt",
             "INSERT INTO receipt SELECT (jsonb_populate_record(r, STRANGE)).* FROM receipt r",
         ),
-        ("receipt", "UPDATE receipt SET key = ZEROS"),
+        ("receipt", "UPDATE receipt SET hold = 999"),
+        ("receipt", "UPDATE receipt SET hold = 12"),
+        ("receipt", "UPDATE receipt SET hold = 13"),
+        ("released", "UPDATE released SET hold = 13"),
+        ("released", "UPDATE released SET hold = 999"),
+        ("open_hold", "UPDATE open_hold SET hold = 11"),
+        ("open_hold", "UPDATE open_hold SET hold = 999"),
+        ("hold", "UPDATE hold SET receipt = substr(ZEROS, 17) WHERE entry = 13"),
+        ("hold", "UPDATE hold SET key = ZEROS WHERE entry = 13"),
         ("entry", "UPDATE hold SET entry = 999 WHERE entry = 11"),
     ] {
         let Some(database) = pg::lent() else { return };
@@ -100,3 +125,43 @@ fn every_change_behind_the_ledger_s_back_is_found() {
         assert_eq!(fault.table, table, "{sql}: {fault}");
     }
 }
+
+#[test]
+fn what_no_check_lets_in_is_found_where_somebody_took_the_checks_away() {
+    let Some(server) = pg::server() else { return };
+    for sql in [
+        "UPDATE entry SET amount1 = 0 WHERE number = 11",
+        "UPDATE entry SET amount1 = -amount1 WHERE number = 11",
+        "UPDATE entry SET debit1 = credit1 WHERE number = 11",
+        "UPDATE entry SET credit2 = NULL WHERE number = 14",
+        "UPDATE entry SET debit2 = NULL WHERE number = 14",
+        "UPDATE entry SET amount2 = NULL WHERE number = 14",
+        "UPDATE entry SET debit1 = NULL, credit1 = NULL, amount1 = NULL WHERE number = 14",
+        "UPDATE entry SET debit3 = debit2, credit3 = credit2, amount3 = amount2, \
+         debit2 = NULL, credit2 = NULL, amount2 = NULL WHERE number = 14",
+    ] {
+        let database = server.database();
+        let ledger = books(&database);
+        let change = format!(
+            "SET session_replication_role = replica; SET search_path = broker_ledger; {sql}"
+        );
+        let refused = database.sql(&format!(
+            "DO $$ BEGIN EXECUTE '{change}'; RAISE EXCEPTION 'it did'; \
+             EXCEPTION WHEN check_violation THEN NULL; END $$; SELECT 'refused'"
+        ));
+        assert_eq!(refused, "refused", "{sql}");
+        database.sql(&format!("{UNCHECKED}; {change}"));
+        let fault = ledger.audit().unwrap().fault;
+        let fault = fault.unwrap_or_else(|| panic!("{sql} is not found"));
+        assert_eq!(fault.table, "entry", "{sql}: {fault}");
+    }
+}
+
+/// Takes the checks of `entry` away.
+const UNCHECKED: &str = "DO $$
+DECLARE name text;
+BEGIN
+  FOR name IN SELECT conname FROM pg_constraint
+    WHERE conrelid = 'broker_ledger.entry'::regclass AND contype = 'c'
+  LOOP EXECUTE format('ALTER TABLE broker_ledger.entry DROP CONSTRAINT %I', name); END LOOP;
+END $$";

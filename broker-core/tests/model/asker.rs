@@ -82,11 +82,16 @@ impl Asker {
         user(self.lap * USERS + n)
     }
 
-    /// Most begin as their receipt's id does; every third does not, as a client's name would.
+    /// Most begin as their receipt's id does, and every third of all ends as what nobody chose does;
+    /// every third does neither, as a client's name would, and every sixth ends so and begins
+    /// otherwise, as nothing should.
     fn nth_key(&self, n: u8) -> RequestKey {
         let mut bytes = [n; 32];
         bytes[0] = self.lap;
-        bytes[1] ^= if n.is_multiple_of(3) { 0xff } else { 0 };
+        bytes[1] ^= if n.is_multiple_of(3) || n % 6 == 5 { 0xff } else { 0 };
+        if n % 3 == 1 || n % 6 == 5 {
+            bytes[16..].fill(0);
+        }
         RequestKey(Digest32(bytes))
     }
 

@@ -11,15 +11,24 @@ use crate::rules::{Effects, KnownHold, Record, View};
 
 use super::fault::Trouble;
 use super::retire;
-use super::rows::{Columns, account_columns, hold_columns};
+use super::rows::{Columns, account_columns};
 use super::session::Session;
+use super::sought::{HOLDS, OWNERS, Sought};
+use super::values::Count;
+use super::write::HoldNumber;
 
 /// Accounts that are locked, and the holds that the commands of a batch name.
 #[derive(Default)]
 pub(super) struct Board {
     accounts: HashMap<UserId, Account>,
-    holds: HashMap<RequestKey, KnownHold>,
+    holds: HashMap<RequestKey, Filed>,
     receipts: HashSet<ReceiptId>,
+}
+
+/// A hold and the entry that recorded it, which has no number until it is written.
+struct Filed {
+    number: Option<HoldNumber>,
+    known: KnownHold,
 }
 
 /// What was learned once and never changes: it saves questions, and is right whenever it is there.
@@ -41,7 +50,7 @@ impl Memory {
         if self.owners.len() > REMEMBERED_MAX {
             self.owners.clear();
         }
-        for known in board.holds.values() {
+        for Filed { known, .. } in board.holds.values() {
             // The end of a hold is the last that is asked of it.
             match known.state {
                 HoldState::Open => self.owners.insert(known.hold.key, known.hold.user),
@@ -85,23 +94,25 @@ impl Board {
     }
 
     fn read_holds(&mut self, session: &mut Session, batch: &[Command]) -> Result<(), Trouble> {
-        let mut keys = Vec::new();
-        let mut ids = Vec::new();
+        let mut sought = Sought::default();
         for command in batch {
-            keys.extend(command.subject().0);
+            if let Some(key) = command.subject().0 {
+                sought.add(key);
+            }
             if let Command::Reserve(hold) = command {
-                ids.push(hold.receipt);
+                sought.ids.push(hold.receipt);
             }
         }
-        if keys.is_empty() {
+        if sought.is_empty() {
             return Ok(());
         }
-        for row in session.query(HOLDS, &[&keys, &ids])? {
+        for row in session.query(HOLDS, &sought.values())? {
             let mut columns = Columns::of(&row);
+            let number = Some(columns.take()?);
             let hold = columns.hold()?;
-            let state = columns.hold_state()?;
-            self.receipts.insert(hold.receipt);
-            self.holds.insert(hold.key, KnownHold { hold, state });
+            let known = KnownHold { state: columns.hold_state()?, hold };
+            self.receipts.insert(known.hold.receipt);
+            self.holds.insert(known.hold.key, Filed { number, known });
         }
         Ok(())
     }
@@ -109,7 +120,7 @@ impl Board {
     /// What a command is decided from, but for what only those that collect look at.
     pub(super) fn view(&self, command: &Command) -> Result<View, Trouble> {
         let (key, user) = command.subject();
-        let hold = key.and_then(|key| self.holds.get(&key)).cloned();
+        let hold = key.and_then(|key| self.holds.get(&key)).map(|filed| filed.known.clone());
         let user = user.or(hold.as_ref().map(|known| known.hold.user));
         let account = match user {
             None => Account::default(),
@@ -134,7 +145,7 @@ impl Board {
             Record::Hold(hold) => {
                 let known = KnownHold { hold: hold.clone(), state: HoldState::Open };
                 self.receipts.insert(hold.receipt);
-                self.holds.insert(hold.key, known);
+                self.holds.insert(hold.key, Filed { number: None, known });
             }
             Record::Receipt(key, _) => self.end(&key, HoldState::Finished),
             Record::Release(key, why) => self.end(&key, HoldState::Released(why)),
@@ -143,8 +154,21 @@ impl Board {
     }
 
     fn end(&mut self, key: &RequestKey, state: HoldState) {
-        if let Some(known) = self.holds.get_mut(key) {
-            known.state = state;
+        if let Some(filed) = self.holds.get_mut(key) {
+            filed.known.state = state;
+        }
+    }
+
+    /// The entry of the hold that a record begins, which is written as `number`, or ends.
+    pub(super) fn number(&mut self, record: &Record<'_>, number: u64) -> Option<HoldNumber> {
+        match record {
+            Record::Hold(hold) => {
+                let filed = self.holds.get_mut(&hold.key)?;
+                filed.number = Some(Count(number));
+                filed.number
+            }
+            Record::Receipt(key, _) | Record::Release(key, _) => self.holds.get(key)?.number,
+            _ => None,
         }
     }
 
@@ -185,14 +209,14 @@ fn users(
         }
     }
     if !strange.is_empty() {
-        for row in session.query(OWNERS, &[&strange])? {
+        let mut sought = Sought::default();
+        strange.into_iter().for_each(|key| sought.add(key));
+        for row in session.query(OWNERS, &sought.values())? {
             users.insert(Columns::of(&row).take()?);
         }
     }
     Ok(users)
 }
-
-const OWNERS: &str = "SELECT user_id FROM hold WHERE key = ANY ($1)";
 
 const MAKE: &str =
     "INSERT INTO account (user_id) SELECT unnest($1::bytea[]) ON CONFLICT DO NOTHING";
@@ -201,15 +225,6 @@ const LOCK: &str = concat!(
     "SELECT a.user_id, ",
     account_columns!(),
     " FROM account a WHERE a.user_id = ANY ($1) ORDER BY a.user_id FOR UPDATE"
-);
-
-/// Joined, and not asked for with EXISTS: that would be carried out by going through all open
-/// holds, each time.
-const HOLDS: &str = concat!(
-    "SELECT ",
-    hold_columns!(),
-    ", o.key IS NOT NULL, x.why FROM hold h LEFT JOIN open_hold o ON o.key = h.key \
-     LEFT JOIN released x ON x.key = h.key WHERE h.key = ANY ($1) OR h.receipt = ANY ($2)"
 );
 
 const REMEMBERED_MAX: usize = 200_000;

@@ -238,7 +238,7 @@ const BEHIND: &str = concat!(
     receipt_columns!(),
     ", ",
     hold_columns!(),
-    " FROM receipt r JOIN hold h ON h.key = r.key WHERE r.user_id = $1 AND r.entry > $2 ",
+    " FROM receipt r JOIN hold h ON h.entry = r.hold WHERE r.user_id = $1 AND r.entry > $2 ",
     "AND r.entry <= $3 AND r.fee > 0 ORDER BY r.entry LIMIT $4"
 );
 

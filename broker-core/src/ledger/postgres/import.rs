@@ -1,5 +1,6 @@
 //! Taking over another ledger, entry by entry.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::digest::{Digest32, RequestKey};
@@ -17,7 +18,7 @@ use super::places;
 use super::proofs;
 use super::session::{Purpose, Session};
 use super::values::Count;
-use super::write::Page;
+use super::write::{HoldNumber, Page};
 
 /// Writes the whole journal of `source` into an empty ledger, with its receipt log, which goes on,
 /// and the documents that it keeps: all of it or nothing. Then gives the entries their places. Each
@@ -35,9 +36,9 @@ pub(super) fn import(address: &Address, source: &dyn LedgerReader) -> Result<(),
             }));
         }
         let (replay, page) = (Replay::default(), Page::default());
-        let leaves = Vec::new();
+        let (open, leaves) = (HashMap::new(), Vec::new());
         let mut import =
-            Import { session, replay, page, waiting: 0, leaves, logged: 0, since: None };
+            Import { session, replay, page, open, waiting: 0, leaves, logged: 0, since: None };
         source.journal(0, &mut import)?;
         import.finish(source)
     });
@@ -71,6 +72,8 @@ struct Import<'a> {
     session: &'a mut Session,
     replay: Replay,
     page: Page,
+    /// The entries of holds that have not ended.
+    open: HashMap<RequestKey, HoldNumber>,
     /// Entries in the page.
     waiting: usize,
     /// What stands in the log of the page's receipts.
@@ -123,7 +126,14 @@ impl Import<'_> {
             // What it let go has gone before.
             Written::Retire(_) | Written::Retired(_) => None,
         };
-        self.page.copy(entry, record.as_ref());
+        let hold = match &line.written {
+            Written::Hold(_) => self.open.insert(key, Count(entry.number)),
+            Written::Receipt(_) | Written::Retired(_) | Written::Release(_) => {
+                self.open.remove(&key)
+            }
+            _ => None,
+        };
+        self.page.copy(entry, record.as_ref(), hold)?;
         self.waiting = self.waiting.saturating_add(1);
         let stands_alone = !matches!(
             line.written,

@@ -50,6 +50,6 @@ const FORGET: &str = "DELETE FROM instance i WHERE i.id = $1 \
 const SIGNS: &str = "SELECT id, (extract(epoch FROM seen_at) * 1000000)::bigint \
      FROM instance WHERE id <> $1";
 
-const HOLDS: &str = "SELECT o.key FROM open_hold o JOIN hold h ON h.key = o.key \
+const HOLDS: &str = "SELECT h.key FROM open_hold o JOIN hold h ON h.entry = o.hold \
      WHERE o.instance = $1 AND EXISTS (SELECT 1 FROM instance i WHERE i.id = $1 \
      AND (extract(epoch FROM i.seen_at) * 1000000)::bigint = $2) ORDER BY h.entry LIMIT 128";

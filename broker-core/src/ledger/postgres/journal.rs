@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use crate::account::Movement;
 use crate::digest::Digest32;
 use crate::ledger::entry::{Entry, EntryKind};
 use crate::ledger::journal::{Line, LoggedLeaf, Stop, Visitor, Written, fault_of_entry};
@@ -11,7 +10,7 @@ use crate::ledger::rows::read;
 use crate::ledger::{Fault, LedgerError};
 
 use super::fault::Trouble;
-use super::rows::Columns;
+use super::rows::{Columns, entry_columns};
 use super::session::Session;
 use super::values::Count;
 
@@ -81,19 +80,9 @@ fn tell(
     page: Vec<(Entry, Option<Digest32>)>,
     visitor: &mut dyn Visitor,
 ) -> Result<(), Stop> {
-    let mut movements = movements(session, &page)?;
     let mut records = records_of(session, &page)?;
     let mut leaves = leaves(session, &page)?;
-    for (mut entry, link) in page {
-        for (n, movement) in (1..).zip(movements.remove(&entry.number).unwrap_or_default()) {
-            let movement: Numbered = movement;
-            if movement.n != n {
-                let (table, row) = ("transfer", entry.number.to_string());
-                let what = "the one before it is missing".to_owned();
-                return Err(Fault { table, row, what }.into());
-            }
-            entry.movements.push(Movement { user: entry.user, ..movement.movement });
-        }
+    for (entry, link) in page {
         visitor.entry(&entry, link)?;
         if let Some(leaf) = leaves.remove(&entry.number) {
             visitor.leaf(&entry, &leaf)?;
@@ -111,33 +100,6 @@ fn tell(
         visitor.line(Line { entry, link, written })?;
     }
     Ok(())
-}
-
-struct Numbered {
-    n: i16,
-    movement: Movement,
-}
-
-fn movements(
-    session: &mut Session,
-    page: &[(Entry, Option<Digest32>)],
-) -> Result<HashMap<u64, Vec<Numbered>>, Stop> {
-    let numbers: Vec<_> = page.iter().map(|(entry, _)| Count(entry.number)).collect();
-    let mut found: HashMap<u64, Vec<Numbered>> = HashMap::new();
-    for row in session.query(TRANSFERS, &[&numbers])? {
-        let mut columns = Columns::of(&row);
-        let number = columns.count()?;
-        let user = crate::account::UserId::NOBODY;
-        let read = |columns: &mut Columns<'_>| {
-            let n = columns.take()?;
-            let (debit, credit) = (columns.take()?, columns.take()?);
-            let movement = Movement { user, debit, credit, amount: columns.take()? };
-            Ok(Numbered { n, movement })
-        };
-        let movement = read(&mut columns).map_err(|e| unread(e, "transfer", number))?;
-        found.entry(number).or_default().push(movement);
-    }
-    Ok(found)
 }
 
 /// Where the receipts of a page stand in the receipt log.
@@ -197,7 +159,7 @@ fn records_of(session: &mut Session, page: &[(Entry, Option<Digest32>)]) -> Resu
 
 fn read_entry(columns: &mut Columns<'_>, seq: u64) -> Result<Entry, Stop> {
     let number = columns.count()?;
-    columns.entry_at(seq, number).map_err(|error| unread(error, "entry", number))
+    columns.entry(seq, number).map_err(|error| unread(error, "entry", number))
 }
 
 /// A value that cannot be read is a fault of its row.
@@ -210,15 +172,18 @@ pub(super) fn unread(error: Trouble, table: &'static str, row: impl ToString) ->
     }
 }
 
-const LINKED: &str = "SELECT l.seq, l.digest, e.number, e.kind, e.user_id, e.key, e.memo, e.at \
-     FROM link l JOIN entry e ON e.number = l.entry WHERE l.seq > $1 ORDER BY l.seq LIMIT $2";
+const LINKED: &str = concat!(
+    "SELECT l.seq, l.digest, ",
+    entry_columns!(),
+    " FROM link l JOIN entry e ON e.number = l.entry WHERE l.seq > $1 ORDER BY l.seq LIMIT $2"
+);
 
-const UNLINKED: &str = "SELECT e.number, e.kind, e.user_id, e.key, e.memo, e.at FROM unlinked q \
-     CROSS JOIN LATERAL unnest(q.entries) AS n (number) JOIN entry e ON e.number = n.number \
-     WHERE n.number > $1 ORDER BY n.number LIMIT $2";
-
-const TRANSFERS: &str = "SELECT t.entry, t.n, t.debit, t.credit, t.amount FROM transfer t \
-     WHERE t.entry = ANY ($1) ORDER BY t.entry, t.n";
+const UNLINKED: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM unlinked q CROSS JOIN LATERAL unnest(q.entries) AS n (number) \
+     JOIN entry e ON e.number = n.number WHERE n.number > $1 ORDER BY n.number LIMIT $2"
+);
 
 const RETIRED: &str = "SELECT x.entry, x.leaf FROM retired x WHERE x.entry = ANY ($1)";
 

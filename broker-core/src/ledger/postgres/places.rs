@@ -54,7 +54,10 @@ fn waiting(session: &mut Session) -> Result<(Vec<i64>, Vec<Entry>), Trouble> {
     let numbers: Vec<_> = rows.iter().flat_map(|(_, numbers)| numbers).copied().collect();
     let mut entries: BTreeMap<i64, Entry> = BTreeMap::new();
     for row in &session.query(ENTRIES, &[&numbers])? {
-        entries.insert(row.try_get(0)?, Columns::of(row).entry()?);
+        let mut columns = Columns::of(row);
+        let number = columns.count()?;
+        // As if its place were its number; its link knows better.
+        entries.insert(row.try_get(0)?, columns.entry(number, number)?);
     }
     rows.retain(|(_, numbers)| {
         let is_whole = numbers.iter().all(|number| entries.contains_key(number));
@@ -83,34 +86,15 @@ pub(super) fn unlinked(session: &mut Session) -> Result<u64, Trouble> {
     Columns::of(&row).count()
 }
 
-macro_rules! movement {
-    ($name:literal, $n:literal) => {
-        concat!(
-            "LEFT JOIN LATERAL (SELECT debit, credit, amount FROM transfer \
-             WHERE entry = e.number AND n = ",
-            $n,
-            " OFFSET 0) ",
-            $name,
-            " ON true "
-        )
-    };
-}
-
 /// Whole rows, the first that have a page of entries between them.
 const UNLINKED: &str = "SELECT q.first, q.entries FROM (SELECT first, entries, \
      sum(cardinality(entries)) OVER (ORDER BY first) - cardinality(entries) AS before \
      FROM unlinked ORDER BY first LIMIT $1) q WHERE q.before < $1 ORDER BY q.first";
 
-/// Movements are looked up entry by entry (that is what OFFSET is for): a plan that was made while
-/// the tables were empty would go through all of them.
 const ENTRIES: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    " FROM entry e ",
-    movement!("t", "1"),
-    movement!("u", "2"),
-    movement!("w", "3"),
-    " WHERE e.number = ANY ($1) ORDER BY e.number"
+    " FROM entry e WHERE e.number = ANY ($1) ORDER BY e.number"
 );
 
 const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM unlinked q \

@@ -180,8 +180,8 @@ const KEEP: &str =
     "INSERT INTO kept (kind, name, body, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 const LEAVES: &str = "SELECT hash FROM log_leaf WHERE leaf >= $1 AND leaf < $2 ORDER BY leaf";
 const NODES: &str = "SELECT hash FROM log_node WHERE level = $1 AND n >= $2 AND n < $3 ORDER BY n";
-const INDEX: &str = "SELECT l.leaf FROM receipt r JOIN log_leaf l ON l.entry = r.entry \
-     WHERE r.id = $1";
+const INDEX: &str = "SELECT l.leaf FROM hold h JOIN receipt r ON r.hold = h.entry \
+     JOIN log_leaf l ON l.entry = r.entry WHERE h.receipt = $1";
 
 /// In the order of the chain, from behind the place of the last that is in the log. Step by step:
 /// a planner without statistics would read all receipts to join them.
@@ -192,7 +192,7 @@ const UNLOGGED: &str = concat!(
     tariff_columns!(),
     " FROM link l CROSS JOIN LATERAL (SELECT * FROM receipt p WHERE p.entry = l.entry \
      AND p.proof IS NOT NULL OFFSET 0) r \
-     CROSS JOIN LATERAL (SELECT * FROM hold g WHERE g.key = r.key OFFSET 0) h \
+     CROSS JOIN LATERAL (SELECT * FROM hold g WHERE g.entry = r.hold OFFSET 0) h \
      WHERE l.seq > greatest((SELECT k.seq FROM link k WHERE k.entry = \
      (SELECT g.entry FROM log_leaf g ORDER BY g.leaf DESC LIMIT 1)), (SELECT since FROM log)) \
      ORDER BY l.seq LIMIT $1"
@@ -202,7 +202,7 @@ const CHARGED: &str = concat!(
     receipt_columns!(),
     ", ",
     tariff_columns!(),
-    " FROM receipt r JOIN hold h ON h.key = r.key WHERE r.id = $1"
+    " FROM hold h JOIN receipt r ON r.hold = h.entry WHERE h.receipt = $1"
 );
 /// Each receipt of a user's is in one of two indexes, and both are in their order.
 const CHARGED_TO: &str = concat!(
@@ -215,7 +215,7 @@ const CHARGED_TO: &str = concat!(
       ORDER BY entry LIMIT $3) UNION ALL \
      (SELECT entry FROM receipt WHERE user_id = $1 AND fee = 0 AND entry > $2 \
       ORDER BY entry LIMIT $3)) AS both_kinds ORDER BY entry LIMIT $3) AS n \
-     JOIN receipt r ON r.entry = n.entry JOIN hold h ON h.key = r.key ORDER BY r.entry"
+     JOIN receipt r ON r.entry = n.entry JOIN hold h ON h.entry = r.hold ORDER BY r.entry"
 );
 const KEPT: &str = "SELECT kind, name, body, at FROM kept WHERE kind = $1 AND name = $2";
 const KEPT_LAST: &str =

@@ -155,7 +155,7 @@ impl LedgerReader for PostgresReader {
         self.with(|session| {
             let rows = session.query(ALIAS, &[&alias(id), &owner.copied()])?;
             match rows.as_slice() {
-                [only] => receipt(session, &Columns::of(only).take()?),
+                [only] => Ok(Some(Columns::of(only).receipt()?)),
                 _ => Ok(None),
             }
         })
@@ -266,24 +266,32 @@ fn receipt(session: &mut Session, id: &ReceiptId) -> Result<Option<Receipt>, Tro
     found.map(|row| Columns::of(&row).receipt()).transpose()
 }
 
-const RECEIPT: &str = concat!("SELECT ", receipt_columns!(), " FROM receipt r WHERE r.id = $1");
+const RECEIPT: &str = concat!(
+    "SELECT ",
+    receipt_columns!(),
+    " FROM hold h JOIN receipt r ON r.hold = h.entry WHERE h.receipt = $1"
+);
 
 /// Of one account, or of the only one that has it.
-const ALIAS: &str = "SELECT receipt FROM upstream_alias \
-     WHERE alias = $1 AND ($2::bytea IS NULL OR user_id = $2) LIMIT 2";
+const ALIAS: &str = concat!(
+    "SELECT ",
+    receipt_columns!(),
+    " FROM upstream_alias a JOIN receipt r ON r.entry = a.entry JOIN hold h ON h.entry = r.hold \
+     WHERE a.alias = $1 AND ($2::bytea IS NULL OR a.user_id = $2) LIMIT 2"
+);
 
-const HOLD_STATE: &str = "SELECT o.key IS NOT NULL, x.why FROM hold h \
-     LEFT JOIN open_hold o ON o.key = h.key LEFT JOIN released x ON x.key = h.key \
+const HOLD_STATE: &str = "SELECT o.hold IS NOT NULL, x.why FROM hold h \
+     LEFT JOIN open_hold o ON o.hold = h.entry LEFT JOIN released x ON x.hold = h.entry \
      WHERE h.receipt = $1";
 
 const OPEN_HOLDS: &str = concat!(
     "SELECT ",
     hold_columns!(),
-    " FROM open_hold o JOIN hold h ON h.key = o.key ORDER BY h.entry"
+    " FROM open_hold o JOIN hold h ON h.entry = o.hold ORDER BY h.entry"
 );
 
 /// A time beyond the sign never comes.
-const EXPIRED: &str = "SELECT h.key FROM open_hold o JOIN hold h ON h.key = o.key \
+const EXPIRED: &str = "SELECT h.key FROM open_hold o JOIN hold h ON h.entry = o.hold \
      WHERE h.expires >= 0 AND h.expires < $1 ORDER BY h.entry LIMIT $2";
 
 /// One statement sees one moment.

@@ -4,7 +4,6 @@ use crate::account::UserId;
 use crate::command::Retire;
 use crate::digest::Digest32;
 use crate::ledger::entry::Entry;
-use crate::receipt::ReceiptId;
 use crate::requests::receipt_leaf;
 
 use super::fault::Trouble;
@@ -47,24 +46,24 @@ pub(super) fn write(session: &mut Session, retire: &Retire, entry: &Entry) -> Re
     let sql = "INSERT INTO retire VALUES ($1, $2, $3)";
     session.execute(sql, &[&Count(entry.number), &Count(retire.upto), &retire.archive])?;
     let (mut entries, mut leaves) = (Vec::new(), Vec::new());
-    let (mut aliases, mut users, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut aliases, mut users, mut carriers) = (Vec::new(), Vec::new(), Vec::new());
     let owners = locked(session, retire)?;
     session.each::<Trouble>(GONE, &[&Count(retire.upto), &owners], |row| {
         let mut columns = Columns::of(row);
-        entries.push(Count(columns.count()?));
+        let entry = Count(columns.count()?);
+        entries.push(entry);
         let receipt = columns.receipt()?;
         let leaf: Digest32 = receipt_leaf(&receipt, &columns.tariff()?);
         leaves.push(leaf);
         if let Some(id) = &receipt.upstream_id {
             aliases.push(alias(id));
             users.push(receipt.user);
-            let id: ReceiptId = receipt.id;
-            receipts.push(id);
+            carriers.push(entry);
         }
         Ok(())
     })?;
     session.execute(RETIRED, &[&entries, &leaves])?;
-    session.execute(ALIASES, &[&receipts, &aliases, &users])?;
+    session.execute(ALIASES, &[&carriers, &aliases, &users])?;
     session.execute("DELETE FROM upstream_repeat WHERE entry = ANY ($1)", &[&entries])?;
     session.execute("DELETE FROM receipt WHERE entry = ANY ($1)", &[&entries])?;
     session.execute(LEAD, &[&aliases, &users])?;
@@ -106,7 +105,7 @@ const GONE: &str = concat!(
     receipt_columns!(),
     ", ",
     tariff_columns!(),
-    " FROM receipt r JOIN hold h ON h.key = r.key",
+    " FROM receipt r JOIN hold h ON h.entry = r.hold",
     which_are_final!(),
     "AND r.user_id = ANY ($2) ORDER BY r.entry"
 );
@@ -124,12 +123,12 @@ const RETIRED: &str =
     "INSERT INTO retired (entry, leaf) SELECT * FROM unnest($1::bigint[], $2::bytea[])";
 
 const ALIASES: &str = "DELETE FROM upstream_alias l \
-     USING unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS n (receipt, alias, user_id) \
-     WHERE l.alias = n.alias AND l.user_id = n.user_id AND l.receipt = n.receipt";
+     USING unnest($1::bigint[], $2::bytea[], $3::bytea[]) AS n (entry, alias, user_id) \
+     WHERE l.alias = n.alias AND l.user_id = n.user_id AND l.entry = n.entry";
 
 /// The engine's id leads to the first receipt of its user that is left.
-const LEAD: &str = "INSERT INTO upstream_alias (alias, user_id, receipt) \
-     SELECT DISTINCT ON (p.alias, p.user_id) p.alias, p.user_id, r.id \
+const LEAD: &str = "INSERT INTO upstream_alias (alias, user_id, entry) \
+     SELECT DISTINCT ON (p.alias, p.user_id) p.alias, p.user_id, p.entry \
      FROM unnest($1::bytea[], $2::bytea[]) AS n (alias, user_id) \
      JOIN upstream_repeat p ON p.alias = n.alias AND p.user_id = n.user_id \
      JOIN receipt r ON r.entry = p.entry ORDER BY p.alias, p.user_id, p.entry \
@@ -137,6 +136,6 @@ const LEAD: &str = "INSERT INTO upstream_alias (alias, user_id, receipt) \
 
 /// That receipt is none that repeats an id.
 const LED: &str = "DELETE FROM upstream_repeat p \
-     USING unnest($1::bytea[], $2::bytea[]) AS n (alias, user_id), upstream_alias l, receipt r \
+     USING unnest($1::bytea[], $2::bytea[]) AS n (alias, user_id), upstream_alias l \
      WHERE p.alias = n.alias AND p.user_id = n.user_id AND l.alias = n.alias \
-     AND l.user_id = n.user_id AND r.id = l.receipt AND p.entry = r.entry";
+     AND l.user_id = n.user_id AND p.entry = l.entry";

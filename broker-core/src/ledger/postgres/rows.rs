@@ -2,7 +2,7 @@
 
 use postgres::types::FromSql;
 
-use crate::account::{Bucket, Movement, UserId};
+use crate::account::{Bucket, Movement};
 use crate::ledger::entry::Entry;
 use crate::ledger::rows::{Has, Row, Stored};
 
@@ -39,21 +39,21 @@ macro_rules! voucher_columns {
     };
 }
 
-/// Of a receipt `r`.
+/// Of a receipt `r` and its hold `h`, which promised its id.
 macro_rules! receipt_columns {
     () => {
-        "r.id, r.user_id, r.outcome, r.status, r.input, r.cached_input, r.cache_write, \
+        "h.receipt, r.user_id, r.outcome, r.status, r.input, r.cached_input, r.cache_write, \
          r.cache_write_1h, r.output, r.source, r.fee, r.request_hash, r.response_hash, r.bytes, \
          r.events, r.signature, r.signing_address, r.upstream_id, r.drained, r.served_at, \
          r.proof"
     };
 }
 
-/// Of an entry `e` and its movements, which are joined on as `t`, `u` and `w`.
+/// Of an entry `e`.
 macro_rules! entry_columns {
     () => {
-        "e.number, e.kind, e.user_id, e.key, e.memo, e.at, t.debit, t.credit, t.amount, \
-         u.debit, u.credit, u.amount, w.debit, w.credit, w.amount"
+        "e.number, e.kind, e.user_id, e.key, e.memo, e.at, e.debit1, e.credit1, e.amount1, \
+         e.debit2, e.credit2, e.amount2, e.debit3, e.credit3, e.amount3"
     };
 }
 
@@ -102,23 +102,25 @@ impl From<&'static str> for Trouble {
 }
 
 impl Columns<'_> {
-    /// An entry as if its place were its number; a leader knows better.
-    pub(super) fn entry(&mut self) -> Result<Entry, Trouble> {
-        let number = self.count()?;
-        let mut entry = self.entry_at(number, number)?;
-        for _ in 0..MOVEMENTS_MAX {
-            entry.movements.extend(self.movement(entry.user)?);
+    /// An entry without its number, which is told apart.
+    pub(super) fn entry(&mut self, seq: u64, number: u64) -> Result<Entry, Trouble> {
+        let mut entry = self.entry_at(seq, number)?;
+        for n in 0..MOVEMENTS_MAX {
+            let (debit, credit): (Option<Bucket>, Option<Bucket>) = (self.take()?, self.take()?);
+            match (debit, credit, self.take()?) {
+                (Some(debit), Some(credit), Some(amount)) if n == entry.movements.len() => {
+                    entry.movements.push(Movement { user: entry.user, debit, credit, amount });
+                }
+                (None, None, None) => {}
+                (Some(_), Some(_), Some(_)) => {
+                    return Err("the movement before one is missing".into());
+                }
+                _ => return Err("a part of a movement is missing".into()),
+            }
         }
         Ok(entry)
     }
-
-    fn movement(&mut self, user: UserId) -> Result<Option<Movement>, Trouble> {
-        let (debit, credit): (Option<Bucket>, Option<Bucket>) = (self.take()?, self.take()?);
-        let amount = self.take()?;
-        let all = debit.zip(credit).zip(amount);
-        Ok(all.map(|((debit, credit), amount)| Movement { user, debit, credit, amount }))
-    }
 }
 
-/// As many as [`entry_source`] joins.
+/// As many as an entry has columns for.
 const MOVEMENTS_MAX: usize = 3;

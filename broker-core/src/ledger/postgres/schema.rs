@@ -98,7 +98,7 @@ CREATE TABLE broker_ledger.migration (
 ";
 
 /// What leads from each version to the next.
-const STEPS: [(i32, &str); 1] = [(2, FIRST)];
-const VERSION: i32 = 2;
-/// Version 1 was written by no release.
-const FIRST_VERSION: i32 = 2;
+const STEPS: [(i32, &str); 1] = [(3, FIRST)];
+const VERSION: i32 = 3;
+/// Versions 1 and 2 were written by no release.
+const FIRST_VERSION: i32 = 3;

@@ -282,7 +282,8 @@ impl<'a> Draft<'a> {
         {
             let number = Columns::of(row).count()?;
             let entry = entry(effects, number.saturating_sub(1), self.now);
-            page.add(&entry, &effects.record);
+            let hold = self.board.number(&effects.record, number);
+            page.add(&entry, &effects.record, hold)?;
             if *changes {
                 page.set(effects.user, self.board.account(&effects.user));
             }

@@ -181,7 +181,7 @@ macro_rules! page {
             ", v.nonce, s.entry IS NOT NULL FROM (SELECT r.entry",
             $($source,)*
             " ORDER BY r.entry DESC LIMIT $1 OFFSET $2) n JOIN receipt r ON r.entry = n.entry \
-             JOIN hold h ON h.key = r.key LEFT JOIN LATERAL (SELECT f.entry, f.nonce \
+             JOIN hold h ON h.entry = r.hold LEFT JOIN LATERAL (SELECT f.entry, f.nonce \
              FROM voucher f WHERE f.user_id = r.user_id AND f.sealed_to >= r.entry \
              ORDER BY f.sealed_to, f.entry LIMIT 1) v ON true \
              LEFT JOIN settled s ON s.voucher = v.entry ORDER BY r.entry DESC"

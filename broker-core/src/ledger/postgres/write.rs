@@ -20,19 +20,21 @@ use super::session::{Session, Values};
 use super::statement::WRITE;
 use super::values::Count;
 
+/// The entry that recorded a hold.
+pub(super) type HoldNumber = Count;
+
 /// The rows that some commands write, a list for each column.
 #[derive(Default)]
 pub(super) struct Page {
     entries: Entries,
-    transfers: Transfers,
     accounts: BTreeMap<UserId, Account>,
     holds: Holds,
     receipts: Receipts,
     releases: Releases,
     /// Holds that began here and have not ended here.
-    opened: Vec<RequestKey>,
+    opened: Vec<Count>,
     /// Holds that began earlier and ended here.
-    closed: Vec<RequestKey>,
+    closed: Vec<Count>,
 }
 
 #[derive(Default)]
@@ -43,15 +45,15 @@ struct Entries {
     key: Vec<Option<RequestKey>>,
     memo: Vec<Digest32>,
     at: Vec<Timestamp>,
+    /// As many as an entry has columns for.
+    moved: [Moved; 3],
 }
 
 #[derive(Default)]
-struct Transfers {
-    entry: Vec<Count>,
-    n: Vec<i16>,
-    debit: Vec<Bucket>,
-    credit: Vec<Bucket>,
-    amount: Vec<Neuron>,
+struct Moved {
+    debit: Vec<Option<Bucket>>,
+    credit: Vec<Option<Bucket>>,
+    amount: Vec<Option<Neuron>>,
 }
 
 #[derive(Default)]
@@ -72,8 +74,7 @@ struct Holds {
 #[derive(Default)]
 struct Receipts {
     entry: Vec<Count>,
-    id: Vec<ReceiptId>,
-    key: Vec<RequestKey>,
+    hold: Vec<Count>,
     user: Vec<UserId>,
     outcome: Vec<Outcome>,
     status: Vec<i32>,
@@ -96,50 +97,50 @@ struct Receipts {
     proof: Vec<Option<Vec<u8>>>,
     alias: Vec<Digest32>,
     alias_user: Vec<UserId>,
-    alias_receipt: Vec<ReceiptId>,
     alias_entry: Vec<Count>,
 }
 
 #[derive(Default)]
 struct Releases {
     entry: Vec<Count>,
-    key: Vec<RequestKey>,
+    hold: Vec<Count>,
     why: Vec<ReleaseReason>,
     at: Vec<Timestamp>,
 }
 
 impl Page {
-    /// Adds an entry and what it recorded.
-    pub(super) fn add(&mut self, entry: &Entry, record: &Record<'_>) {
-        self.entries.add(entry);
-        self.transfers.add(entry);
-        match record {
-            Record::Hold(hold) => {
-                self.holds.add(hold, entry);
-                self.opened.push(hold.key);
-            }
-            Record::Receipt(key, receipt) => {
-                self.receipts.add(key, receipt, entry);
-                self.close(key);
-            }
-            Record::Release(key, why) => {
-                self.releases.add(key, *why, entry);
-                self.close(key);
-            }
+    /// Adds an entry and what it recorded. `hold` is the number of the hold that it ends.
+    pub(super) fn add(
+        &mut self,
+        entry: &Entry,
+        record: &Record<'_>,
+        hold: Option<HoldNumber>,
+    ) -> Result<(), Trouble> {
+        self.copy(entry, Some(record), hold)?;
+        match (record, hold) {
+            (Record::Hold(_), _) => self.opened.push(Count(entry.number)),
+            (Record::Receipt(..) | Record::Release(..), Some(hold)) => self.close(hold),
             _ => {}
         }
+        Ok(())
     }
 
     /// Adds an entry of another ledger, where no hold is open in the end.
-    pub(super) fn copy(&mut self, entry: &Entry, record: Option<&Record<'_>>) {
-        self.entries.add(entry);
-        self.transfers.add(entry);
+    pub(super) fn copy(
+        &mut self,
+        entry: &Entry,
+        record: Option<&Record<'_>>,
+        hold: Option<HoldNumber>,
+    ) -> Result<(), Trouble> {
+        self.entries.add(entry)?;
+        let ended = || hold.ok_or_else(|| corrupt("a hold that ends never began"));
         match record {
             Some(Record::Hold(hold)) => self.holds.add(hold, entry),
-            Some(Record::Receipt(key, receipt)) => self.receipts.add(key, receipt, entry),
-            Some(Record::Release(key, why)) => self.releases.add(key, *why, entry),
+            Some(Record::Receipt(_, receipt)) => self.receipts.add(ended()?, receipt, entry),
+            Some(Record::Release(_, why)) => self.releases.add(ended()?, *why, entry),
             _ => {}
         }
+        Ok(())
     }
 
     /// An account that changed, as it is in the end.
@@ -147,12 +148,12 @@ impl Page {
         self.accounts.insert(user, account);
     }
 
-    fn close(&mut self, key: &RequestKey) {
-        match self.opened.iter().position(|opened| opened == key) {
+    fn close(&mut self, hold: HoldNumber) {
+        match self.opened.iter().position(|opened| opened.0 == hold.0) {
             Some(place) => {
                 self.opened.swap_remove(place);
             }
-            None => self.closed.push(*key),
+            None => self.closed.push(hold),
         }
     }
 
@@ -160,19 +161,11 @@ impl Page {
     pub(super) fn write(&self, session: &mut Session, instance: &[u8]) -> Result<(), Trouble> {
         let accounts = Accounts::of(&self.accounts);
         let mut values = self.entries.values();
-        values.extend(self.transfers.values());
         values.extend(accounts.values());
         values.extend(self.holds.values());
         values.extend(self.receipts.values());
         values.extend(self.releases.values());
-        let rest: Values<'_> = &[
-            &self.opened,
-            &self.closed,
-            &instance,
-            &self.receipts.alias_entry,
-            &accounts.exchanges,
-            &self.receipts.proof,
-        ];
+        let rest: Values<'_> = &[&self.opened, &self.closed, &instance];
         values.extend(rest);
         let written = session.query_one(WRITE, &values)?;
         let [changed, closed, alive]: [i64; 3] =
@@ -230,38 +223,39 @@ impl Accounts {
             &self.vouchered,
             &self.unlimited,
             &self.frozen,
+            &self.exchanges,
         ]
     }
 }
 
 impl Entries {
     fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
-        vec![&self.number, &self.kind, &self.user, &self.key, &self.memo, &self.at]
+        let mut values: Vec<&(dyn ToSql + Sync)> =
+            vec![&self.number, &self.kind, &self.user, &self.key, &self.memo, &self.at];
+        for moved in &self.moved {
+            values.extend([&moved.debit as &(dyn ToSql + Sync), &moved.credit, &moved.amount]);
+        }
+        values
     }
 
-    fn add(&mut self, entry: &Entry) {
+    fn add(&mut self, entry: &Entry) -> Result<(), Trouble> {
+        if entry.movements.len() > self.moved.len() {
+            return Err(corrupt("an entry has more than three movements"));
+        }
         self.number.push(Count(entry.number));
         self.kind.push(entry.kind);
         self.user.push(entry.user);
         self.key.push(entry.key);
         self.memo.push(entry.memo);
         self.at.push(entry.at);
-    }
-}
-
-impl Transfers {
-    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
-        vec![&self.entry, &self.n, &self.debit, &self.credit, &self.amount]
-    }
-
-    fn add(&mut self, entry: &Entry) {
-        for (n, movement) in (1..).zip(&entry.movements) {
-            self.entry.push(Count(entry.number));
-            self.n.push(n);
-            self.debit.push(movement.debit);
-            self.credit.push(movement.credit);
-            self.amount.push(movement.amount);
+        let mut movements = entry.movements.iter();
+        for moved in &mut self.moved {
+            let movement = movements.next();
+            moved.debit.push(movement.map(|movement| movement.debit));
+            moved.credit.push(movement.map(|movement| movement.credit));
+            moved.amount.push(movement.map(|movement| movement.amount));
         }
+        Ok(())
     }
 }
 
@@ -301,8 +295,7 @@ impl Receipts {
     fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![
             &self.entry,
-            &self.id,
-            &self.key,
+            &self.hold,
             &self.user,
             &self.outcome,
             &self.status,
@@ -322,17 +315,17 @@ impl Receipts {
             &self.upstream_id,
             &self.drained,
             &self.served_at,
+            &self.proof,
             &self.alias,
             &self.alias_user,
-            &self.alias_receipt,
+            &self.alias_entry,
         ]
     }
 
-    fn add(&mut self, key: &RequestKey, receipt: &Receipt, entry: &Entry) {
+    fn add(&mut self, hold: HoldNumber, receipt: &Receipt, entry: &Entry) {
         let usage = &receipt.usage;
         self.entry.push(Count(entry.number));
-        self.id.push(receipt.id);
-        self.key.push(*key);
+        self.hold.push(hold);
         self.user.push(receipt.user);
         self.outcome.push(receipt.outcome);
         self.status.push(i32::from(receipt.status));
@@ -357,7 +350,6 @@ impl Receipts {
         if let Some(id) = &receipt.upstream_id {
             self.alias.push(alias(id));
             self.alias_user.push(receipt.user);
-            self.alias_receipt.push(receipt.id);
             self.alias_entry.push(Count(entry.number));
         }
     }
@@ -365,12 +357,12 @@ impl Receipts {
 
 impl Releases {
     fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
-        vec![&self.entry, &self.key, &self.why, &self.at]
+        vec![&self.entry, &self.hold, &self.why, &self.at]
     }
 
-    fn add(&mut self, key: &RequestKey, why: ReleaseReason, entry: &Entry) {
+    fn add(&mut self, hold: HoldNumber, why: ReleaseReason, entry: &Entry) {
         self.entry.push(Count(entry.number));
-        self.key.push(*key);
+        self.hold.push(hold);
         self.why.push(why);
         self.at.push(entry.at);
     }

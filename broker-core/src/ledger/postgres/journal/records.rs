@@ -38,11 +38,11 @@ const HOLD: &str = concat!(
 const RECEIPT: &str = concat!(
     "SELECT r.entry, ",
     receipt_columns!(),
-    ", r.key FROM receipt r WHERE r.entry = ANY ($1)"
+    ", h.key FROM receipt r LEFT JOIN hold h ON h.entry = r.hold WHERE r.entry = ANY ($1)"
 );
 
-const RELEASED: &str =
-    "SELECT r.entry, r.why, r.key, r.at FROM released r WHERE r.entry = ANY ($1)";
+const RELEASED: &str = "SELECT r.entry, r.why, h.key, r.at FROM released r LEFT JOIN hold h ON h.entry = r.hold \
+     WHERE r.entry = ANY ($1)";
 
 const BINDING: &str = "SELECT r.entry, r.chain_id, r.contract, r.provider FROM binding r \
      WHERE r.entry = ANY ($1)";

@@ -1,22 +1,31 @@
-//! Version 2, the first that a release has.
+//! Version 3, the first that a release has.
 
 /// Amounts are whole numbers below 2^128. Accounts, ids and hashes are bytes. Times are
 /// milliseconds. Counts and times are 64 bits, sign ignored.
 ///
-/// Every command that was carried out has one row in `entry`, and what it recorded in another
-/// table bears its number. `account`, `open_hold`, `books` and `open_voucher` are derived;
-/// `unlinked` has the entries that the leader has given no place in the chain yet, a row for those
-/// that were written together, and `link` the chain. What is recorded never changes; a receipt is
-/// deleted only where `retired` has its leaf in its place. `log_leaf` and `log_node` follow from
-/// the receipts and the chain; up to the place `log.since` no receipt has a proof, as where the
-/// ledger was taken over from one that is older than they are. `kept` are documents.
+/// Every command that was carried out has one row in `entry`, with what it moved, and what it
+/// recorded in another table bears its number. `transfer` shows a row for each movement. `account`,
+/// `open_hold`, `books` and `open_voucher` are derived; `unlinked` has the entries that the leader
+/// has given no place in the chain yet, a row for those that were written together, and `link` the
+/// chain. What is recorded never changes; a receipt is deleted only where `retired` has its leaf in
+/// its place. `log_leaf` and `log_node` follow from the receipts and the chain; up to the place
+/// `log.since` no receipt has a proof, as where the ledger was taken over from one that is older
+/// than they are. `kept` are documents.
 ///
 /// What one statement writes together with its entry or hold, and most often, does without a
-/// foreign key, which costs a look and a lock for each row. An audit looks instead: at `transfer`,
-/// `unlinked`, `hold`, `receipt` and `link` for rows of entries that are not there, at `receipt`
-/// for one whose hold is none, and at `open_hold` for what is not open. Holds that are open are so
-/// few that those of one instance need no index. Each receipt is in one of two indexes of its
-/// user's, so that those that cost something are found among any number that cost nothing.
+/// foreign key, which costs a look and a lock for each row. An audit looks instead: at `unlinked`,
+/// `hold`, `receipt` and `link` for rows of entries that are not there, at `receipt` for one whose
+/// hold is none, and at `open_hold` for what is not open. Holds that are open are so few that those
+/// of one instance need no index. Each receipt is in one of two indexes of its user's, so that
+/// those that cost something are found among any number that cost nothing. Columns of a fixed size
+/// come first: no bytes are lost between them.
+///
+/// An index over random values costs a page of its own with every row. Receipts, releases and open
+/// holds name their hold by its number, and a receipt has the id that its hold promised. Of holds
+/// only these ids are all in an index. A key that ends with sixteen zeros is one that nobody chose
+/// ([`crate::RequestKey::minted`]): it begins with the id of its hold, is found by that, and is one
+/// hold's as the id is. All other keys are in `hold_of_name`. A key that has such an end and
+/// another hold's id, which nobody makes, is in `hold_of_other`, so that it is one hold's as well.
 ///
 /// An account is `known` once something changed in it: others were only there to be locked. An
 /// alias is a hash, since what an engine calls its answer may be longer than an index takes;
@@ -49,12 +58,39 @@ CREATE TABLE account (
 
 CREATE TABLE entry (
   number  BIGINT PRIMARY KEY CHECK (number > 0),
+  at      BIGINT NOT NULL,
   kind    SMALLINT NOT NULL,
+  debit1  SMALLINT,
+  credit1 SMALLINT,
+  debit2  SMALLINT,
+  credit2 SMALLINT,
+  debit3  SMALLINT,
+  credit3 SMALLINT,
   user_id BYTEA NOT NULL CHECK (length(user_id) = 20),
-  key     BYTEA CHECK (key IS NULL OR length(key) = 32),
   memo    BYTEA NOT NULL CHECK (length(memo) = 32),
-  at      BIGINT NOT NULL
+  key     BYTEA CHECK (key IS NULL OR length(key) = 32),
+  amount1 NUMERIC(39, 0),
+  amount2 NUMERIC(39, 0),
+  amount3 NUMERIC(39, 0),
+  CHECK (CASE WHEN amount1 IS NULL
+    THEN debit1 IS NULL AND credit1 IS NULL AND amount2 IS NULL
+    ELSE debit1 IS NOT NULL AND credit1 IS NOT NULL AND debit1 <> credit1
+      AND amount1 > 0 AND amount1 < 340282366920938463463374607431768211456 END),
+  CHECK (CASE WHEN amount2 IS NULL
+    THEN debit2 IS NULL AND credit2 IS NULL AND amount3 IS NULL
+    ELSE debit2 IS NOT NULL AND credit2 IS NOT NULL AND debit2 <> credit2
+      AND amount2 > 0 AND amount2 < 340282366920938463463374607431768211456 END),
+  CHECK (CASE WHEN amount3 IS NULL
+    THEN debit3 IS NULL AND credit3 IS NULL
+    ELSE debit3 IS NOT NULL AND credit3 IS NOT NULL AND debit3 <> credit3
+      AND amount3 > 0 AND amount3 < 340282366920938463463374607431768211456 END)
 );
+
+CREATE VIEW transfer AS
+  SELECT number AS entry, 1::smallint AS n, debit1 AS debit, credit1 AS credit, amount1 AS amount
+    FROM entry WHERE amount1 IS NOT NULL
+  UNION ALL SELECT number, 2, debit2, credit2, amount2 FROM entry WHERE amount2 IS NOT NULL
+  UNION ALL SELECT number, 3, debit3, credit3, amount3 FROM entry WHERE amount3 IS NOT NULL;
 
 CREATE TABLE unlinked (
   first   BIGINT PRIMARY KEY,
@@ -67,19 +103,11 @@ CREATE TABLE link (
   digest BYTEA NOT NULL CHECK (length(digest) = 32)
 );
 
-CREATE TABLE transfer (
-  entry  BIGINT NOT NULL,
-  n      SMALLINT NOT NULL CHECK (n IN (1, 2, 3)),
-  debit  SMALLINT NOT NULL,
-  credit SMALLINT NOT NULL CHECK (credit <> debit),
-  amount NUMERIC(39, 0) NOT NULL
-    CHECK (amount > 0 AND amount < 340282366920938463463374607431768211456),
-  PRIMARY KEY (entry, n)
-);
-
 CREATE TABLE hold (
   entry        BIGINT PRIMARY KEY,
-  key          BYTEA NOT NULL UNIQUE CHECK (length(key) = 32),
+  expires      BIGINT NOT NULL,
+  opened_at    BIGINT NOT NULL,
+  key          BYTEA NOT NULL CHECK (length(key) = 32),
   fingerprint  BYTEA NOT NULL CHECK (length(fingerprint) = 32),
   receipt      BYTEA NOT NULL UNIQUE CHECK (length(receipt) = 16),
   user_id      BYTEA NOT NULL CHECK (length(user_id) = 20),
@@ -89,40 +117,42 @@ CREATE TABLE hold (
     CHECK (input_price >= 0 AND input_price < 340282366920938463463374607431768211456),
   output_price NUMERIC(39, 0) NOT NULL
     CHECK (output_price >= 0 AND output_price < 340282366920938463463374607431768211456),
-  schedule     BYTEA,
-  expires      BIGINT NOT NULL,
-  opened_at    BIGINT NOT NULL
+  schedule     BYTEA
 );
+CREATE UNIQUE INDEX hold_of_name ON hold (key)
+  WHERE substr(key, 17) <> decode('00000000000000000000000000000000', 'hex');
+CREATE UNIQUE INDEX hold_of_other ON hold (key)
+  WHERE substr(key, 17) = decode('00000000000000000000000000000000', 'hex')
+    AND substr(key, 1, 16) <> receipt;
 
 CREATE TABLE open_hold (
-  key      BYTEA PRIMARY KEY,
+  hold     BIGINT PRIMARY KEY,
   instance BYTEA NOT NULL CHECK (length(instance) = 16)
 );
 
 CREATE TABLE receipt (
   entry           BIGINT PRIMARY KEY,
-  id              BYTEA NOT NULL UNIQUE CHECK (length(id) = 16),
-  key             BYTEA NOT NULL UNIQUE,
-  user_id         BYTEA NOT NULL CHECK (length(user_id) = 20),
-  outcome         SMALLINT NOT NULL,
-  status          INTEGER NOT NULL,
+  hold            BIGINT NOT NULL UNIQUE,
   input           BIGINT NOT NULL,
   cached_input    BIGINT NOT NULL,
   cache_write     BIGINT NOT NULL,
   cache_write_1h  BIGINT NOT NULL,
   output          BIGINT NOT NULL,
-  source          SMALLINT NOT NULL,
-  fee             NUMERIC(39, 0) NOT NULL
-    CHECK (fee >= 0 AND fee < 340282366920938463463374607431768211456),
-  request_hash    BYTEA NOT NULL CHECK (length(request_hash) = 32),
-  response_hash   BYTEA NOT NULL CHECK (length(response_hash) = 32),
   bytes           BIGINT NOT NULL,
   events          BIGINT NOT NULL,
+  served_at       BIGINT NOT NULL,
+  status          INTEGER NOT NULL,
+  outcome         SMALLINT NOT NULL,
+  source          SMALLINT NOT NULL,
+  drained         BOOLEAN NOT NULL,
+  user_id         BYTEA NOT NULL CHECK (length(user_id) = 20),
+  request_hash    BYTEA NOT NULL CHECK (length(request_hash) = 32),
+  response_hash   BYTEA NOT NULL CHECK (length(response_hash) = 32),
   signature       BYTEA NOT NULL CHECK (length(signature) = 65),
   signing_address BYTEA NOT NULL CHECK (length(signing_address) = 20),
+  fee             NUMERIC(39, 0) NOT NULL
+    CHECK (fee >= 0 AND fee < 340282366920938463463374607431768211456),
   upstream_id     BYTEA,
-  drained         BOOLEAN NOT NULL,
-  served_at       BIGINT NOT NULL,
   proof           BYTEA
 );
 CREATE INDEX fee_of_user ON receipt (user_id, entry) WHERE fee > 0;
@@ -131,7 +161,7 @@ CREATE INDEX free_of_user ON receipt (user_id, entry) WHERE fee = 0;
 CREATE TABLE upstream_alias (
   alias   BYTEA NOT NULL CHECK (length(alias) = 32),
   user_id BYTEA NOT NULL CHECK (length(user_id) = 20),
-  receipt BYTEA NOT NULL CHECK (length(receipt) = 16),
+  entry   BIGINT NOT NULL,
   PRIMARY KEY (alias, user_id)
 );
 
@@ -144,7 +174,7 @@ CREATE TABLE upstream_repeat (
 
 CREATE TABLE released (
   entry BIGINT PRIMARY KEY REFERENCES entry (number),
-  key   BYTEA NOT NULL UNIQUE REFERENCES hold (key),
+  hold  BIGINT NOT NULL UNIQUE REFERENCES hold (entry),
   why   SMALLINT NOT NULL,
   at    BIGINT NOT NULL
 );
@@ -275,20 +305,9 @@ BEGIN
   RAISE EXCEPTION 'append-only';
 END
 $$;
-CREATE FUNCTION alias_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  IF EXISTS (SELECT 1 FROM broker_ledger.receipt r
-             JOIN broker_ledger.retired x ON x.entry = r.entry WHERE r.id = OLD.receipt) THEN
-    RETURN OLD;
-  END IF;
-  RAISE EXCEPTION 'append-only';
-END
-$$;
 CREATE TRIGGER entry_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON entry
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
 CREATE TRIGGER link_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON link
-  FOR EACH STATEMENT EXECUTE FUNCTION is_final();
-CREATE TRIGGER transfer_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON transfer
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
 CREATE TRIGGER hold_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON hold
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
@@ -299,7 +318,7 @@ CREATE TRIGGER receipt_goes_last BEFORE DELETE ON receipt
 CREATE TRIGGER upstream_alias_is_final BEFORE UPDATE OR TRUNCATE ON upstream_alias
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
 CREATE TRIGGER upstream_alias_goes_last BEFORE DELETE ON upstream_alias
-  FOR EACH ROW EXECUTE FUNCTION alias_is_final();
+  FOR EACH ROW EXECUTE FUNCTION receipt_is_final();
 CREATE TRIGGER released_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON released
   FOR EACH STATEMENT EXECUTE FUNCTION is_final();
 CREATE TRIGGER binding_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON binding
