@@ -26,6 +26,7 @@ mod fault;
 mod import;
 mod instance;
 mod journal;
+mod memory;
 mod numeric;
 mod places;
 mod proofs;

@@ -7,6 +7,7 @@
 #![allow(clippy::panic, clippy::print_stdout, reason = "so it says what happened")]
 
 mod answers;
+mod believing;
 #[path = "../shared/books.rs"]
 mod books;
 mod busy;

@@ -38,80 +38,71 @@ const STRANGE: &str = r#"'{"entry": 999, "hold": 999,
     "receipt": "\\x00112233445566778899aabbccddeeff",
     "key": "\\x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}'"#;
 
+/// The table that is found to be wrong, and what was done to it.
+const CHANGES: &[(&str, &str)] = &[
+    ("entry", "UPDATE entry SET at = at + 1 WHERE number = 3"),
+    ("entry", "UPDATE link SET digest = ZEROS WHERE seq = 4"),
+    ("entry", "DELETE FROM link WHERE seq = 2"),
+    ("entry", "DELETE FROM link WHERE seq = (SELECT max(seq) FROM link)"),
+    ("entry", "UPDATE entry SET amount1 = amount1 + 1 WHERE number = 14"),
+    ("entry", "UPDATE entry SET credit2 = 0 WHERE number = 14"),
+    (
+        "entry",
+        "UPDATE entry SET debit2 = debit1, credit2 = credit1, amount2 = amount1, \
+         debit1 = debit2, credit1 = credit2, amount1 = amount2 WHERE number = 14",
+    ),
+    ("entry", "UPDATE entry SET debit2 = NULL, credit2 = NULL, amount2 = NULL WHERE number = 14"),
+    // A movement of a kind of entry that has others, or none.
+    ("entry", "UPDATE entry SET debit3 = 0, credit3 = 1, amount3 = 5 WHERE number = 14"),
+    ("entry", "DELETE FROM receipt"),
+    ("hold", "UPDATE hold SET expires = expires + 1 WHERE entry = 11"),
+    ("receipt", "UPDATE receipt SET fee = fee + 1"),
+    ("receipt", "UPDATE receipt SET outcome = 99"),
+    ("receipt", "UPDATE receipt SET upstream_id = NULL"),
+    ("receipt", "DELETE FROM upstream_alias"),
+    ("released", "UPDATE released SET why = 1"),
+    (
+        "open_hold",
+        "INSERT INTO open_hold SELECT entry, instance FROM hold, \
+      (SELECT instance FROM open_hold) o WHERE entry = 11",
+    ),
+    ("hold", "DELETE FROM open_hold"),
+    ("account", "UPDATE account SET held = held + 1 WHERE held > 0"),
+    ("account", "UPDATE account SET known = false WHERE held > 0"),
+    ("account", "INSERT INTO account (user_id, cover) SELECT decode(repeat('ee', 20), 'hex'), 5"),
+    ("unlinked", "INSERT INTO unlinked VALUES (998, '{998}')"),
+    ("entry", "INSERT INTO unlinked VALUES (3, '{3}')"),
+    (
+        "entry",
+        "DELETE FROM link; INSERT INTO unlinked SELECT 1, \
+         array_agg(number ORDER BY number) || 1::bigint FROM entry",
+    ),
+    // One that moved nothing is carried out twice as well as once.
+    (
+        "unlinked",
+        "DELETE FROM link; INSERT INTO unlinked SELECT 1, \
+         array_agg(number ORDER BY number) || 16::bigint FROM entry",
+    ),
+    // What no foreign key refuses.
+    ("link", "INSERT INTO link SELECT max(seq) + 1, 999, ZEROS FROM link"),
+    ("hold", "INSERT INTO hold SELECT (jsonb_populate_record(h, STRANGE)).* FROM hold h LIMIT 1"),
+    ("receipt", "INSERT INTO receipt SELECT (jsonb_populate_record(r, STRANGE)).* FROM receipt r"),
+    ("receipt", "UPDATE receipt SET hold = 999"),
+    ("receipt", "UPDATE receipt SET hold = 12"),
+    ("receipt", "UPDATE receipt SET hold = 13"),
+    ("released", "UPDATE released SET hold = 13"),
+    ("released", "UPDATE released SET hold = 999"),
+    ("open_hold", "UPDATE open_hold SET hold = 11"),
+    ("open_hold", "UPDATE open_hold SET hold = 999"),
+    ("hold", "UPDATE hold SET receipt = substr(ZEROS, 17) WHERE entry = 13"),
+    ("hold", "UPDATE hold SET key = ZEROS WHERE entry = 13"),
+    ("entry", "UPDATE hold SET entry = 999 WHERE entry = 11"),
+];
+
 #[test]
 fn every_change_behind_the_ledger_s_back_is_found() {
     let zeros = |sql: &str| sql.replace("ZEROS", ZEROS).replace("STRANGE", STRANGE);
-    for (table, sql) in [
-        ("entry", "UPDATE entry SET at = at + 1 WHERE number = 3"),
-        ("entry", "UPDATE link SET digest = ZEROS WHERE seq = 4"),
-        ("entry", "DELETE FROM link WHERE seq = 2"),
-        ("entry", "DELETE FROM link WHERE seq = (SELECT max(seq) FROM link)"),
-        ("entry", "UPDATE entry SET amount1 = amount1 + 1 WHERE number = 14"),
-        ("entry", "UPDATE entry SET credit2 = 0 WHERE number = 14"),
-        (
-            "entry",
-            "UPDATE entry SET debit2 = debit1, credit2 = credit1, amount2 = amount1, \
-             debit1 = debit2, credit1 = credit2, amount1 = amount2 WHERE number = 14",
-        ),
-        (
-            "entry",
-            "UPDATE entry SET debit2 = NULL, credit2 = NULL, amount2 = NULL WHERE number = 14",
-        ),
-        // A movement of a kind of entry that has others, or none.
-        ("entry", "UPDATE entry SET debit3 = 0, credit3 = 1, amount3 = 5 WHERE number = 14"),
-        ("entry", "DELETE FROM receipt"),
-        ("hold", "UPDATE hold SET expires = expires + 1 WHERE entry = 11"),
-        ("receipt", "UPDATE receipt SET fee = fee + 1"),
-        ("receipt", "UPDATE receipt SET outcome = 99"),
-        ("receipt", "UPDATE receipt SET upstream_id = NULL"),
-        ("receipt", "DELETE FROM upstream_alias"),
-        ("released", "UPDATE released SET why = 1"),
-        (
-            "open_hold",
-            "INSERT INTO open_hold SELECT entry, instance FROM hold, \
-          (SELECT instance FROM open_hold) o WHERE entry = 11",
-        ),
-        ("hold", "DELETE FROM open_hold"),
-        ("account", "UPDATE account SET held = held + 1 WHERE held > 0"),
-        ("account", "UPDATE account SET known = false WHERE held > 0"),
-        (
-            "account",
-            "INSERT INTO account (user_id, cover) SELECT decode(repeat('ee', 20), 'hex'), 5",
-        ),
-        ("unlinked", "INSERT INTO unlinked VALUES (998, '{998}')"),
-        ("entry", "INSERT INTO unlinked VALUES (3, '{3}')"),
-        (
-            "entry",
-            "DELETE FROM link; INSERT INTO unlinked SELECT 1, \
-             array_agg(number ORDER BY number) || 1::bigint FROM entry",
-        ),
-        // One that moved nothing is carried out twice as well as once.
-        (
-            "unlinked",
-            "DELETE FROM link; INSERT INTO unlinked SELECT 1, \
-             array_agg(number ORDER BY number) || 16::bigint FROM entry",
-        ),
-        // What no foreign key refuses.
-        ("link", "INSERT INTO link SELECT max(seq) + 1, 999, ZEROS FROM link"),
-        (
-            "hold",
-            "INSERT INTO hold SELECT (jsonb_populate_record(h, STRANGE)).* FROM hold h LIMIT 1",
-        ),
-        (
-            "receipt",
-            "INSERT INTO receipt SELECT (jsonb_populate_record(r, STRANGE)).* FROM receipt r",
-        ),
-        ("receipt", "UPDATE receipt SET hold = 999"),
-        ("receipt", "UPDATE receipt SET hold = 12"),
-        ("receipt", "UPDATE receipt SET hold = 13"),
-        ("released", "UPDATE released SET hold = 13"),
-        ("released", "UPDATE released SET hold = 999"),
-        ("open_hold", "UPDATE open_hold SET hold = 11"),
-        ("open_hold", "UPDATE open_hold SET hold = 999"),
-        ("hold", "UPDATE hold SET receipt = substr(ZEROS, 17) WHERE entry = 13"),
-        ("hold", "UPDATE hold SET key = ZEROS WHERE entry = 13"),
-        ("entry", "UPDATE hold SET entry = 999 WHERE entry = 11"),
-    ] {
+    for (table, sql) in CHANGES {
         let Some(database) = pg::lent() else { return };
         let ledger = books(&database);
         let before = database.sql("SELECT count(*) FROM broker_ledger.receipt");
@@ -122,7 +113,7 @@ fn every_change_behind_the_ledger_s_back_is_found() {
         ));
         let fault = ledger.audit().unwrap().fault;
         let fault = fault.unwrap_or_else(|| panic!("{sql} is not found"));
-        assert_eq!(fault.table, table, "{sql}: {fault}");
+        assert_eq!(fault.table, *table, "{sql}: {fault}");
     }
 }
 

@@ -82,9 +82,9 @@ impl Asker {
         user(self.lap * USERS + n)
     }
 
-    /// Most begin as their receipt's id does, and every third of all ends as what nobody chose does;
-    /// every third does neither, as a client's name would, and every sixth ends so and begins
-    /// otherwise, as nothing should.
+    /// Most begin as their receipt's id does, and every third of all ends as what nobody chose
+    /// does; every third does neither, as a client's name would, and every sixth ends so and
+    /// begins otherwise, as nothing should.
     fn nth_key(&self, n: u8) -> RequestKey {
         let mut bytes = [n; 32];
         bytes[0] = self.lap;

@@ -4,12 +4,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::account::{Account, UserId};
-use crate::command::{Command, HoldState};
+use crate::command::{Command, HoldState, Refusal};
 use crate::digest::RequestKey;
+use crate::ledger::LedgerError;
 use crate::receipt::ReceiptId;
-use crate::rules::{Effects, KnownHold, Record, View};
+use crate::rules::{Effects, KnownHold, Record, View, decide};
 
 use super::fault::Trouble;
+use super::memory::Memory;
 use super::retire;
 use super::rows::{Columns, account_columns};
 use super::session::Session;
@@ -23,46 +25,17 @@ pub(super) struct Board {
     accounts: HashMap<UserId, Account>,
     holds: HashMap<RequestKey, Filed>,
     receipts: HashSet<ReceiptId>,
+    /// Keys that were not asked for, see [`Memory`]. What is written is no longer among them: the
+    /// write is the question.
+    believed: HashSet<RequestKey>,
+    /// Anything in this batch was believed.
+    believes: bool,
 }
 
 /// A hold and the entry that recorded it, which has no number until it is written.
-struct Filed {
-    number: Option<HoldNumber>,
-    known: KnownHold,
-}
-
-/// What was learned once and never changes: it saves questions, and is right whenever it is there.
-#[derive(Default)]
-pub(super) struct Memory {
-    /// Accounts that have a row.
-    users: HashSet<UserId>,
-    /// Whose hold is under a key.
-    owners: HashMap<RequestKey, UserId>,
-}
-
-impl Memory {
-    /// After a commit.
-    pub(super) fn learn(&mut self, board: &Board) {
-        if self.users.len() > REMEMBERED_MAX {
-            self.users.clear();
-        }
-        self.users.extend(board.accounts.keys().copied());
-        if self.owners.len() > REMEMBERED_MAX {
-            self.owners.clear();
-        }
-        for Filed { known, .. } in board.holds.values() {
-            // The end of a hold is the last that is asked of it.
-            match known.state {
-                HoldState::Open => self.owners.insert(known.hold.key, known.hold.user),
-                _ => self.owners.remove(&known.hold.key),
-            };
-        }
-    }
-
-    /// After something that cannot be, such as a database that was set back.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
-    }
+pub(super) struct Filed {
+    pub(super) number: Option<HoldNumber>,
+    pub(super) known: KnownHold,
 }
 
 impl Board {
@@ -74,7 +47,7 @@ impl Board {
         batch: &[Command],
     ) -> Result<Self, Trouble> {
         let users = users(session, memory, batch)?;
-        let new: Vec<_> = users.iter().filter(|user| !memory.users.contains(*user)).collect();
+        let new: Vec<_> = users.iter().filter(|user| !memory.has_account(user)).collect();
         if !new.is_empty() {
             session.execute(MAKE, &[&new])?;
         }
@@ -87,22 +60,50 @@ impl Board {
         if board.accounts.len() != users.len() {
             return Err(Trouble::Conflict("an account that was known is gone".to_owned()));
         }
+        if batch.iter().any(is_odd) {
+            session.batch(LOCK_HOLDS)?;
+        }
         // A statement sees what was committed before it began: with the accounts locked, that is
         // all there is to see of their holds.
-        board.read_holds(session, batch)?;
+        let sought = board.believe(memory, batch);
+        board.ask(session, &sought)?;
         Ok(board)
     }
 
-    fn read_holds(&mut self, session: &mut Session, batch: &[Command]) -> Result<(), Trouble> {
+    /// Takes over what is remembered. The rest has to be asked for.
+    fn believe(&mut self, memory: &Memory, batch: &[Command]) -> Sought {
         let mut sought = Sought::default();
         for command in batch {
-            if let Some(key) = command.subject().0 {
-                sought.add(key);
-            }
-            if let Command::Reserve(hold) = command {
-                sought.ids.push(hold.receipt);
+            match (command, command.subject().0) {
+                (_, None) => {}
+                (Command::Reserve(hold), Some(key)) => {
+                    if self.believed.contains(&key) || !memory.is_new(hold) {
+                        sought.add(command);
+                    } else {
+                        self.believed.insert(key);
+                    }
+                }
+                (_, Some(key)) if self.believed.contains(&key) => {}
+                (_, Some(key)) => match memory.open_hold(&key) {
+                    None => sought.add(command),
+                    Some(filed) => {
+                        self.receipts.insert(filed.known.hold.receipt);
+                        self.holds.insert(key, filed);
+                        self.believed.insert(key);
+                    }
+                },
             }
         }
+        for key in sought.keys() {
+            self.believed.remove(key);
+            self.holds.remove(key);
+        }
+        self.believes = !self.believed.is_empty();
+        sought
+    }
+
+    /// Reads holds, but for those that are known and perhaps changed in this batch already.
+    fn ask(&mut self, session: &mut Session, sought: &Sought) -> Result<(), Trouble> {
         if sought.is_empty() {
             return Ok(());
         }
@@ -112,9 +113,44 @@ impl Board {
             let hold = columns.hold()?;
             let known = KnownHold { state: columns.hold_state()?, hold };
             self.receipts.insert(known.hold.receipt);
-            self.holds.insert(known.hold.key, Filed { number, known });
+            self.holds.entry(known.hold.key).or_insert(Filed { number, known });
         }
         Ok(())
+    }
+
+    /// True where a command was decided from what is only believed. It is read now, and the command
+    /// has to be decided again.
+    pub(super) fn doubts(
+        &mut self,
+        session: &mut Session,
+        command: &Command,
+    ) -> Result<bool, Trouble> {
+        let Some(key) = command.subject().0 else { return Ok(false) };
+        if !self.believed.remove(&key) {
+            return Ok(false);
+        }
+        self.holds.remove(&key);
+        let mut sought = Sought::default();
+        sought.add(command);
+        self.ask(session, &sought)?;
+        Ok(true)
+    }
+
+    /// True where something that this batch does may rest on what is not so.
+    pub(super) fn believes(&self) -> bool {
+        self.believes
+    }
+
+    pub(super) fn users(&self) -> impl Iterator<Item = &UserId> {
+        self.accounts.keys()
+    }
+
+    pub(super) fn receipts(&self) -> impl Iterator<Item = &ReceiptId> {
+        self.receipts.iter()
+    }
+
+    pub(super) fn holds(&self) -> impl Iterator<Item = &Filed> {
+        self.holds.values()
     }
 
     /// What a command is decided from, but for what only those that collect look at.
@@ -136,6 +172,18 @@ impl Board {
         Ok(View { account, hold, receipt_id_taken, ..View::default() })
     }
 
+    /// Decides a command by the rules.
+    pub(super) fn decide<'a>(
+        &self,
+        view: &View,
+        command: &'a Command,
+    ) -> Result<Result<Effects<'a>, Refusal>, Trouble> {
+        decide(view, command).map_err(|broken| match self.believes {
+            true => Trouble::Conflict(format!("what was believed cannot be: {broken}")),
+            false => Trouble::Failed(LedgerError::Corrupt(broken.to_string())),
+        })
+    }
+
     /// Takes over what a command did.
     pub(super) fn follow(&mut self, effects: &Effects<'_>) {
         if !matches!(effects.record, Record::Binding(_) | Record::Retire(_)) {
@@ -145,6 +193,7 @@ impl Board {
             Record::Hold(hold) => {
                 let known = KnownHold { hold: hold.clone(), state: HoldState::Open };
                 self.receipts.insert(hold.receipt);
+                self.believed.remove(&hold.key);
                 self.holds.insert(hold.key, Filed { number: None, known });
             }
             Record::Receipt(key, _) => self.end(&key, HoldState::Finished),
@@ -154,6 +203,7 @@ impl Board {
     }
 
     fn end(&mut self, key: &RequestKey, state: HoldState) {
+        self.believed.remove(key);
         if let Some(filed) = self.holds.get_mut(key) {
             filed.known.state = state;
         }
@@ -185,7 +235,7 @@ fn users(
     batch: &[Command],
 ) -> Result<BTreeSet<UserId>, Trouble> {
     let mut users = BTreeSet::new();
-    let mut strange = Vec::new();
+    let mut strange = Sought::default();
     for command in batch {
         match (command, command.subject()) {
             // Nobody's account changes; this one is what two of them meet at.
@@ -199,19 +249,17 @@ fn users(
             (_, (_, Some(user))) => {
                 users.insert(user);
             }
-            (_, (Some(key), None)) => match memory.owners.get(&key) {
+            (_, (Some(key), None)) => match memory.owner(&key) {
                 Some(owner) => {
-                    users.insert(*owner);
+                    users.insert(owner);
                 }
-                None => strange.push(key),
+                None => strange.add(command),
             },
             (_, (None, None)) => {}
         }
     }
     if !strange.is_empty() {
-        let mut sought = Sought::default();
-        strange.into_iter().for_each(|key| sought.add(key));
-        for row in session.query(OWNERS, &sought.values())? {
+        for row in session.query(OWNERS, &strange.values())? {
             users.insert(Columns::of(&row).take()?);
         }
     }
@@ -227,4 +275,14 @@ const LOCK: &str = concat!(
     " FROM account a WHERE a.user_id = ANY ($1) ORDER BY a.user_id FOR UPDATE"
 );
 
-const REMEMBERED_MAX: usize = 200_000;
+/// A key that nobody chose, for another hold's id. No caller makes such a one; no index has all
+/// holds that it could be the key of.
+fn is_odd(command: &Command) -> bool {
+    match command {
+        Command::Reserve(hold) => hold.key.minted_for().is_some_and(|id| id != hold.receipt),
+        _ => false,
+    }
+}
+
+/// Nobody adds a hold meanwhile, and who wants to looks again afterwards.
+const LOCK_HOLDS: &str = "LOCK TABLE hold IN SHARE ROW EXCLUSIVE MODE";

@@ -163,7 +163,7 @@ impl Import<'_> {
 
     fn flush(&mut self) -> Result<(), Trouble> {
         self.waiting = 0;
-        std::mem::take(&mut self.page).write(self.session, &[0; 16])?;
+        std::mem::take(&mut self.page).write(self.session, &[0; 16], false)?;
         let leaves = std::mem::take(&mut self.leaves);
         if leaves.is_empty() {
             return Ok(());

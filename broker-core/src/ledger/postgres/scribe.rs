@@ -11,13 +11,14 @@ use crate::command::{Command, Decision};
 use crate::digest::Digest32;
 use crate::ledger::LedgerError;
 use crate::ledger::entry::{Entry, entry};
-use crate::rules::{Effects, decide};
+use crate::rules::Effects;
 
 use super::address::Address;
-use super::board::{Board, Memory};
+use super::board::Board;
 use super::collect;
 use super::fault::Trouble;
 use super::instance;
+use super::memory::Memory;
 use super::rows::Columns;
 use super::session::{Purpose, Session};
 use super::values::Count;
@@ -139,7 +140,10 @@ impl Scribe {
         }
         match &mut self.session {
             Some(session) => Ok(session),
-            empty => Ok(empty.insert(Session::open(&self.address, Purpose::Write)?)),
+            empty => {
+                self.memory.forget();
+                Ok(empty.insert(Session::open(&self.address, Purpose::Write)?))
+            }
         }
     }
 
@@ -162,9 +166,7 @@ impl Scribe {
             }
             Ok(Outcome::Now(board, written)) => (board, written),
             Err(trouble) => {
-                if matches!(trouble, Trouble::Conflict(_)) {
-                    memory.forget();
-                }
+                memory.forget();
                 session.undo();
                 return Err(trouble);
             }
@@ -176,6 +178,7 @@ impl Scribe {
         }
         let written = sent.insert(written);
         if let Err(trouble) = session.batch("COMMIT") {
+            memory.forget();
             // Whatever it says, whether it was carried out is looked up on another connection.
             let why = LedgerError::from(trouble).to_string();
             return Err(Trouble::Lost(format!("a commit had no answer: {why}")));
@@ -252,8 +255,11 @@ impl<'a> Draft<'a> {
             self.flush()?;
             collect::see(self.session, &mut view, command)?;
         }
-        let decided = decide(&view, command);
-        let decided = decided.map_err(|broken| LedgerError::Corrupt(broken.to_string()))?;
+        let mut decided = self.board.decide(&view, command)?;
+        if decided.is_err() && self.board.doubts(self.session, command)? {
+            view = self.board.view(command)?;
+            decided = self.board.decide(&view, command)?;
+        }
         let effects = match decided {
             Ok(effects) => effects,
             Err(refusal) => return Ok(Err(refusal)),
@@ -290,7 +296,7 @@ impl<'a> Draft<'a> {
             self.marks.push(Mark::of(&entry));
             entries.push(entry);
         }
-        page.write(self.session, self.instance.as_bytes())?;
+        page.write(self.session, self.instance.as_bytes(), self.board.believes())?;
         for (entry, (effects, _)) in entries.iter().zip(&pending) {
             let books = effects.books_at(entry.number);
             collect::write(self.session, &effects.record, books, entry)?;

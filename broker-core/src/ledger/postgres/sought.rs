@@ -2,6 +2,7 @@
 
 use postgres::types::ToSql;
 
+use crate::command::Command;
 use crate::digest::RequestKey;
 use crate::receipt::ReceiptId;
 
@@ -15,11 +16,13 @@ pub(super) struct Sought {
     /// Keys that nobody chose.
     minted: Vec<RequestKey>,
     /// The ids that holds promise to their receipts.
-    pub(super) ids: Vec<ReceiptId>,
+    ids: Vec<ReceiptId>,
 }
 
 impl Sought {
-    pub(super) fn add(&mut self, key: RequestKey) {
+    /// The hold that a command names, and the one that has the id of the hold that it begins.
+    pub(super) fn add(&mut self, command: &Command) {
+        let Some(key) = command.subject().0 else { return };
         match key.minted_for() {
             None => self.names.push(key),
             Some(id) => {
@@ -27,6 +30,13 @@ impl Sought {
                 self.minted.push(key);
             }
         }
+        if let Command::Reserve(hold) = command {
+            self.ids.push(hold.receipt);
+        }
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &RequestKey> {
+        self.names.iter().chain(&self.minted)
     }
 
     pub(super) fn is_empty(&self) -> bool {

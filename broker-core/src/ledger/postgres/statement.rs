@@ -53,5 +53,8 @@ WITH entries AS (
   SELECT 1 FROM instance WHERE id = $66::bytea AND cardinality($64::bigint[]) > 0 FOR KEY SHARE
 )
 SELECT (SELECT count(*) FROM accounts), (SELECT count(*) FROM closed),
-  (SELECT count(*) FROM alive)
+  (SELECT count(*) FROM alive),
+  EXISTS (SELECT 1 FROM hold WHERE key = ANY ($67::bytea[])
+    AND substr(key, 17) = decode('00000000000000000000000000000000', 'hex')
+    AND substr(key, 1, 16) <> receipt)
 ";

@@ -69,6 +69,8 @@ struct Holds {
     schedule: Vec<Option<Vec<u8>>>,
     expires: Vec<Timestamp>,
     opened_at: Vec<Timestamp>,
+    /// The keys that nobody chose.
+    minted: Vec<RequestKey>,
 }
 
 #[derive(Default)]
@@ -157,25 +159,37 @@ impl Page {
         }
     }
 
-    /// Writes everything in one statement.
-    pub(super) fn write(&self, session: &mut Session, instance: &[u8]) -> Result<(), Trouble> {
+    /// Writes everything in one statement. `believed` says that not all of it was decided from what
+    /// was read.
+    pub(super) fn write(
+        &self,
+        session: &mut Session,
+        instance: &[u8],
+        believed: bool,
+    ) -> Result<(), Trouble> {
         let accounts = Accounts::of(&self.accounts);
         let mut values = self.entries.values();
         values.extend(accounts.values());
         values.extend(self.holds.values());
         values.extend(self.receipts.values());
         values.extend(self.releases.values());
-        let rest: Values<'_> = &[&self.opened, &self.closed, &instance];
+        let rest: Values<'_> = &[&self.opened, &self.closed, &instance, &self.holds.minted];
         values.extend(rest);
         let written = session.query_one(WRITE, &values)?;
         let [changed, closed, alive]: [i64; 3] =
             [written.try_get(0)?, written.try_get(1)?, written.try_get(2)?];
+        if written.try_get(3)? {
+            return Err(Trouble::Conflict("a key that nobody chose is another hold's".to_owned()));
+        }
         let is = |count: i64, rows: usize| usize::try_from(count).is_ok_and(|count| count == rows);
         if !is(changed, self.accounts.len()) {
             return Err(corrupt("an account that is locked is gone"));
         }
         // The last line of defence against ending a hold twice: its place among the open ones.
         if !is(closed, self.closed.len()) {
+            if believed {
+                return Err(Trouble::Conflict("somebody else ended a hold".to_owned()));
+            }
             return Err(corrupt("a hold that ends is not open"));
         }
         match self.opened.is_empty() || alive == 1 {
@@ -288,6 +302,7 @@ impl Holds {
         self.schedule.push(hold.tariff.schedule_bytes());
         self.expires.push(hold.expires);
         self.opened_at.push(entry.at);
+        self.minted.extend(hold.key.minted_for().map(|_| hold.key));
     }
 }
 

@@ -41,8 +41,8 @@ const RECEIPT: &str = concat!(
     ", h.key FROM receipt r LEFT JOIN hold h ON h.entry = r.hold WHERE r.entry = ANY ($1)"
 );
 
-const RELEASED: &str = "SELECT r.entry, r.why, h.key, r.at FROM released r LEFT JOIN hold h ON h.entry = r.hold \
-     WHERE r.entry = ANY ($1)";
+const RELEASED: &str = "SELECT r.entry, r.why, h.key, r.at FROM released r \
+     LEFT JOIN hold h ON h.entry = r.hold WHERE r.entry = ANY ($1)";
 
 const BINDING: &str = "SELECT r.entry, r.chain_id, r.contract, r.provider FROM binding r \
      WHERE r.entry = ANY ($1)";
