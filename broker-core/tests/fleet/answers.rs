@@ -54,7 +54,7 @@ fn a_connection_that_is_cut_at_any_word_of_a_batch_changes_no_answer() {
             cuts += 1;
         }
     }
-    // BEGIN, locks, holds, numbers, rows and COMMIT are words in any case.
+    // BEGIN, locks, holds, rows and COMMIT are words in any case.
     assert!(cuts >= 24, "only {cuts} cuts");
     compare(&ledger, &model, &database.url());
 }

@@ -135,7 +135,7 @@ fn a_key_that_nobody_chose_and_its_id_are_one_hold_s_on_every_replica() {
     assert_eq!(one(&mut second, Command::Reserve(named.clone())), Err(Refusal::ReceiptIdTaken));
     one(&mut first, capture(&held, 4)).unwrap();
     let finished = Err(Refusal::Finished { receipt: held.receipt });
-    assert_eq!(one(&mut second, Command::Reserve(held.clone())), finished);
+    assert_eq!(one(&mut second, Command::Reserve(held)), finished);
     // An id that somebody chose a name for is taken for a key that nobody chose.
     let named = Hold { receipt: id_of([32; 16]), amount: neuron(9), ..named };
     one(&mut first, Command::Reserve(named)).unwrap();
@@ -237,8 +237,8 @@ fn a_connection_that_is_cut_between_beginning_and_end_changes_no_answer() {
             both(&mut ledger, &mut model, &again, &format!("behind {what:?} {word}"));
         }
     }
-    // BEGIN, locks, numbers, rows and COMMIT.
-    assert!(cuts >= 10, "only {cuts} cuts");
+    // BEGIN, locks, rows and COMMIT.
+    assert!(cuts >= 8, "only {cuts} cuts");
     assert_eq!(ledger.reader().unwrap().totals().unwrap().open_holds, 1);
     agree(&ledger, &database);
 }

@@ -16,7 +16,6 @@ use super::retire;
 use super::rows::{Columns, account_columns};
 use super::session::Session;
 use super::sought::{HOLDS, OWNERS, Sought};
-use super::values::Count;
 use super::write::HoldNumber;
 
 /// Accounts that are locked, and the holds that the commands of a batch name.
@@ -209,12 +208,12 @@ impl Board {
         }
     }
 
-    /// The entry of the hold that a record begins, which is written as `number`, or ends.
-    pub(super) fn number(&mut self, record: &Record<'_>, number: u64) -> Option<HoldNumber> {
+    /// The entry of the hold that a record begins, which from now on is `number`, or ends.
+    pub(super) fn number(&mut self, record: &Record<'_>, number: HoldNumber) -> Option<HoldNumber> {
         match record {
             Record::Hold(hold) => {
                 let filed = self.holds.get_mut(&hold.key)?;
-                filed.number = Some(Count(number));
+                filed.number = Some(number);
                 filed.number
             }
             Record::Receipt(key, _) | Record::Release(key, _) => self.holds.get(key)?.number,

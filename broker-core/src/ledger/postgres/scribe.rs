@@ -16,7 +16,7 @@ use crate::rules::Effects;
 use super::address::Address;
 use super::board::Board;
 use super::collect;
-use super::fault::Trouble;
+use super::fault::{Trouble, corrupt};
 use super::instance;
 use super::memory::Memory;
 use super::rows::Columns;
@@ -192,7 +192,7 @@ enum Outcome {
     /// An earlier attempt was carried out after all.
     Before(Vec<Decision>),
     /// Written, and not committed.
-    Now(Board, Sent),
+    Now(Box<Board>, Sent),
 }
 
 fn carry_out(
@@ -218,7 +218,7 @@ fn carry_out(
     }
     draft.flush()?;
     let Draft { board, marks, .. } = draft;
-    Ok(Outcome::Now(board, Sent { marks, decisions }))
+    Ok(Outcome::Now(Box::new(board), Sent { marks, decisions }))
 }
 
 /// Whether an earlier attempt's entries are there: all of them, or none.
@@ -274,32 +274,35 @@ impl<'a> Draft<'a> {
         Ok(Ok(applied))
     }
 
-    /// Writes what is decided. Numbers are drawn now: under the locks, and no more than needed.
+    /// Writes what is decided.
     fn flush(&mut self) -> Result<(), Trouble> {
         let pending = std::mem::take(&mut self.pending);
         if pending.is_empty() {
             return Ok(());
         }
-        let needed = Count(u64::try_from(pending.len()).unwrap_or(u64::MAX));
         let mut page = Page::default();
         let mut entries = Vec::with_capacity(pending.len());
-        for (row, (effects, changes)) in
-            self.session.query(NUMBERS, &[&needed])?.iter().zip(&pending)
-        {
-            let number = Columns::of(row).count()?;
-            let entry = entry(effects, number.saturating_sub(1), self.now);
-            let hold = self.board.number(&effects.record, number);
+        for (before, (effects, changes)) in (0..).zip(&pending) {
+            let entry = entry(effects, before, self.now);
+            let place = Count(entry.number.wrapping_neg());
+            let hold = self.board.number(&effects.record, place);
             page.add(&entry, &effects.record, hold)?;
             if *changes {
                 page.set(effects.user, self.board.account(&effects.user));
             }
-            self.marks.push(Mark::of(&entry));
             entries.push(entry);
         }
-        page.write(self.session, self.instance.as_bytes(), self.board.believes())?;
-        for (entry, (effects, _)) in entries.iter().zip(&pending) {
-            let books = effects.books_at(entry.number);
-            collect::write(self.session, &effects.record, books, entry)?;
+        let numbers = page.write(self.session, self.instance.as_bytes(), self.board.believes())?;
+        if numbers.len() != entries.len() {
+            return Err(corrupt("entries have no numbers"));
+        }
+        for ((entry, number), (effects, _)) in entries.into_iter().zip(numbers).zip(&pending) {
+            let number = number.cast_unsigned();
+            let entry = Entry { number, seq: number, ..entry };
+            self.board.number(&effects.record, Count(number));
+            let books = effects.books_at(number);
+            collect::write(self.session, &effects.record, books, &entry)?;
+            self.marks.push(Mark::of(&entry));
         }
         Ok(())
     }
@@ -355,8 +358,6 @@ fn jitter(conflicts: u32) -> Duration {
     Duration::from_micros(u64::from(chance)).saturating_mul(conflicts).saturating_mul(JITTER)
 }
 
-/// In the order of their numbers: of the effects, then.
-const NUMBERS: &str = "SELECT nextval('entry_number') FROM generate_series(1, $1::bigint)";
 const MARKS: &str = "SELECT number, user_id, memo, at FROM entry WHERE number = ANY ($1)";
 
 /// So often what is no command is tried.

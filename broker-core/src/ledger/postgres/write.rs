@@ -20,7 +20,11 @@ use super::session::{Session, Values};
 use super::statement::WRITE;
 use super::values::Count;
 
-/// The entry that recorded a hold.
+use self::accounts::Accounts;
+
+mod accounts;
+
+/// The entry that recorded a hold; below zero, its place among those that are written with it.
 pub(super) type HoldNumber = Count;
 
 /// The rows that some commands write, a list for each column.
@@ -35,6 +39,8 @@ pub(super) struct Page {
     opened: Vec<Count>,
     /// Holds that began earlier and ended here.
     closed: Vec<Count>,
+    /// The numbers of entries that have theirs.
+    given: Vec<Count>,
 }
 
 #[derive(Default)]
@@ -111,24 +117,36 @@ struct Releases {
 }
 
 impl Page {
-    /// Adds an entry and what it recorded. `hold` is the number of the hold that it ends.
+    /// Adds an entry, whose number is its place among them as yet, and what it recorded. `hold` is
+    /// the hold that it begins or ends.
     pub(super) fn add(
         &mut self,
         entry: &Entry,
         record: &Record<'_>,
         hold: Option<HoldNumber>,
     ) -> Result<(), Trouble> {
-        self.copy(entry, Some(record), hold)?;
+        self.file(entry, Some(record), hold)?;
         match (record, hold) {
-            (Record::Hold(_), _) => self.opened.push(Count(entry.number)),
+            (Record::Hold(_), Some(hold)) => self.opened.push(hold),
             (Record::Receipt(..) | Record::Release(..), Some(hold)) => self.close(hold),
             _ => {}
         }
         Ok(())
     }
 
-    /// Adds an entry of another ledger, where no hold is open in the end.
+    /// Adds an entry of another ledger, with its number, where no hold is open in the end.
     pub(super) fn copy(
+        &mut self,
+        entry: &Entry,
+        record: Option<&Record<'_>>,
+        hold: Option<HoldNumber>,
+    ) -> Result<(), Trouble> {
+        self.given.push(Count(entry.number));
+        let number = u64::try_from(self.given.len()).unwrap_or(u64::MAX);
+        self.file(&Entry { number, ..entry.clone() }, record, hold)
+    }
+
+    fn file(
         &mut self,
         entry: &Entry,
         record: Option<&Record<'_>>,
@@ -159,21 +177,22 @@ impl Page {
         }
     }
 
-    /// Writes everything in one statement. `believed` says that not all of it was decided from what
-    /// was read.
+    /// Writes everything in one statement, and gives the entries' numbers. `believed` says that not
+    /// all of it was decided from what was read.
     pub(super) fn write(
         &self,
         session: &mut Session,
         instance: &[u8],
         believed: bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Vec<i64>, Trouble> {
         let accounts = Accounts::of(&self.accounts);
         let mut values = self.entries.values();
         values.extend(accounts.values());
         values.extend(self.holds.values());
         values.extend(self.receipts.values());
         values.extend(self.releases.values());
-        let rest: Values<'_> = &[&self.opened, &self.closed, &instance, &self.holds.minted];
+        let rest: Values<'_> =
+            &[&self.opened, &self.closed, &instance, &self.holds.minted, &self.given];
         values.extend(rest);
         let written = session.query_one(WRITE, &values)?;
         let [changed, closed, alive]: [i64; 3] =
@@ -193,52 +212,9 @@ impl Page {
             return Err(corrupt("a hold that ends is not open"));
         }
         match self.opened.is_empty() || alive == 1 {
-            true => Ok(()),
+            true => Ok(written.try_get::<_, Option<_>>(4)?.unwrap_or_default()),
             false => Err(Trouble::Conflict(UNREGISTERED.to_owned())),
         }
-    }
-}
-
-/// Accounts as they are in the end.
-#[derive(Default)]
-struct Accounts {
-    user: Vec<UserId>,
-    cover: Vec<Neuron>,
-    held: Vec<Neuron>,
-    earned: Vec<Neuron>,
-    vouchered: Vec<Neuron>,
-    unlimited: Vec<bool>,
-    frozen: Vec<bool>,
-    exchanges: Vec<Count>,
-}
-
-impl Accounts {
-    fn of(accounts: &BTreeMap<UserId, Account>) -> Self {
-        let mut columns = Self::default();
-        for (user, account) in accounts {
-            columns.user.push(*user);
-            columns.cover.push(account.cover);
-            columns.held.push(account.held);
-            columns.earned.push(account.earned);
-            columns.vouchered.push(account.vouchered);
-            columns.unlimited.push(account.unlimited);
-            columns.frozen.push(account.frozen);
-            columns.exchanges.push(Count(account.exchanges));
-        }
-        columns
-    }
-
-    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
-        vec![
-            &self.user,
-            &self.cover,
-            &self.held,
-            &self.earned,
-            &self.vouchered,
-            &self.unlimited,
-            &self.frozen,
-            &self.exchanges,
-        ]
     }
 }
 
