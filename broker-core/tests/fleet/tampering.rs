@@ -54,6 +54,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("entry", "UPDATE entry SET debit2 = NULL, credit2 = NULL, amount2 = NULL WHERE number = 14"),
     // A movement of a kind of entry that has others, or none.
     ("entry", "UPDATE entry SET debit3 = 0, credit3 = 1, amount3 = 5 WHERE number = 14"),
+    ("entry", "UPDATE entry SET debit1 = 0, credit1 = 1, amount1 = 5 WHERE number = 16"),
     ("entry", "DELETE FROM receipt"),
     ("hold", "UPDATE hold SET expires = expires + 1 WHERE entry = 11"),
     ("receipt", "UPDATE receipt SET fee = fee + 1"),

@@ -67,8 +67,8 @@ fn is_short(id: &str) -> bool {
     id.len() <= NAME_BYTES_MAX
 }
 
-/// What came in this age and in the one before: all of the last [`AGE`], nothing that is twice as
-/// old, and never more than twice [`AGE_MAX`].
+/// What came in this age and in the one before: nothing that is older than two of them, and never
+/// more than twice [`AGE_MAX`].
 struct Ages<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
@@ -83,9 +83,10 @@ impl<K, V> Default for Ages<K, V> {
 
 impl<K: Eq + Hash, V> Ages<K, V> {
     fn put(&mut self, key: K, value: V) {
-        self.age(Instant::now());
+        let now = Instant::now();
+        self.age(now);
         if self.young.len() >= AGE_MAX {
-            self.turn();
+            self.turn(now);
         }
         self.young.insert(key, value);
     }
@@ -97,23 +98,25 @@ impl<K: Eq + Hash, V> Ages<K, V> {
 
     fn age(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.since);
-        if passed >= AGE {
-            self.turn();
+        if passed < AGE {
+            return;
         }
+        let next = self.since.checked_add(AGE).unwrap_or(now);
+        self.turn(next);
         if passed >= AGE.saturating_mul(2) {
-            self.turn();
+            self.turn(now);
         }
     }
 
-    fn turn(&mut self) {
+    fn turn(&mut self, since: Instant) {
         self.old = std::mem::take(&mut self.young);
-        self.since = Instant::now();
+        self.since = since;
     }
 }
 
 /// A few minutes: who asks later may wait for the ledger.
 const AGE: Duration = Duration::from_secs(120);
-/// Some 3 MB of receipts.
+/// Some 3 MB of receipts, twice.
 const AGE_MAX: usize = 2048;
 const NAME_BYTES_MAX: usize = 128;
 
@@ -136,15 +139,16 @@ mod tests {
 
     #[test]
     fn time_alone_forgets_too() {
-        let began = Instant::now();
         let mut ages = Ages::default();
+        let began = ages.since;
         ages.put(1, 1);
-        ages.age(began + AGE / 2);
-        assert_eq!(ages.young.len(), 1);
-        ages.age(began + AGE * 3 / 2);
-        assert_eq!((ages.young.len(), ages.old.len()), (0, 1));
-        ages.put(2, 2);
-        ages.age(Instant::now() + AGE * 3);
+        for (halves, young, old) in [(1, 1, 0), (3, 0, 1), (4, 0, 0)] {
+            ages.age(began + AGE * halves / 2);
+            assert_eq!((ages.young.len(), ages.old.len()), (young, old), "{halves}");
+        }
+        // What came while nobody asked is as old as what came last.
+        ages.young.insert(2, 2);
+        ages.age(began + AGE * 9);
         assert_eq!((ages.young.len(), ages.old.len()), (0, 0));
     }
 }

@@ -60,7 +60,7 @@ impl fmt::Display for Watch {
     }
 }
 
-/// SQLite's cache fills up to 64 MiB, and some thousands of refusals are remembered.
+/// SQLite's cache fills up to 16 MiB, and some thousands of refusals and receipts are remembered.
 const MEMORY_KB_MAX: f64 = 192.0 * 1024.0;
 /// After that nothing grows: what a second half may add that begins later than the cache is full.
 const GROWTH_KB_MAX: f64 = 8.0 * 1024.0;

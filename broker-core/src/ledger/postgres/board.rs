@@ -117,20 +117,22 @@ impl Board {
         Ok(())
     }
 
-    /// True where a command was decided from what is only believed. It is read now, and the command
-    /// has to be decided again.
+    /// True where a command was decided from what is only believed. That is read now, and the
+    /// command has to be decided again. With it all that no command was decided from yet: refusals
+    /// come in crowds, and each question is waited for under the locks.
     pub(super) fn doubts(
         &mut self,
         session: &mut Session,
         command: &Command,
     ) -> Result<bool, Trouble> {
-        let Some(key) = command.subject().0 else { return Ok(false) };
-        if !self.believed.remove(&key) {
+        if !command.subject().0.is_some_and(|key| self.believed.contains(&key)) {
             return Ok(false);
         }
-        self.holds.remove(&key);
         let mut sought = Sought::default();
-        sought.add(command);
+        for key in std::mem::take(&mut self.believed) {
+            self.holds.remove(&key);
+            sought.add_key(key);
+        }
         self.ask(session, &sought)?;
         Ok(true)
     }

@@ -7,13 +7,16 @@
 //!   number; only whether it is still open may have changed, and whether a key is still new.
 //! * A decision that writes has its beliefs checked by the write itself, under the locks of the
 //!   accounts: ending holds has to take as many rows out of `open_hold`, and a new hold has to pass
-//!   the indexes over ids and keys. Where it does not, the whole batch is undone as a conflict,
-//!   everything is forgotten, and the next attempt reads all that it is decided from.
+//!   the indexes over ids and keys, and a look at `hold_of_other`. Where it does not, the whole
+//!   batch is undone as a conflict, everything is forgotten, and the next attempt reads all that it
+//!   is decided from.
 //! * A decision that writes nothing is checked by nothing. So no refusal is given for a belief: the
 //!   hold is read, and the command decided again. Books that seem broken are a conflict as long as
 //!   anything in the batch is believed.
 //! * Only what was committed, and answered, is learned, and it is forgotten with the connection and
-//!   with whatever ends a batch early. A database that was set back has cut its connections.
+//!   with whatever ends a batch early. A server that was set back has cut its connections; whoever
+//!   exchanges tables below a connected sidecar would have numbers mean other holds, which an audit
+//!   finds and no write does: all of them are stopped first.
 
 use std::collections::{HashMap, HashSet};
 

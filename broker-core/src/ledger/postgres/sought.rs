@@ -23,15 +23,20 @@ impl Sought {
     /// The hold that a command names, and the one that has the id of the hold that it begins.
     pub(super) fn add(&mut self, command: &Command) {
         let Some(key) = command.subject().0 else { return };
+        self.add_key(key);
+        if let Command::Reserve(hold) = command {
+            self.ids.push(hold.receipt);
+        }
+    }
+
+    /// The hold under a key, and the one whose id it was minted for.
+    pub(super) fn add_key(&mut self, key: RequestKey) {
         match key.minted_for() {
             None => self.names.push(key),
             Some(id) => {
                 self.ids.push(id);
                 self.minted.push(key);
             }
-        }
-        if let Command::Reserve(hold) = command {
-            self.ids.push(hold.receipt);
         }
     }
 

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::ledger::LedgerError;
 
-/// For the connection that writes to a file of so many bytes.
+/// For the connection that writes to a file of so many bytes, until it is opened again.
 ///
 /// SQLite (3.54, `balance_nonroot`) sorts the neighbours of a page that it splits by way of the
 /// page at 1 GiB, which it then takes for the last one that it has: while the file ends before
