@@ -207,6 +207,30 @@ fn a_batch_that_was_undone_leaves_nothing_to_believe() {
 }
 
 #[test]
+fn refusals_of_a_crowd_are_looked_up_in_one_question() {
+    let Some(server) = pg::server() else { return };
+    let database = server.database();
+    let proxy = Proxy::to(server.port());
+    let mut ledger = PostgresLedger::open(&database.url_at(proxy.port)).unwrap();
+    let mut model = MemoryLedger::new();
+    cover(&mut ledger, 100);
+    let cover = Command::Mirror { user: user(1), cover: broker_core::Cover::UpTo(neuron(100)) };
+    Ledger::apply(&mut model, &[cover], NOW).unwrap();
+    // The first crowd has its statements prepared. BEGIN, locks, holds, rows and COMMIT are five.
+    for (n, too_many) in [(100, 1_000), (140, 8)] {
+        let open = minted(n, 1, 9);
+        both(&mut ledger, &mut model, &[Command::Reserve(open.clone())], "the open one");
+        let crowd = (n + 1..n + 31).map(|n| Command::Reserve(minted(n, 1, 1_000)));
+        let mut batch: Vec<_> = crowd.collect();
+        batch.insert(15, capture(&open, 4));
+        proxy.cut(Cut::Request, too_many);
+        both(&mut ledger, &mut model, &batch, "nobody has so much");
+        assert!(!proxy.was_cut(Cut::Request), "{too_many} questions for one batch");
+    }
+    agree(&ledger, &database);
+}
+
+#[test]
 fn a_connection_that_is_cut_between_beginning_and_end_changes_no_answer() {
     let Some(server) = pg::server() else { return };
     let database = server.database();
