@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, web};
-use broker_core::{Charged, HoldState, LedgerError, ReceiptId, ReleaseReason, UserId};
+use broker_core::{
+    Charged, HoldState, LedgerError, Receipt, ReceiptId, ReleaseReason, Tariff, UserId,
+};
 use serde_json::value::RawValue;
 
 use super::AppState;
@@ -20,9 +22,14 @@ pub(super) struct Found {
 impl Found {
     pub(super) fn of(ended: Ended) -> Self {
         let (receipt, tariff) = &*ended;
-        let document = receipt.document(tariff).and_then(|text| RawValue::from_string(text).ok());
+        let document = document(receipt, tariff);
         Self { ended, document }
     }
+}
+
+/// The signed document of a receipt, if it has one.
+pub(super) fn document(receipt: &Receipt, tariff: &Tariff) -> Option<Box<RawValue>> {
+    receipt.document(tariff).and_then(|text| RawValue::from_string(text).ok())
 }
 
 /// The exchange with this id. Whoever knows an id of ours may have its receipt, which holds hashes

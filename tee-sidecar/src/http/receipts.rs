@@ -1,10 +1,8 @@
 //! Receipts: `GET /v1/aci/receipts/{id}`, `/v1/receipts/{id}` and one's own at `/v1/receipts`.
 
-use std::sync::Arc;
-
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
-use broker_core::{Charged, LedgerError, LedgerReader, LogTiles, ReceiptId, log};
+use broker_core::{LedgerError, LedgerReader, LogTiles, ReceiptId, log};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -140,9 +138,8 @@ async fn page(request: &HttpRequest, state: &AppState) -> Result<Receipts, Fault
         let has_more = found.len() as u64 > limit;
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let next = found.last().map(|last| last.entry.to_string());
-        let documents = found.into_iter().filter_map(|Charged { receipt, tariff, .. }| {
-            Found::of(Arc::new((receipt, tariff))).document
-        });
+        let documents =
+            found.iter().filter_map(|charged| finding::document(&charged.receipt, &charged.tariff));
         Ok((documents.collect(), has_more, next))
     });
     let (data, has_more, next) = read.await?;
