@@ -61,7 +61,7 @@ fn time(what: &str, mut work: impl FnMut()) {
 fn record(tariff: &Tariff) -> Receipt {
     let usage = Usage::new(42, 128);
     Receipt {
-        id: ReceiptId::mint(),
+        id: ReceiptId::mint(Timestamp(1)),
         user: UserId::named("open"),
         outcome: Outcome::Complete,
         status: 200,

@@ -176,7 +176,7 @@ impl Broker {
         let hold = Hold {
             key: RequestKey::derive(&user, nonce.as_ref()),
             fingerprint: Fingerprint(Digest32::sha256(body)),
-            receipt: ReceiptId::mint(),
+            receipt: ReceiptId::mint(self.shared.clock.now()),
             user,
             amount,
             tariff: self.tariff.clone(),

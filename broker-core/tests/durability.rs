@@ -9,8 +9,8 @@ use std::path::Path;
 
 use books::{NOW, capture, hold, neuron, receipt_id, user};
 use broker_core::{
-    Command, Cover, HoldState, Ledger, LedgerError, LedgerReader, Refusal, SqliteLedger,
-    SqliteReader,
+    Command, Cover, Digest32, Hold, HoldState, Ledger, LedgerError, LedgerReader, ReceiptId,
+    Refusal, RequestKey, SqliteLedger, SqliteReader, Timestamp,
 };
 
 #[test]
@@ -231,6 +231,43 @@ fn a_failed_batch_leaves_nothing_behind() {
     assert!(matches!(error.unwrap_err(), LedgerError::Storage(_)));
     assert_eq!(ledger.audit().unwrap(), before);
     assert_eq!(ledger.open_holds().unwrap(), []);
+}
+
+/// An index over ids at random places costs a page of the log with each of them.
+#[test]
+fn ids_in_the_order_of_time_share_the_pages_of_their_index() {
+    let in_order = pages_of_the_last_batch(|n| ReceiptId::mint(Timestamp(n)));
+    assert!(in_order < 32, "{in_order} pages for 32 exchanges");
+    let at_random = pages_of_the_last_batch(|n| {
+        let Digest32(bytes) = Digest32::sha256(&n.to_be_bytes());
+        books::id_of(bytes[..16].try_into().unwrap())
+    });
+    assert!(at_random > in_order + 16, "{at_random} pages: this measures something else");
+}
+
+/// What the last of many batches of 32 exchanges adds to the log.
+fn pages_of_the_last_batch(id: impl Fn(u64) -> ReceiptId) -> u64 {
+    const FRAME: u64 = 4_096 + 24;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut ledger = SqliteLedger::open(&path).unwrap();
+    let unlimited = Command::Mirror { user: user(1), cover: Cover::Unlimited };
+    ledger.apply(&[unlimited], NOW).unwrap().remove(0).unwrap();
+    let log = || std::fs::metadata(beside(&path, "-wal")).unwrap().len();
+    let mut added = 0;
+    for batch in 0..150 {
+        let before = log();
+        let holds = (batch * 32..batch * 32 + 32).map(|n| {
+            let receipt = id(n);
+            Hold { key: RequestKey::minted(&receipt), receipt, ..hold(1, user(1), 5) }
+        });
+        let both = holds.flat_map(|hold| [Command::Reserve(hold.clone()), capture(&hold, 4)]);
+        let decisions = ledger.apply(&both.collect::<Vec<_>>(), NOW).unwrap();
+        assert!(decisions.iter().all(Result::is_ok), "{decisions:?}");
+        added = log() - before;
+    }
+    assert!(added > 0, "the log was begun again");
+    added / FRAME
 }
 
 fn write_exchange(ledger: &mut SqliteLedger, n: u8) {

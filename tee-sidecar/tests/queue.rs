@@ -8,7 +8,8 @@ use std::time::Duration;
 use broker_core::keyset::ReceiptKey;
 use broker_core::{
     Clock, Command, Cover, Digest32, Ledger, LedgerHandle, LocalSigner, MemoryLedger, Neuron,
-    Outcome, ReceiptId, SystemClock, Tariff, UserId, WriterLimits, spawn_writer, spawn_writer_with,
+    Outcome, ReceiptId, SystemClock, Tariff, Timestamp, UserId, WriterLimits, spawn_writer,
+    spawn_writer_with,
 };
 use bytes::Bytes;
 use tee_sidecar::config::{CacheSalt, Limits, OnDisconnect};
@@ -88,7 +89,7 @@ fn exchange(ledger: LedgerHandle, engine: Arc<Engine>) -> Exchange {
 fn ask(exchange: &Exchange, user: UserId) -> Ask {
     let body = Bytes::from_static(b"{\"model\":\"tiny\",\"messages\":[]}");
     Ask {
-        id: ReceiptId::mint(),
+        id: ReceiptId::mint(Timestamp(1)),
         user,
         route: Route::Chat,
         content_type: None,

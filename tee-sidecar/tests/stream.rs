@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use broker_core::ReceiptId;
+use broker_core::{ReceiptId, Timestamp};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
@@ -257,7 +257,7 @@ proptest! {
         runtime.block_on(async {
             use futures_util::StreamExt;
             let taken = taken.index(pieces.len() + 1);
-            let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
+            let (mut sender, mut receiver) = hand_over(&ReceiptId::mint(Timestamp(1)));
             let mut out = Vec::new();
             for (n, piece) in pieces.iter().enumerate() {
                 let meter = Default::default();

@@ -96,7 +96,7 @@ fn orphan(broker: &Broker, n: u64, expires: Timestamp) -> impl Future<Output = R
     let hold = Hold {
         key: RequestKey::derive(&user(1), &n.to_be_bytes()),
         fingerprint: Fingerprint(Digest32::sha256(b"orphan")),
-        receipt: ReceiptId::mint(),
+        receipt: ReceiptId::mint(Timestamp(1)),
         user: user(1),
         amount: neuron(1),
         tariff: TARIFF,

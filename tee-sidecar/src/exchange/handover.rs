@@ -241,6 +241,7 @@ impl Stream for Receiver {
 
 #[cfg(test)]
 mod tests {
+    use broker_core::Timestamp;
     use futures_util::StreamExt;
 
     use super::*;
@@ -249,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_leaves_was_handed_what_it_took_and_no_more() {
-        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
+        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint(Timestamp(1)));
         for n in 0u8..5 {
             sender.send(Bytes::from(vec![n; 3]), 1, Meter::default(), SOON).await.unwrap();
         }
@@ -266,7 +267,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_accepts_nothing_for_too_long_is_gone() {
-        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
+        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint(Timestamp(1)));
         for _ in 0..PIECES_MAX {
             sender.send(Bytes::from_static(b"x"), 1, Meter::default(), SOON).await.unwrap();
         }
@@ -279,7 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_passes_after_the_count_was_taken() {
-        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
+        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint(Timestamp(1)));
         for _ in 0..3 {
             sender.send(Bytes::from_static(b"x"), 1, Meter::default(), SOON).await.unwrap();
         }
@@ -290,7 +291,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_not_finished_ends_as_cut() {
-        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
+        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint(Timestamp(1)));
         sender.send(Bytes::from_static(b"x"), 1, Meter::default(), SOON).await.unwrap();
         drop(sender);
         assert!(receiver.next().await.unwrap().is_ok());
@@ -299,7 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_comes_only_after_everything_else_was_handed_on() {
-        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint());
+        let (mut sender, mut receiver) = hand_over(&ReceiptId::mint(Timestamp(1)));
         sender.send(Bytes::from_static(b"a"), 1, Meter::default(), SOON).await.unwrap();
         assert_eq!(sender.drained(Duration::from_millis(20)).await, Err(Gone));
         receiver.next().await.unwrap().unwrap();

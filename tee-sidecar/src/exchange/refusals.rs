@@ -305,7 +305,7 @@ mod tests {
 
     fn kept(user: &str, pending: bool) -> Kept {
         let refused = Refused {
-            id: ReceiptId::mint(),
+            id: ReceiptId::mint(Timestamp(1)),
             user: Some(UserId::named(user)),
             endpoint: "/v1/chat/completions",
             model: None,

@@ -45,8 +45,9 @@ impl Ids {
     }
 
     /// The ids of a request that is one.
-    pub fn of_exchange(request: &HttpRequest) -> Self {
-        Self { receipt: Some(ReceiptId::mint()), ..Self::of(request) }
+    pub fn of_exchange(request: &HttpRequest, state: &AppState) -> Self {
+        let now = state.exchange.shared.clock.now();
+        Self { receipt: Some(ReceiptId::mint(now)), ..Self::of(request) }
     }
 
     /// Writes the headers.

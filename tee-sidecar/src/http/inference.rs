@@ -46,7 +46,7 @@ pub(super) async fn serve(
     if !state.service.routes.contains(&route) {
         return Err(ApiError::of(&request, not_served(route)));
     }
-    let ids = Ids::of_exchange(&request);
+    let ids = Ids::of_exchange(&request, &state);
     let mut seen = Seen::of(route, &request, &state);
     match answer(&request, payload, &state, &ids, &mut seen).await {
         Ok((answer, place)) => Ok(respond(answer, place, &ids)),
@@ -65,7 +65,7 @@ pub(super) async fn method_not_allowed(
         return Err(ApiError::of(&request, not_served(route)));
     }
     let fault = Fault::MethodNotAllowed { allowed: "POST".into() };
-    Err(Seen::of(route, &request, &state).refuse(&state, Ids::of_exchange(&request), fault))
+    Err(Seen::of(route, &request, &state).refuse(&state, Ids::of_exchange(&request, &state), fault))
 }
 
 /// What was seen of a request by the time it was refused.

@@ -56,7 +56,7 @@ fn refuse(
 ) -> HttpResponse {
     let error = match endpoint {
         Ok(Endpoint::Inference(route)) => {
-            Seen::of(*route, request, state).refuse(state, Ids::of_exchange(request), fault)
+            Seen::of(*route, request, state).refuse(state, Ids::of_exchange(request, state), fault)
         }
         _ => ApiError::of(request, fault),
     };

@@ -110,7 +110,7 @@ mod tests {
     const DAY: u64 = DAY_MILLIS;
 
     fn finished(ledger: &mut MemoryLedger, n: u8, at: u64) -> ReceiptId {
-        let (user, id) = (UserId::named("a"), ReceiptId::mint());
+        let (user, id) = (UserId::named("a"), ReceiptId::mint(Timestamp(1)));
         let hold = Hold {
             key: RequestKey(Digest32([n; 32])),
             fingerprint: Fingerprint(Digest32([n; 32])),

@@ -125,7 +125,7 @@ mod tests {
             Command::Reserve(Hold {
                 key: key(n),
                 fingerprint: Fingerprint(Digest32([n; 32])),
-                receipt: ReceiptId::mint(),
+                receipt: ReceiptId::mint(Timestamp(1)),
                 user,
                 amount: Neuron::new(10),
                 tariff: Tariff::per_token(Neuron::new(1), Neuron::new(1)),

@@ -17,7 +17,7 @@ fn exporting(endpoint: String) -> (Arc<Signals>, Exporter) {
 fn exchanges(signals: &Signals, count: usize) {
     for _ in 0..count {
         let visit = Visit::new(signals.spans.place(Trace::default()));
-        let of = ("r", broker_core::ReceiptId::mint());
+        let of = ("r", broker_core::ReceiptId::mint(Timestamp(1)));
         record::unbilled(of, "/v1/chat/completions", 503, &"test", &visit);
     }
 }

@@ -163,7 +163,7 @@ fn hold(user: UserId) -> Hold {
     Hold {
         key: RequestKey(Digest32([1; 32])),
         fingerprint: Fingerprint(Digest32([1; 32])),
-        receipt: ReceiptId::mint(),
+        receipt: ReceiptId::mint(Timestamp(1)),
         user,
         amount: Neuron::new(10),
         tariff: Tariff::per_token(Neuron::new(1), Neuron::new(1)),

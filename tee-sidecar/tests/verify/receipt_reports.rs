@@ -3,7 +3,7 @@
 use broker_core::receipt::{Claims, LedgerPlace};
 use broker_core::{
     Clock as _, Digest32, Neuron, Outcome, Receipt, ReceiptId, Signature, Signer as _, Tariff,
-    Usage, UserId,
+    Timestamp, Usage, UserId,
 };
 use tee_sidecar::auditor::{KeyFiles, ReceiptFiles, audit_receipt};
 use tee_sidecar::cli::Exit;
@@ -17,7 +17,7 @@ fn receipt(secret: u8) -> String {
     let tariff = Tariff::per_token(Neuron::new(100), Neuron::new(200));
     let usage = Usage::new(3, 4);
     let receipt = Receipt {
-        id: ReceiptId::mint(),
+        id: ReceiptId::mint(Timestamp(1)),
         user: UserId::named("alice"),
         outcome: Outcome::Complete,
         status: 200,

@@ -25,8 +25,9 @@ fn set(connection: &Connection, kibibytes: i64) -> Result<(), LedgerError> {
     Ok(connection.pragma_update(None, "cache_size", kibibytes.saturating_neg())?)
 }
 
-/// Receipts' ids are random, so commands touch pages all over the file: 64 MiB of them at hand make
-/// a large ledger about twice as fast.
+/// What clients name and each user's receipts lie all over the file, as receipts' ids did before
+/// they began with the time: with 64 MiB of it at hand a large ledger of those was about twice as
+/// fast.
 const KIBIBYTES: i64 = 65_536;
 const SMALL_KIBIBYTES: i64 = 16_384;
 

@@ -18,7 +18,7 @@ fn asked(flags: u8) -> Trace {
 fn end() -> End {
     End {
         request_id: "r".to_owned(),
-        receipt: ReceiptId::mint(),
+        receipt: ReceiptId::mint(Timestamp(1)),
         method: "POST".to_owned(),
         route: "/v1/chat/completions",
         outcome: "complete",

@@ -22,7 +22,8 @@
 ///
 /// An index over random values costs a page of its own with every row. Receipts, releases and open
 /// holds name their hold by its number, and a receipt has the id that its hold promised. Of holds
-/// only these ids are all in an index. A key that ends with sixteen zeros is one that nobody chose
+/// only these ids are all in an index, where those of one time are side by side
+/// ([`crate::ReceiptId::mint`]). A key that ends with sixteen zeros is one that nobody chose
 /// ([`crate::RequestKey::minted`]): it begins with the id of its hold, is found by that, and is one
 /// hold's as the id is. All other keys are in `hold_of_name`. A key that has such an end and
 /// another hold's id, which nobody makes, is in `hold_of_other`, so that it is one hold's as well.

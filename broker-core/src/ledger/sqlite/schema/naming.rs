@@ -1,7 +1,8 @@
 //! Version 5: fewer random places in the file are written to for each exchange.
 
 /// An index over random values costs a page of its own with every row. Of those that every exchange
-/// would need only the ids of receipts have one that holds all of them:
+/// would need only the ids of receipts have one that holds all of them, and those of one time are
+/// side by side ([`crate::receipt::ReceiptId::mint`]):
 ///
 /// * a key that begins with the id of its hold is found by that id, and is one hold's as the id is;
 ///   only keys that begin otherwise are in an index;

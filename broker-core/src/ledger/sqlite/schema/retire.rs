@@ -2,7 +2,7 @@
 
 /// A receipt is deleted only where `retired` has its leaf in its place.
 ///
-/// Keys and ids are random, so that an index over them costs a page of its own with every row. Only
+/// Keys and ids were random, so that an index over them cost a page of its own with every row. Only
 /// `hold` has them: `open_hold` and `receipt` refer to a hold by its number, and an alias to its
 /// receipt by its own.
 pub(super) const RETIRING: &str = "
