@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use broker_core::{
-    Account, AuditReport, Command, Cover, Decision, Digest32, Fingerprint, Hold, Ledger,
-    LedgerError, LedgerReader, RequestKey, SystemClock, Timestamp, UserId, WriterLimits,
-    spawn_writer_with,
+    Account, AuditReport, Clock as _, Command, Cover, Decision, Digest32, Fingerprint, Hold,
+    Ledger, LedgerError, LedgerReader, Receipt, ReceiptId, RequestKey, SystemClock, Timestamp,
+    UserId, WriterLimits, spawn_writer_with,
 };
 
-use crate::books::{capture, hold, id_of, neuron, user};
+use crate::books::{hold, id_of, neuron, receipt, user};
 
 pub(crate) const IN_FLIGHT: u64 = 64;
 const USERS: u64 = 16;
@@ -43,13 +43,15 @@ pub(crate) fn drive(mut ledger: Box<dyn Ledger>, batch: usize, time: Duration) -
     let exchanges = runtime.block_on(async {
         let tasks: Vec<_> = (0..IN_FLIGHT)
             .map(|task| {
-                let handle = handle.clone();
+                let (handle, served) = (handle.clone(), served(payer(task % USERS)));
                 tokio::spawn(async move {
                     let mut done: u64 = 0;
                     while began.elapsed() < time {
-                        let held = nth(task << 40 | done, payer(task % USERS));
-                        handle.apply(Command::Reserve(held.clone())).await.unwrap().unwrap();
-                        handle.apply(capture(&held, 25)).await.unwrap().unwrap();
+                        let held = new(served.user);
+                        let (key, id) = (held.key, held.receipt);
+                        handle.apply(Command::Reserve(held)).await.unwrap().unwrap();
+                        let receipt = Box::new(Receipt { id, ..served.clone() });
+                        handle.apply(Command::Capture { key, receipt }).await.unwrap().unwrap();
                         done += 1;
                     }
                     done
@@ -71,11 +73,28 @@ pub(crate) fn payer(n: u64) -> UserId {
     user(u8::try_from(n % 251).unwrap() + 1)
 }
 
-/// A hold of its own for each number.
+/// A hold as the sidecar opens it.
+fn new(user: UserId) -> Hold {
+    let receipt = ReceiptId::mint(SystemClock.now());
+    let fingerprint = Fingerprint(Digest32::sha256(receipt.0.as_bytes()));
+    Hold { key: RequestKey::minted(&receipt), fingerprint, receipt, ..hold(1, user, 60) }
+}
+
+/// A receipt of a user with a proof, as the sidecar's have one. It is signed once for all, and read
+/// by nobody: what signing takes is not the ledger's.
+fn served(user: UserId) -> Receipt {
+    let hold = Hold { receipt: id_of([0; 16]), ..hold(1, user, 60) };
+    let served = receipt(&hold, 25);
+    assert!(served.proof.is_some());
+    served
+}
+
+/// A hold of its own for each number, with an id in their order as minted ones are.
 pub(crate) fn nth(n: u64, user: UserId) -> Hold {
     let digest = Digest32::sha256(&n.to_be_bytes());
     let mut id = [0; 16];
-    id.copy_from_slice(digest.0.split_at(16).0);
+    id[..6].copy_from_slice(&n.to_be_bytes()[2..]);
+    id[6..].copy_from_slice(&digest.0[..10]);
     let receipt = id_of(id);
     let key = RequestKey::minted(&receipt);
     Hold { key, fingerprint: Fingerprint(digest), receipt, ..hold(1, user, 60) }

@@ -46,8 +46,8 @@ impl Books {
         let (mut begins, mut ends) = (Vec::new(), Vec::new());
         for _ in 0..exchanges {
             let digest = Digest32::sha256(&self.made.to_be_bytes());
-            let (key, user) = (RequestKey(digest), payer(self.made));
-            let receipt = id_of(&digest);
+            let receipt = id_of(self.made, &digest);
+            let (key, user) = (RequestKey::minted(&receipt), payer(self.made));
             begins.push(Command::Reserve(Hold {
                 key,
                 fingerprint: Fingerprint(digest),
@@ -81,7 +81,9 @@ fn payer(n: u64) -> UserId {
 }
 
 /// A receipt's id that follows from the digest.
-fn id_of(digest: &Digest32) -> ReceiptId {
-    let (id, _) = digest.0.split_at(16);
-    ReceiptId(Uuid::from_slice(id).unwrap())
+/// In the order of time and otherwise at random, as minted ones are, and the same in each run.
+fn id_of(n: u64, digest: &Digest32) -> ReceiptId {
+    let [_, _, time @ ..] = n.to_be_bytes();
+    let random = digest.0.iter().take(10);
+    ReceiptId(Uuid::from_slice(&time.iter().chain(random).copied().collect::<Vec<_>>()).unwrap())
 }
