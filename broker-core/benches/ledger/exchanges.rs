@@ -1,7 +1,6 @@
 //! Exchanges in flight, against any ledger.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use broker_core::{
@@ -18,13 +17,18 @@ const USERS: u64 = 16;
 /// What a run came to.
 pub(crate) struct Run {
     pub(crate) exchanges: u64,
-    pub(crate) commits: u64,
+    /// The entries that were there after each commit.
+    pub(crate) ends: Vec<i64>,
     pub(crate) seconds: f64,
 }
 
 impl Run {
     pub(crate) fn rate(&self) -> f64 {
         self.exchanges as f64 / self.seconds
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.ends.len() as u64
     }
 }
 
@@ -34,8 +38,8 @@ pub(crate) fn drive(mut ledger: Box<dyn Ledger>, batch: usize, time: Duration) -
         .map(|n| Command::Mirror { user: payer(n), cover: Cover::UpTo(neuron(u128::MAX >> 8)) })
         .collect();
     ledger.apply(&covers, Timestamp(1)).unwrap();
-    let commits = Arc::new(AtomicU64::new(0));
-    let counted = Box::new(Counted { ledger, commits: commits.clone() });
+    let ends = Arc::new(Mutex::new(Vec::new()));
+    let counted = Box::new(Counted { ledger, entries: USERS.cast_signed(), ends: ends.clone() });
     let limits = WriterLimits { batch_commands_max: batch, ..WriterLimits::default() };
     let handle = spawn_writer_with(counted, Arc::new(SystemClock), limits);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -66,7 +70,8 @@ pub(crate) fn drive(mut ledger: Box<dyn Ledger>, batch: usize, time: Duration) -
     });
     let seconds = began.elapsed().as_secs_f64();
     handle.stop();
-    Run { exchanges, commits: commits.load(Ordering::Relaxed), seconds }
+    let ends = std::mem::take(&mut *ends.lock().unwrap());
+    Run { exchanges, ends, seconds }
 }
 
 pub(crate) fn payer(n: u64) -> UserId {
@@ -100,16 +105,19 @@ pub(crate) fn nth(n: u64, user: UserId) -> Hold {
     Hold { key, fingerprint: Fingerprint(digest), receipt, ..hold(1, user, 60) }
 }
 
-/// Counts the commits.
+/// Counts entries and commits. No command of a run is refused.
 struct Counted {
     ledger: Box<dyn Ledger>,
-    commits: Arc<AtomicU64>,
+    entries: i64,
+    ends: Arc<Mutex<Vec<i64>>>,
 }
 
 impl Ledger for Counted {
     fn apply(&mut self, batch: &[Command], now: Timestamp) -> Result<Vec<Decision>, LedgerError> {
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        self.ledger.apply(batch, now)
+        let decisions = self.ledger.apply(batch, now)?;
+        self.entries += i64::try_from(decisions.len()).unwrap();
+        self.ends.lock().unwrap().push(self.entries);
+        Ok(decisions)
     }
 
     fn account(&self, user: &UserId) -> Result<Account, LedgerError> {
@@ -129,20 +137,32 @@ impl Ledger for Counted {
     }
 }
 
+/// Exchanges a second of what was done in turn: the ledger, then the bare engine with the same
+/// rows, with as many bytes stored and with as many written, then one commit a command where it was
+/// tried.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn {
+    pub(crate) ledger: f64,
+    pub(crate) rows: f64,
+    pub(crate) stored: f64,
+    pub(crate) written: f64,
+    pub(crate) single: Option<f64>,
+}
+
 /// The medians over all turns of what the ledger does, as ratios to what was done beside it.
-pub(crate) fn report(name: &str, turns: &[[f64; 4]]) {
-    let median = |of: &dyn Fn(&[f64; 4]) -> f64| {
-        let values = turns.iter().map(of).filter(|value| value.is_finite());
-        let mut values: Vec<f64> = values.collect();
+pub(crate) fn report(name: &str, turns: &[Turn]) {
+    let median = |of: &dyn Fn(&Turn) -> Option<f64>| {
+        let mut values: Vec<f64> = turns.iter().filter_map(of).collect();
         values.sort_by(f64::total_cmp);
         values.get(values.len() / 2).copied().unwrap_or_default()
     };
     println!(
-        "{name}: {:.0} exchanges/s; {:.2} of the bare engine with as many bytes stored, {:.2} with \
-         as many bytes written; {:.1} times one commit a command (medians)",
-        median(&|turn| turn[0]),
-        median(&|turn| turn[0] / turn[1]),
-        median(&|turn| turn[0] / turn[2]),
-        median(&|turn| turn[0] / turn[3]),
+        "{name}: {:.0} exchanges/s; {:.2} of the bare engine with the same rows, {:.2} with as \
+         many bytes written, {:.2} with as many stored; {:.1} times one commit a command (medians)",
+        median(&|turn| Some(turn.ledger)),
+        median(&|turn| Some(turn.ledger / turn.rows)),
+        median(&|turn| Some(turn.ledger / turn.written)),
+        median(&|turn| Some(turn.ledger / turn.stored)),
+        median(&|turn| turn.single.map(|single| turn.ledger / single)),
     );
 }

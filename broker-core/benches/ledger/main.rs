@@ -1,9 +1,10 @@
 //! What the ledger costs, beside what its engine does without it. `cargo bench -p broker-core`.
 //!
 //! `exchanges`: durable exchanges (a reserve and a capture, each answered when it is on disk) a
-//! second with 64 in flight, as a ratio to the bare engine that writes as many bytes in as many
-//! commits, and to a ledger that makes one commit a command. `audit`: how fast a ledger of a
-//! million transfers is audited, beside a bare scan of the same tables, and in how much memory.
+//! second with 64 in flight, as a ratio to the bare engine that writes the same rows, or as many
+//! bytes into one table, in as many commits, and to a ledger that makes one commit a command.
+//! `audit`: how fast a ledger of a million transfers is audited, beside a bare scan of the same
+//! tables, and in how much memory.
 //! `postgres`: both of PostgreSQL, with that feature. Arguments name what to run; `SECS` and
 //! `TRANSFERS` set how long and how much.
 #![allow(
