@@ -108,8 +108,11 @@ mod tests {
             assert!(plan.contains("USING INDEX receipt_of_engine (<expr>=?"), "{plan}");
             assert!(!plan.contains("SCAN") && !plan.contains("B-TREE"), "{plan}");
         }
-        let plan = plan(&db, &write::KNOWN_HOLD);
-        assert!(plan.contains("USING INDEX hold_of_name (key=?)"), "{plan}");
-        assert!(!plan.contains("SCAN"), "{plan}");
+        for sql in [&write::KNOWN_HOLD, write::IS_KNOWN] {
+            let plan = plan(&db, sql);
+            assert!(plan.contains("INDEX hold_of_name (key=?)"), "{plan}");
+            assert!(plan.contains("sqlite_autoindex_hold_1 (receipt=?)"), "{plan}");
+            assert!(!plan.contains("SCAN"), "{plan}");
+        }
     }
 }

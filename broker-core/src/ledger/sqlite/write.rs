@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use crate::account::{Account, Bucket, Movement, UserId};
 use crate::clock::Timestamp;
@@ -43,9 +43,33 @@ impl Head {
 /// them, which are written once in the end, and the holds that are open.
 pub(super) struct Batch<'tx> {
     db: &'tx Connection,
+    hot: Hot<'tx>,
     head: Head,
     open: &'tx mut OpenHolds,
     accounts: BTreeMap<UserId, Seen>,
+}
+
+/// Statements that nearly every exchange runs, looked up once for all of them.
+struct Hot<'tx> {
+    is_known: CachedStatement<'tx>,
+    entry: CachedStatement<'tx>,
+    hold: CachedStatement<'tx>,
+    opens: CachedStatement<'tx>,
+    closes: CachedStatement<'tx>,
+    receipt: CachedStatement<'tx>,
+}
+
+impl<'tx> Hot<'tx> {
+    fn of(db: &'tx Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            is_known: db.prepare_cached(IS_KNOWN)?,
+            entry: db.prepare_cached(ENTRY)?,
+            hold: db.prepare_cached(NEW_HOLD)?,
+            opens: db.prepare_cached("INSERT INTO open_hold VALUES (?1)")?,
+            closes: db.prepare_cached("DELETE FROM open_hold WHERE hold = ?1")?,
+            receipt: db.prepare_cached(NEW_RECEIPT)?,
+        })
+    }
 }
 
 struct Seen {
@@ -58,7 +82,7 @@ impl<'tx> Batch<'tx> {
         db: &'tx Connection,
         open: &'tx mut OpenHolds,
     ) -> Result<Self, LedgerError> {
-        Ok(Self { db, head: Head::read(db)?, open, accounts: BTreeMap::new() })
+        Ok(Self { db, hot: Hot::of(db)?, head: Head::read(db)?, open, accounts: BTreeMap::new() })
     }
 
     fn account(&mut self, user: UserId) -> rusqlite::Result<Account> {
@@ -84,7 +108,7 @@ pub(super) fn apply(
     now: Timestamp,
 ) -> Result<Decision, LedgerError> {
     let (view, number) = view(batch, command)?;
-    let (db, head) = (batch.db, &mut batch.head);
+    let (db, hot, head) = (batch.db, &mut batch.hot, &mut batch.head);
     let decided = decide(&view, command).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
     match decided {
         Err(refusal) => Ok(Err(refusal)),
@@ -94,8 +118,8 @@ pub(super) fn apply(
                 batch.accounts.insert(effects.user, seen);
             }
             let entry = entry(&effects, head.seq, now);
-            write_entry(db, head, &entry)?;
-            write_record(db, &effects.record, number, &entry)?;
+            write_entry(hot, head, &entry)?;
+            write_record(db, hot, &effects.record, number, &entry)?;
             batch.open.note(&effects.record, Count(entry.seq));
             collect::write(db, &effects.record, effects.books_at(entry.number), &entry)?;
             Ok(Ok(effects.applied))
@@ -118,12 +142,16 @@ fn view(
 ) -> Result<(View, Option<HoldNumber>), LedgerError> {
     let db = batch.db;
     let (key, user) = command.subject();
+    let is_new = match command {
+        Command::Reserve(new) => is_new(&mut batch.hot, new)?,
+        _ => false,
+    };
     let known = match key {
-        Some(key) => match batch.open.find(&key) {
+        Some(key) if !is_new => match batch.open.find(&key) {
             None => known_hold(db, &key)?,
             open => open,
         },
-        None => None,
+        _ => None,
     };
     let (number, hold) = known.unzip();
     let user = user.or(hold.as_ref().map(|known| known.hold.user));
@@ -132,7 +160,7 @@ fn view(
         None => Account::default(),
     };
     let receipt_id_taken = match command {
-        Command::Reserve(new) if hold.is_none() => is_taken(db, &new.receipt)?,
+        Command::Reserve(new) if !is_new && hold.is_none() => is_taken(db, &new.receipt)?,
         _ => false,
     };
     let mut view = View { account, hold, receipt_id_taken, ..View::default() };
@@ -167,6 +195,16 @@ pub(super) static KNOWN_HOLD: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// True where no earlier hold has this key or this id; asked only where the key begins with the id.
+fn is_new(hot: &mut Hot<'_>, hold: &Hold) -> rusqlite::Result<bool> {
+    let is_own = hold.key.0.0.starts_with(hold.receipt.0.as_bytes());
+    Ok(is_own && !hot.is_known.exists(params![hold.receipt, hold.key])?)
+}
+
+/// A key that begins with the id of another hold than its own is in the index over keys.
+pub(super) const IS_KNOWN: &str = "SELECT 1 FROM hold WHERE receipt = ?1 UNION ALL \
+     SELECT 1 FROM hold n WHERE n.key = ?2 AND substr(n.key, 1, 16) <> n.receipt";
+
 fn is_taken(db: &Connection, id: &ReceiptId) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM hold WHERE receipt = ?1")?.exists([id])
 }
@@ -185,21 +223,20 @@ fn write_account(db: &Connection, user: &UserId, account: Account) -> rusqlite::
     Ok(())
 }
 
-fn write_entry(db: &Connection, head: &mut Head, entry: &Entry) -> Result<(), LedgerError> {
+fn write_entry(hot: &mut Hot<'_>, head: &mut Head, entry: &Entry) -> Result<(), LedgerError> {
     let [first, second, third] = movements(entry)?;
     let digest = entry.digest(&head.digest);
     let seq = Count(entry.seq);
-    let mut statement = db.prepare_cached(
-        "INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-         ?15, ?16)",
-    )?;
-    statement.execute(params![
+    hot.entry.execute(params![
         seq, entry.kind, entry.user, entry.key, entry.memo, entry.at, digest, first.0, first.1,
         first.2, second.0, second.1, second.2, third.0, third.1, third.2,
     ])?;
     *head = Head { seq: entry.seq, digest };
     Ok(())
 }
+
+const ENTRY: &str = "INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+     ?13, ?14, ?15, ?16)";
 
 /// The columns of every movement that an entry has room for.
 type Moved = (Option<Bucket>, Option<Bucket>, Option<Neuron>);
@@ -219,18 +256,19 @@ fn movements(entry: &Entry) -> Result<[Moved; 3], LedgerError> {
 /// `ended` is the hold that a receipt or a release ends.
 fn write_record(
     db: &Connection,
+    hot: &mut Hot<'_>,
     record: &Record<'_>,
     ended: Option<HoldNumber>,
     entry: &Entry,
 ) -> Result<(), LedgerError> {
     match record {
-        Record::Hold(hold) => Ok(write_hold(db, hold, entry)?),
+        Record::Hold(hold) => Ok(write_hold(hot, hold, entry)?),
         Record::Receipt(key, receipt) => {
-            let hold = close(db, ended, key)?;
-            Ok(write_receipt(db, hold, receipt, entry)?)
+            let hold = close(hot, ended, key)?;
+            Ok(write_receipt(hot, hold, receipt, entry)?)
         }
         Record::Release(key, why) => {
-            let hold = close(db, ended, key)?;
+            let hold = close(hot, ended, key)?;
             let mut statement =
                 db.prepare_cached("INSERT INTO released VALUES (?1, ?2, ?3, ?4)")?;
             statement.execute(params![Count(entry.seq), hold, why, entry.at])?;
@@ -241,10 +279,8 @@ fn write_record(
     }
 }
 
-fn write_hold(db: &Connection, hold: &Hold, entry: &Entry) -> rusqlite::Result<()> {
-    let mut statement = db
-        .prepare_cached("INSERT INTO hold VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?;
-    statement.execute(params![
+fn write_hold(hot: &mut Hot<'_>, hold: &Hold, entry: &Entry) -> rusqlite::Result<()> {
+    hot.hold.execute(params![
         Count(entry.seq),
         hold.key,
         hold.fingerprint,
@@ -257,36 +293,34 @@ fn write_hold(db: &Connection, hold: &Hold, entry: &Entry) -> rusqlite::Result<(
         entry.at,
         hold.tariff.schedule_bytes(),
     ])?;
-    db.prepare_cached("INSERT INTO open_hold VALUES (?1)")?.execute([Count(entry.seq)])?;
+    hot.opens.execute([Count(entry.seq)])?;
     Ok(())
 }
 
+const NEW_HOLD: &str = "INSERT INTO hold VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+
 /// The last line of defence against ending a hold twice: its place among the open ones is gone.
 fn close(
-    db: &Connection,
+    hot: &mut Hot<'_>,
     hold: Option<HoldNumber>,
     key: &RequestKey,
 ) -> Result<HoldNumber, LedgerError> {
     let not_open = || LedgerError::Corrupt(format!("hold {} is not open", key.0));
     let hold = hold.ok_or_else(not_open)?;
-    match db.prepare_cached("DELETE FROM open_hold WHERE hold = ?1")?.execute([hold])? {
+    match hot.closes.execute([hold])? {
         1 => Ok(hold),
         _ => Err(not_open()),
     }
 }
 
 fn write_receipt(
-    db: &Connection,
+    hot: &mut Hot<'_>,
     hold: HoldNumber,
     receipt: &Receipt,
     entry: &Entry,
 ) -> rusqlite::Result<()> {
     let usage = &receipt.usage;
-    let mut statement = db.prepare_cached(
-        "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-         ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
-    )?;
-    statement.execute(params![
+    hot.receipt.execute(params![
         Count(entry.seq),
         hold,
         receipt.id,
@@ -313,6 +347,9 @@ fn write_receipt(
     ])?;
     Ok(())
 }
+
+const NEW_RECEIPT: &str = "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
+     ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
 
 /// The holds that have not ended, oldest first.
 pub(super) fn open_holds(db: &Connection) -> rusqlite::Result<Vec<Hold>> {
