@@ -80,8 +80,8 @@ fn payer(n: u64) -> UserId {
     UserId::named(&format!("payer-{}", n % PAYERS))
 }
 
-/// A receipt's id that follows from the digest.
-/// In the order of time and otherwise at random, as minted ones are, and the same in each run.
+/// A receipt's id in the order of time and otherwise at random, as minted ones are, and the same in
+/// each run.
 fn id_of(n: u64, digest: &Digest32) -> ReceiptId {
     let [_, _, time @ ..] = n.to_be_bytes();
     let random = digest.0.iter().take(10);
